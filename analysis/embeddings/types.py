@@ -1,0 +1,81 @@
+"""What extraction leaves: one vector per token and layer, what belongs to each utterance, and where all of it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["SyllableEmbeddings", "UtteranceFrames"]
+
+
+@dataclass(frozen=True)
+class UtteranceFrames:
+    """What must be known of all frames of each utterance to make every variant without a second pass.
+
+    Attributes
+    ----------
+    utterances : tuple of str
+        Ids, in the order of the arrays.
+    n_frames : ndarray, shape (U,), int64
+    mean : ndarray, shape (U, layers, dims), float32
+        Mean over the utterance's frames: what utterance centring removes.
+    frame_norm : ndarray, shape (U, layers), float32
+        Mean L2 norm of the utterance's frames: what the size of an added vector is stated against.
+    """
+
+    utterances: tuple[str, ...]
+    n_frames: np.ndarray
+    mean: np.ndarray
+    frame_norm: np.ndarray
+
+
+@dataclass(frozen=True)
+class SyllableEmbeddings:
+    """Row i of the token table describes vector i.
+
+    Attributes
+    ----------
+    tokens : DataFrame, N rows
+        The columns of :data:`analysis.phonology.types.TOKEN_COLUMNS` plus ``n_frames`` (frames pooled for the token).
+    vectors : ndarray, shape (N, layers, dims)
+        float32 or float16. Pooled frames *without* any semantics: fusion is made from these (additive semantics commute with
+        mean pooling).
+    layers : tuple of int
+        Which hidden states the second axis holds.
+    frames : UtteranceFrames
+    provenance : mapping
+        ``encoder`` (the card as a dict), ``pooling``, ``slicing``, ``unit``, ``aligner``, ``corpus``, ``versions``,
+        ``configuration_hash``.
+    """
+
+    tokens: pd.DataFrame
+    vectors: np.ndarray
+    layers: tuple[int, ...]
+    frames: UtteranceFrames
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 3 or len(self.tokens) != len(self.vectors) or self.vectors.shape[1] != len(self.layers):
+            raise ValueError(
+                f"{len(self.tokens)} tokens and {len(self.layers)} layers do not fit vectors of shape {self.vectors.shape}; "
+                f"expected (tokens, layers, dims)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def layer(self, layer: int) -> np.ndarray:
+        """Vectors of one hidden state, shape ``(N, dims)``, float32."""
+        if layer not in self.layers:
+            raise KeyError(f"layer {layer} was not stored; stored layers: {list(self.layers)}")
+        return np.asarray(self.vectors[:, self.layers.index(layer)], dtype=np.float32)
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> SyllableEmbeddings:
+        """The same embeddings with only the given token rows (positions or a boolean mask), index renewed."""
+        rows = np.asarray(rows)
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return replace(self, tokens=self.tokens.iloc[positions].reset_index(drop=True), vectors=self.vectors[positions])

@@ -1,0 +1,148 @@
+"""The report as plain data: what the gate and every rendering read."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.errors import StoreError
+
+__all__ = ["SCHEMA_VERSION", "Report"]
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that one run found, as tables and plain values; ``report.json`` is its dump.
+
+    Attributes
+    ----------
+    title : str
+    corpus : mapping
+        ``name``, ``synthetic`` (bool), ``hash``, ``n_utterances``, ``n_speakers``, ``duration`` (s), ``n_tokens``, ``n_types``.
+    provenance : mapping
+        ``versions``, ``encoders`` (cards by name), ``semantics`` (cards by name), ``aligner``, ``configuration_hash``, ``seed``,
+        ``command``, ``started`` and ``finished`` (ISO times; the only fields that differ between two equal runs).
+    configuration : mapping
+        Every setting of the run.
+    tables : mapping of str to DataFrame
+        ``separation`` (:data:`analysis.separation.types.SEPARATION_COLUMNS`), ``pairs`` (pair table with per-pair distances with
+        and without), ``tokens`` (tokens on the map), ``projection`` (``token``, ``encoder``, ``layer``, ``variant``, ``x``, ``y``),
+        ``utterances`` (id, speaker, text, audio, duration, alignment quality), ``failures``, ``quality``, and what later rooms add.
+    verdicts : list of mapping
+        ``rule``, ``encoder``, ``layer``, ``text`` (a sentence), ``level`` (``supported``, ``not_supported``, ``unclear``).
+    figures : mapping
+        Plain data for figures that no table holds: null draws, layer curves, histogram counts, projection parameters.
+    """
+
+    title: str
+    corpus: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    configuration: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    verdicts: list[Mapping[str, Any]] = field(default_factory=list)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def separation(self) -> pd.DataFrame:
+        """The separation table."""
+        return self.tables["separation"]
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """The failures table."""
+        return self.tables["failures"]
+
+    def to_json(self) -> str:
+        """The report as strict JSON: NaN becomes null, tables become ``{"columns": ..., "dtypes": ..., "rows": ...}``."""
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "title": self.title,
+            "corpus": self.corpus,
+            "provenance": self.provenance,
+            "configuration": self.configuration,
+            "verdicts": self.verdicts,
+            "figures": self.figures,
+            "tables": {name: _table_to_plain(table) for name, table in self.tables.items()},
+        }
+        return json.dumps(_plain(document), ensure_ascii=False, allow_nan=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """The report that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        StoreError
+            If the text is no report, or one of another schema version.
+        """
+        try:
+            document = json.loads(text)
+            version = document["schema_version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"This is not a report.json of this toolkit ({error}). Run analysis.decouple again.") from error
+        if version != SCHEMA_VERSION:
+            raise StoreError(
+                f"The report has schema version {version}, this toolkit reads {SCHEMA_VERSION}. Run analysis.decouple again."
+            )
+        return cls(
+            title=document["title"],
+            corpus=document["corpus"],
+            provenance=document["provenance"],
+            configuration=document["configuration"],
+            verdicts=document["verdicts"],
+            figures=document["figures"],
+            tables={name: _table_from_plain(table) for name, table in document["tables"].items()},
+        )
+
+    def write(self, path: Path) -> Path:
+        """Write ``report.json`` atomically; returns the path."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(self.to_json(), encoding="utf-8")
+        temporary.replace(path)
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Report:
+        """The report in ``report.json``, or in the run folder that holds it."""
+        path = Path(path)
+        path = path / "report.json" if path.is_dir() else path
+        if not path.is_file():
+            raise StoreError(f"There is no report at {path}. Run `python -m analysis.decouple --out {path.parent}` first.")
+        return cls.from_json(path.read_text(encoding="utf-8"))
+
+
+def _plain(value: Any) -> Any:
+    """``value`` in JSON's own types, NaN and infinities as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def _table_to_plain(table: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "columns": list(table.columns),
+        "dtypes": [str(dtype) for dtype in table.dtypes],
+        "rows": [list(row) for row in table.itertuples(index=False, name=None)],
+    }
+
+
+def _table_from_plain(plain: Mapping[str, Any]) -> pd.DataFrame:
+    frame = pd.DataFrame(plain["rows"], columns=plain["columns"])
+    return frame.astype(dict(zip(plain["columns"], plain["dtypes"], strict=True)))

@@ -1,0 +1,48 @@
+"""The separation table: one flat row per number, with everything needed to read it."""
+
+from __future__ import annotations
+
+__all__ = ["KEY_COLUMNS", "SEPARATION_COLUMNS"]
+
+#: Columns of the separation table with their dtypes, in order. Full precision: rounding only where a number is shown.
+#: ``vectors``: ``raw``, ``utterance_centred``, ``top_pc_removed``. ``relation``: near_homophone, same_type, unrelated, homophone,
+#: synonym, a refinement such as near_homophone:voicing, or ``all`` for statistics over several. ``split``: ``all``,
+#: ``same_utterance``, ``different_utterance``, ``same_speaker``, ``different_speaker``, joined by ``+`` when both are asked.
+#: ``variant``: ``without``, ``wav2sem``, ``oracle``, ``null:random``, ``null:shuffled``, ``null:constant``, ``null:frame_noise``.
+#: ``statistic``: ``mean_distance``, ``gain`` (variant minus without), ``net`` (gain minus the null's gain; ``null`` says
+#: which), ``between_within_ratio``, ``abx_error``, ... ``average``: ``macro`` (token pairs, then type pairs) or ``micro``.
+#: ``method``: how the interval was made: ``crossed_t``, ``pigeonhole``, ``speaker_bootstrap``, ``none``. ``note``: why there is none.
+SEPARATION_COLUMNS: dict[str, str] = {
+    "encoder": "str",
+    "layer": "int64",
+    "pooling": "str",
+    "unit": "str",
+    "vectors": "str",
+    "distance": "str",
+    "relation": "str",
+    "split": "str",
+    "variant": "str",
+    "statistic": "str",
+    "null": "str",
+    "average": "str",
+    "estimate": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+    "ci_level": "float64",
+    "method": "str",
+    "p_value": "float64",
+    "p_adjusted": "float64",
+    "effect_size": "float64",
+    "n_tokens": "int64",
+    "n_token_pairs": "int64",
+    "n_type_pairs": "int64",
+    "n_speakers": "int64",
+    "n_utterances": "int64",
+    "seed": "int64",
+    "note": "str",
+}
+
+#: The columns that name a row: the gate compares rows that agree in all of them.
+KEY_COLUMNS: tuple[str, ...] = (
+    "encoder", "layer", "pooling", "unit", "vectors", "distance", "relation", "split", "variant", "statistic", "null", "average",
+)

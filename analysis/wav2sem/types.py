@@ -1,0 +1,77 @@
+"""The protocol of everything that gives one vector per utterance: trained modules, text oracles, nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from analysis.corpus.utterance import Utterance
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Semantics", "SemanticsCard", "UtteranceVectors"]
+
+
+@dataclass(frozen=True)
+class SemanticsCard:
+    """What a reader must know of a source of semantic vectors.
+
+    Attributes
+    ----------
+    name : str
+        ``wav2sem`` (bundled module), ``oracle:cls``, ``oracle:mean``, or the path of a checkpoint.
+    source : str
+        ``audio`` (a module of its own hears the waveform), ``frames`` (it sits on the host encoder's hidden states) or
+        ``text`` (it reads the transcript: an upper reference, not available to a face at run time).
+    dims : int
+    revision : str
+        sha256 over the weights, or hub commit.
+    target : str
+        Text model and pooling whose space the vectors live in.
+    """
+
+    name: str
+    source: str
+    dims: int
+    revision: str
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class UtteranceVectors:
+    """One semantic vector per utterance.
+
+    Attributes
+    ----------
+    utterances : tuple of str
+        Ids.
+    vectors : ndarray, shape (len(utterances), dims), float32
+    card : SemanticsCard
+    """
+
+    utterances: tuple[str, ...]
+    vectors: np.ndarray
+    card: SemanticsCard
+
+
+@runtime_checkable
+class Semantics(Protocol):
+    """Utterances in, one vector each out. A null is the same thing with other vectors."""
+
+    card: SemanticsCard
+
+    def semantics(self, utterances: Sequence[Utterance]) -> np.ndarray:
+        """Vectors of shape ``(len(utterances), card.dims)``, float32, whatever the source.
+
+        A module on host frames loads and runs its host encoder here; ``from_states`` saves that when the host is being run.
+        """
+        ...
+
+    def from_states(self, states: torch.Tensor, host: str) -> torch.Tensor | None:
+        """Vector ``(dims,)`` from one utterance's hidden states ``(layers, frames, dims)`` of the encoder named ``host`` (its
+        card's ``name@revision``), or None when this module does not sit on that host."""
+        ...

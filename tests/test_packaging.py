@@ -1,0 +1,75 @@
+"""One list of dependencies: pyproject.toml; environment.yml and constraints.txt must not drift from it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+# What conda-forge calls by another name.
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "pysoundfile": "soundfile", "pytorch": "torch", "soxr-python": "soxr"}
+ONLY_CONDA = {"python", "montreal-forced-aligner", "pip"}
+
+
+def project_requirements(repository):
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {requirement.name: requirement.specifier for requirement in map(Requirement, project["dependencies"])}
+
+
+def test_environment_yml_lists_what_pyproject_lists(repository):
+    environment = yaml.safe_load((repository / "environment.yml").read_text(encoding="utf-8"))
+    found = {}
+    for entry in environment["dependencies"]:
+        if isinstance(entry, dict):
+            for line in entry["pip"]:
+                if not line.startswith("--"):
+                    requirement = Requirement(line)
+                    found[requirement.name] = requirement.specifier
+            continue
+        name, specifier = re.fullmatch(r"([A-Za-z0-9_-]+)(.*)", entry).groups()
+        if name not in ONLY_CONDA:
+            found[CONDA_NAMES.get(name, name)] = SpecifierSet(specifier)
+    assert found == project_requirements(repository)
+
+
+def test_every_dependency_is_pinned_within_its_bounds(repository):
+    pins = {}
+    for line in (repository / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            pins[requirement.name.lower().replace("_", "-")] = next(iter(requirement.specifier)).version
+    for name, specifier in project_requirements(repository).items():
+        assert name.lower() in pins, f"{name} is not pinned in constraints.txt"
+        assert pins[name.lower()] in specifier, f"{name}: the pin {pins[name.lower()]} is outside {specifier}"
+
+
+def test_nothing_under_the_gpl_is_needed_at_run_time(repository):
+    """Walks the installed dependencies of the project, extras left out. LGPL libraries (soxr) are linked, not included."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    pending, seen, bad = list(project_requirements(repository)), set(), []
+    while pending:
+        name = pending.pop().lower()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            continue
+        licence = " ".join(
+            # the first line names the licence; whole texts also speak of the compiler's own exceptions
+            [(found.metadata.get("License-Expression") or found.metadata.get("License") or "\n").splitlines()[0]]
+            + [line for line in found.metadata.get_all("Classifier") or [] if line.startswith("License")]
+        )
+        if re.search(r"(?<!L)(?<!A)GPL|GNU General Public", licence.replace("Lesser General", "")):
+            bad.append((name, licence))
+        for line in found.requires or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                pending.append(requirement.name)
+    assert len(seen) > 40
+    assert not bad

@@ -1,0 +1,46 @@
+"""Where it runs is an argument: the results and their order are the same everywhere."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import engine
+from analysis.errors import ConfigurationError
+
+
+def total(shard):
+    return sum(shard)
+
+
+def fails_on_three(shard):
+    if 3 in shard:
+        raise ValueError("three")
+    return shard
+
+
+@given(st.lists(st.integers(), max_size=50), st.integers(1, 12))
+def test_shards_keep_every_item_in_order_and_are_even(items, n_shards):
+    shards = engine.shards_of(items, n_shards)
+    assert [item for shard in shards for item in shard] == items
+    assert len(shards) == min(n_shards, len(items))
+    if shards:
+        assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_back_in_order(workers):
+    shards = engine.shards_of(list(range(20)), 5)
+    assert list(engine.map(total, shards, workers=workers)) == [sum(shard) for shard in shards]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_shard_reaches_the_caller(workers):
+    with pytest.raises(ValueError, match="three"):
+        list(engine.map(fails_on_three, [[1], [3], [5]], workers=workers))
+
+
+def test_an_unknown_place_lists_the_valid_ones():
+    with pytest.raises(ConfigurationError, match=r"Cannot run on 'cloud'\. Valid places: local, ray\."):
+        list(engine.map(total, [[1]], where="cloud"))

@@ -15,7 +15,7 @@ _PUBLIC = {
     "Alignment": "analysis.alignment.types",
     "AnalysisError": "analysis.errors",
     "Corpus": "analysis.corpus.utterance",
-    "DecoupleConfig": "analysis.config",
+    "DecoupleConfig": "analysis.settings",
     "Failure": "analysis.errors",
     "FrameGrid": "analysis.timebase",
     "Interval": "analysis.timebase",

@@ -10,6 +10,7 @@ import sys
 RANKS = [
     {"decouple", "__main__"},
     {"pipeline"},
+    {"settings"},
     {"report", "regression", "pytest_plugin"},
     {"separation", "projection"},
     {"embeddings"},

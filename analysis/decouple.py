@@ -1,0 +1,231 @@
+"""`python -m analysis.decouple`: from speech to a report on near-homophone separation, and the gate on its scores.
+
+Exit codes: 0 done (and no regression), 1 a score fell below its baseline, 2 the request cannot be met, 3 the report and the
+baseline are not comparable.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis.errors import AnalysisError, ConfigurationError
+from analysis.settings import DecoupleConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from jsonargparse import ArgumentParser
+
+    from analysis.report.model import Report
+
+__all__ = ["main", "parse"]
+
+_PRESETS = Path(__file__).parent / "presets"
+
+_DESCRIPTION = """
+Align speech, embed every syllable with speech encoders with and without Wav2Sem, and report whether near-homophones lie
+further apart, net of what noise does. Without arguments: the demo corpus, which is made on first use.
+"""
+
+_EPILOGUE = """
+examples:
+  python -m analysis.decouple
+  python -m analysis.decouple --corpus /data/LibriSpeech/dev-clean --encoder facebook/hubert-base-ls960 --encoder mfcc
+  python -m analysis.decouple --corpus speech/ --alignments textgrids/ --unit word --out reports/mine
+  python -m analysis.decouple --config mine.yaml --check reports/baseline/demo.json
+
+exit codes: 0 done and no regression, 1 regression, 2 the request cannot be met, 3 not comparable with the baseline
+"""
+
+
+def _parser() -> ArgumentParser:
+    from argparse import RawDescriptionHelpFormatter
+
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+    class Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
+        """Types and defaults as jsonargparse shows them, the examples as they are written."""
+
+    parser = ArgumentParser(
+        prog="python -m analysis.decouple",
+        usage="python -m analysis.decouple [--corpus CORPUS] [--encoder ENCODER ...] [--config FILE.yaml] [settings below]",
+        description=_DESCRIPTION.strip(),
+        epilog=_EPILOGUE.strip(),
+        formatter_class=Formatter,
+    )
+    parser.add_class_arguments(DecoupleConfig)
+    parser.add_argument("--config", action="config", help="YAML file with any of these settings; flags after it win.")
+    parser.add_argument("--preset", default=None, help=f"A YAML file that comes with the toolkit: {', '.join(preset_names())}.")
+    gate = parser.add_argument_group("The gate")
+    gate.add_argument("--check", metavar="BASELINE.json", default=None, help="Compare the scores with this baseline.")
+    gate.add_argument(
+        "--accept-baseline", metavar="BASELINE.json", default=None, help="Write the scores of this run as the baseline."
+    )
+    gate.add_argument(
+        "--accept", metavar="ROW", type=list[str], default=[], help="With --check: accept this failing row (repeatable) ..."
+    )
+    gate.add_argument("--reason", default=None, help="... for this reason, which the baseline keeps.")
+    return parser
+
+
+def preset_names() -> list[str]:
+    """Names that ``--preset`` takes."""
+    return sorted(path.stem for path in _PRESETS.glob("*.yaml"))
+
+
+# Flags that may be given several times on a command line; YAML has lists for that.
+_REPEATABLE = ("encoder", "accept")
+_FIELDS = tuple(item.name for item in dataclasses.fields(DecoupleConfig))
+_SWITCHES = tuple(item.name for item in dataclasses.fields(DecoupleConfig) if item.type in ("bool", bool))
+
+
+def _normalised(arguments: Sequence[str]) -> list[str]:
+    """Arguments as the parser takes them: repeated flags as one list, switches without a value as true, presets as files."""
+    import json
+
+    lists: dict[str, list[str]] = {name: [] for name in _REPEATABLE}
+    rest: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if argument.startswith("--") and name.replace("-", "_") in _FIELDS:  # --min-tokens is --min_tokens
+            name = name.replace("-", "_")
+            argument = f"--{name}{equals}{value}"
+        if not argument.startswith("--"):
+            rest.append(argument)
+        elif name in lists:
+            if not equals and (not waiting or waiting[0].startswith("--")):
+                raise ConfigurationError(f"--{name} needs a value.")
+            value = value if equals else waiting.pop(0)
+            lists[name].extend(json.loads(value) if value.startswith("[") else [value])
+        elif name in _SWITCHES and not equals and (not waiting or waiting[0].lower() not in ("true", "false")):
+            rest.append(f"--{name}=true")
+        elif name == "preset":
+            chosen = value if equals else (waiting.pop(0) if waiting else "")
+            if chosen not in preset_names():
+                raise ConfigurationError(f"There is no preset {chosen!r}. Presets: {', '.join(preset_names())}.")
+            rest.insert(0, f"--config={_PRESETS / f'{chosen}.yaml'}")
+        else:
+            rest.append(argument)
+    return rest + [f"--{name}={json.dumps(values)}" for name, values in lists.items() if values]
+
+
+def parse(arguments: Sequence[str]) -> tuple[DecoupleConfig, Any]:
+    """The configuration that a command line means, and the gate's options.
+
+    Raises
+    ------
+    ConfigurationError
+        If a setting is out of range. Unknown flags and malformed values end the process with exit code 2, as argparse does.
+    """
+    parser = _parser()
+    options = parser.parse_args(_normalised(arguments))
+    names = [item.name for item in dataclasses.fields(DecoupleConfig)]
+    instance = parser.instantiate(options)
+    return DecoupleConfig(**{name: instance[name] for name in names}), instance
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is 0, 1, 2 or 3 as the module says."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        config, options = parse(arguments)
+        _log_to_stderr()
+        from analysis.pipeline import output_folder, run
+
+        report = run(config)
+        folder = output_folder(config, report.corpus["name"])
+        print(_console(report, folder))
+        return _gate(report, options)
+    except AnalysisError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; finished work is kept and not redone next time", file=sys.stderr)
+        return 130
+
+
+def _console(report: Report, folder: Path) -> str:
+    """The headline table and where everything lies."""
+    lines = ["", report.title, ""]
+    for encoder, layer in report.figures["headline"]["layers"].items():
+        lines += [f"{encoder}, layer {layer} (the last stored), near-homophones, raw vectors, macro average", ""]
+        lines += _headline_lines(report.separation.query("encoder == @encoder and layer == @layer"))
+        lines.append("")
+    for verdict in report.verdicts:
+        lines.append(f"{verdict['encoder']}, layer {verdict['layer']}: {verdict['text']}")
+    failures = report.failures
+    lost = int((failures["severity"] == "error").sum()) if len(failures) else 0
+    if len(failures):
+        lines += ["", f"{lost} left out, {len(failures) - lost} warnings; the first of them:"]
+        lines += [f"  {row.stage}: {row.item}: {row.reason}" for row in failures.head(5).itertuples()]
+    lines += [
+        "",
+        f"report: {folder / 'report.html'}",
+        f"        {folder / 'report.json'}, report.md, separation.csv, syllables.parquet",
+    ]
+    return "\n".join(lines)
+
+
+def _headline_lines(rows: pd.DataFrame) -> list[str]:
+    """Mean distance without and with, the gain, the null's gain and the net, per distance and split."""
+    rows = rows.query("relation == 'near_homophone' and vectors == 'raw' and average == 'macro'")
+    variants = [name for name in ("wav2sem", "oracle") if (rows["variant"] == name).any()]
+    widths = (10, 20, 9)
+    head = f"{'distance':<{widths[0]}}{'split':<{widths[1]}}{'variant':<{widths[2]}}"
+    lines = [head + f"{'without':>11}{'with':>11}{'gain':>11}{'null gain':>11}{'net [95 % interval]':>32}{'p':>9}"]
+    for distance in rows["distance"].unique():
+        for split in ("same_utterance", "different_utterance"):
+            for variant in variants:
+                values = _headline_values(rows[(rows["distance"] == distance) & (rows["split"] == split)], variant)
+                if values is None:
+                    continue
+                place = f"{distance:<{widths[0]}}{split:<{widths[1]}}{variant:<{widths[2]}}"
+                numbers = "".join(f"{values[name]:>11.4g}" for name in ("without", "with", "gain", "null gain"))
+                interval = f"{values['net']:.4g} [{values['low']:.4g}, {values['high']:.4g}]"
+                lines.append(place + numbers + f"{interval:>32}{values['p']:>9.3g}")
+    return lines
+
+
+def _headline_values(rows: pd.DataFrame, variant: str) -> dict[str, float] | None:
+    def one(**where: str) -> pd.Series | None:
+        found = rows
+        for column, value in where.items():
+            found = found[found[column] == value]
+        return None if found.empty else found.iloc[0]
+
+    without = one(variant="without", statistic="mean_distance")
+    fused = one(variant=variant, statistic="mean_distance")
+    gain = one(variant=variant, statistic="gain")
+    null = one(variant="null:random", statistic="gain")
+    net = one(variant=variant, statistic="net", null="null:random")
+    if without is None or fused is None or gain is None:
+        return None
+    nan = float("nan")
+    return {
+        "without": without["estimate"],
+        "with": fused["estimate"],
+        "gain": gain["estimate"],
+        "null gain": nan if null is None else null["estimate"],
+        "net": nan if net is None else net["estimate"],
+        "low": nan if net is None else net["ci_low"],
+        "high": nan if net is None else net["ci_high"],
+        "p": nan if net is None else net["p_value"],
+    }
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("analysis")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

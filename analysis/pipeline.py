@@ -1,0 +1,492 @@
+"""The stages in order: speech and transcripts in, a report out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.alignment.types import Alignment
+from analysis.config import cache_folder
+from analysis.corpus.utterance import Corpus
+from analysis.errors import CorpusError, Failure, SeparationError, StrictError, failure_rows
+from analysis.report.model import Report
+from analysis.settings import DecoupleConfig
+
+if TYPE_CHECKING:
+    from analysis.embeddings.types import SyllableEmbeddings
+    from analysis.separation import Separation
+    from analysis.wav2sem.types import UtteranceVectors
+
+__all__ = ["run"]
+
+log = logging.getLogger(__name__)
+
+
+def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings: Any) -> Report:
+    """The report of one analysis, from audio to verdict.
+
+    Parameters
+    ----------
+    config : DecoupleConfig, optional
+        The defaults analyse the demo corpus with the bundled encoder and the bundled Wav2Sem module.
+    write : bool
+        Write the report folder; False only returns the report.
+    **settings
+        Fields of the configuration to change, as in ``run(encoder=["mfcc"], unit="word")``.
+
+    Raises
+    ------
+    AnalysisError
+        If the request cannot be met: no such corpus or encoder, too few pairs. One bad recording never raises: it is a row
+        in ``report.failures`` (unless ``strict``).
+    """
+    config = replace(config or DecoupleConfig(), **settings)
+    started = datetime.now(UTC)
+    ledger = _Ledger(config.strict)
+
+    corpus = _read_corpus(config, ledger)
+    alignments, quality = _align(config, corpus, ledger)
+    tokens, pairs = _tokens_and_pairs(config, corpus, alignments, ledger)
+    runs = [_analyse(config, name, corpus, tokens, pairs, alignments, ledger) for name in config.encoder]
+    maps = _project(config, pairs, runs)
+    report = _assemble(config, corpus, quality, tokens, runs, maps, ledger, started)
+    if write:
+        _write(config, report, runs)
+    return report
+
+
+def output_folder(config: DecoupleConfig, corpus_name: str) -> Path:
+    """Where the report of this run goes."""
+    return Path(config.out) if config.out else Path("reports") / corpus_name
+
+
+# ---------------------------------------------------------------------------------------------------------------- bookkeeping
+
+
+@dataclass
+class _Ledger:
+    """Failures in the order in which they happened; strict runs stop at the first that loses something."""
+
+    strict: bool
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, failures: Iterable[Failure]) -> None:
+        for failure in failures:
+            if self.strict and failure.severity == "error":
+                raise StrictError(f"{failure.stage}: {failure.item}: {failure.reason} {failure.remedy}".rstrip())
+            self.failures.append(failure)
+
+
+@dataclass(frozen=True)
+class _EncoderRun:
+    """What one encoder left."""
+
+    name: str
+    embeddings: SyllableEmbeddings
+    semantics: Mapping[str, UtteranceVectors]
+    separation: Separation
+    headline_layer: int
+
+
+def _stage(title: str) -> Callable[[str], None]:
+    """Say that a stage begins; the returned function says what came of it and how long it took."""
+    began = time.perf_counter()
+    log.info("%s ...", title)
+    return lambda outcome: log.info("%s: %s (%.1f s)", title, outcome, time.perf_counter() - began)
+
+
+# --------------------------------------------------------------------------------------------------------------------- stages
+
+
+def _read_corpus(config: DecoupleConfig, ledger: _Ledger) -> Corpus:
+    from analysis.corpus import open_corpus
+
+    done = _stage("Corpus")
+    corpus = open_corpus(config.corpus)
+    ledger.add(corpus.failures)
+    if not corpus.utterances:
+        reasons = "".join(f"\n  {failure.item}: {failure.reason}" for failure in corpus.failures[:5])
+        raise CorpusError(
+            f"No utterance of {config.corpus} can be used.{reasons}\nGive audio that libsndfile reads and a transcript for each."
+        )
+    seconds = sum(utterance.duration for utterance in corpus)
+    speakers = len({utterance.speaker for utterance in corpus})
+    kind = "synthetic utterances" if corpus.synthetic else "utterances"
+    done(f"{len(corpus)} {kind} by {speakers} speakers, {seconds / 60:.1f} minutes, {len(corpus.failures)} not usable")
+    return corpus
+
+
+def _align(config: DecoupleConfig, corpus: Corpus, ledger: _Ledger) -> tuple[dict[str, Alignment], pd.DataFrame]:
+    """Alignments by utterance id, those within the quality limits only, and the quality table of all."""
+    from analysis.alignment import align_cached, make_aligner, quality_table
+
+    done = _stage("Alignment")
+    if config.alignments:
+        aligner = make_aligner("textgrid", folder=config.alignments, **config.aligner_options)
+        outcomes: Iterable[Alignment | Failure] = aligner.align(corpus.utterances)
+    else:
+        aligner = make_aligner(config.aligner, **_aligner_options(config))
+        outcomes = align_cached(aligner, corpus.utterances, cache_folder("alignments"))
+    alignments: dict[str, Alignment] = {}
+    failures = []
+    for outcome in outcomes:
+        if isinstance(outcome, Failure):
+            failures.append(outcome)
+        else:
+            alignments[outcome.utterance_id] = outcome
+    ledger.add(failures)
+    if not alignments:
+        first = failures[0].reason if failures else "the aligner gave nothing back"
+        raise CorpusError(f"No utterance of {config.corpus} could be aligned. The first failure: {first}")
+    quality = quality_table(alignments.values(), corpus.utterances)
+    marked = set(quality.loc[quality["marked"], "utterance"])
+    if marked and not config.keep_marked:
+        reasons = dict(zip(quality["utterance"], quality["reasons"], strict=True))
+        ledger.add(
+            Failure("alignment", name, f"Beyond the quality limits: {reasons[name]}.", "Check it, or use --keep_marked.")
+            for name in sorted(marked)
+        )
+        alignments = {name: alignment for name, alignment in alignments.items() if name not in marked}
+        if not alignments:
+            raise CorpusError(
+                "Every alignment is beyond the quality limits; does the text belong to the audio? Look at them with "
+                "`python -m analysis.alignment`, or keep them with --keep_marked true."
+            )
+    done(f"{len(alignments)} aligned by {aligner.source}, {len(failures)} failed, {len(marked)} beyond the quality limits")
+    return alignments, quality
+
+
+def _aligner_options(config: DecoupleConfig) -> dict[str, Any]:
+    options = dict(config.aligner_options)
+    if config.aligner in ("pocketsphinx", "mfa") and config.workers:
+        options.setdefault("workers", config.workers)
+    return options
+
+
+def _tokens_and_pairs(
+    config: DecoupleConfig, corpus: Corpus, alignments: Mapping[str, Alignment], ledger: _Ledger
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    from analysis.phonology import load_pairs, pair_table, token_table
+
+    done = _stage(f"{config.unit.capitalize()}s and near-homophones")
+    aligned = [utterance for utterance in corpus if utterance.id in alignments]
+    tokens, failures = token_table(aligned, [alignments[utterance.id] for utterance in aligned], unit=config.unit)
+    ledger.add(failures)
+    counts = tokens["type"].value_counts()
+    frequent = set(counts.index[counts >= config.min_tokens])
+    if config.pairs:
+        pairs = load_pairs(config.pairs)
+        if config.unit == "syllable":
+            pairs = _pairs_of_syllables(pairs)
+        known = pairs["type_a"].isin(frequent) & pairs["type_b"].isin(frequent)
+        ledger.add(
+            Failure(
+                "phonology", f"{a}/{b}", f"Fewer than {config.min_tokens} tokens of one of the two in this corpus.",
+                "Use a larger corpus or --min_tokens.", "warning",
+            )
+            for a, b in pairs.loc[~known, ["type_a", "type_b"]].itertuples(index=False)
+        )  # fmt: skip
+        pairs = pairs[known]
+    else:
+        phones = tokens.drop_duplicates("type").set_index("type")["phones"]
+        types = {name: phones[name] for name in sorted(frequent)}
+        pairs = pair_table(types, threshold=config.threshold, seed=config.seed)
+    pairs = _limit(pairs, counts, config.max_pairs)
+    found = int((pairs["relation"] == "near_homophone").sum())
+    if not found:
+        raise SeparationError(
+            f"The corpus has no near-homophone pair whose two {config.unit}s occur at least {config.min_tokens} times "
+            f"({len(tokens)} tokens of {len(counts)} types). Use a larger corpus, a lower --min_tokens or a higher --threshold."
+        )
+    done(f"{len(tokens)} tokens of {len(counts)} types, {found} near-homophone pairs")
+    return tokens, pairs.reset_index(drop=True)
+
+
+def _pairs_of_syllables(pairs: pd.DataFrame) -> pd.DataFrame:
+    """A list of word pairs as pairs of syllable types: words of one syllable are their phone strings."""
+    renamed = pairs.assign(type_a=pairs["phones_a"], type_b=pairs["phones_b"])
+    swap = renamed["type_a"] > renamed["type_b"]
+    for left, right in (("type_a", "type_b"), ("phones_a", "phones_b")):
+        renamed.loc[swap, [left, right]] = renamed.loc[swap, [right, left]].to_numpy()
+    return renamed.drop_duplicates(["type_a", "type_b"])
+
+
+def _limit(pairs: pd.DataFrame, counts: pd.Series, most: int) -> pd.DataFrame:
+    """At most ``most`` near-homophone pairs, those whose rarer type has most tokens first; other relations are kept."""
+    near = pairs["relation"] == "near_homophone"
+    if not most or int(near.sum()) <= most:
+        return pairs
+    rarer = np.minimum(pairs["type_a"].map(counts), pairs["type_b"].map(counts))
+    order = pairs[near].assign(_rarer=rarer[near]).sort_values(["_rarer", "type_a", "type_b"], ascending=[False, True, True])
+    return pd.concat([order.head(most).drop(columns="_rarer"), pairs[~near]])
+
+
+def _analyse(
+    config: DecoupleConfig,
+    name: str,
+    corpus: Corpus,
+    tokens: pd.DataFrame,
+    pairs: pd.DataFrame,
+    alignments: Mapping[str, Alignment],
+    ledger: _Ledger,
+) -> _EncoderRun:
+    """Encode once, take every semantic variant from that pass, and score."""
+    from analysis.embeddings import extract
+    from analysis.encoders import load_encoder
+    from analysis.separation import score
+    from analysis.wav2sem import load_semantics
+
+    done = _stage(f"Embeddings of {name}")
+    encoder = load_encoder(name, device=config.device, dtype=config.dtype, revision=config.revision)
+    layers = config.layer_numbers(encoder.card.layers)
+    scored_types = set(pairs["type_a"]) | set(pairs["type_b"])
+    wanted = tokens[tokens["type"].isin(scored_types)].reset_index(drop=True)
+    spoken = set(wanted["utterance"])
+    utterances = [utterance for utterance in corpus if utterance.id in spoken]
+    modules = {}
+    if config.wav2sem != "none":
+        modules["wav2sem"] = load_semantics("wav2sem" if config.wav2sem == "bundled" else config.wav2sem, device=config.device)
+    if config.oracle != "none":
+        modules["oracle"] = load_semantics(f"oracle:{config.oracle}", device=config.device)
+    extraction = extract(
+        encoder,
+        utterances,
+        wanted,
+        layers=layers,
+        pooling=config.pooling,
+        slicing=config.slicing,
+        semantics=tuple(modules.values()),
+        workers=config.workers or None,
+        cache=cache_folder("embeddings"),
+        alignment_source=next(iter(alignments.values())).source,
+    )
+    ledger.add(extraction.failures)
+    semantics = {}
+    for variant, module in modules.items():
+        found = extraction.semantics.get(module.card.name)
+        semantics[variant] = found if found is not None else _semantics_of(module, utterances, ledger)
+    done(f"{len(extraction.embeddings)} tokens, {len(extraction.embeddings.layers)} layers of {encoder.card.dims} dimensions")
+
+    done = _stage(f"Separation of {name}")
+    separation = score(extraction.embeddings, semantics, pairs, settings=config.separation)
+    done(f"{len(separation.table)} rows")
+    # An animation model reads the encoder's last hidden state, so that is the layer of the headline.
+    return _EncoderRun(name, extraction.embeddings, semantics, separation, extraction.embeddings.layers[-1])
+
+
+def _semantics_of(module: Any, utterances: list, ledger: _Ledger) -> UtteranceVectors:
+    """Vectors of a module that does not sit on this encoder's frames."""
+    from analysis.wav2sem.types import UtteranceVectors
+
+    vectors = module.semantics(utterances)
+    return UtteranceVectors(tuple(utterance.id for utterance in utterances), vectors, module.card)
+
+
+def _project(config: DecoupleConfig, pairs: pd.DataFrame, runs: list[_EncoderRun]) -> tuple[pd.DataFrame, list, pd.DataFrame]:
+    """Map coordinates with and without, what is to be known of the maps, and the tokens on them."""
+    from analysis.projection import project_variants
+
+    done = _stage("Map")
+    tables, cards, shown = [], [], []
+    for run_ in runs:
+        rows = _rows_on_the_map(config, pairs, run_.embeddings)
+        tokens = run_.embeddings.tokens.iloc[rows]
+        variants = {"without": run_.embeddings.layer(run_.headline_layer)[rows]}
+        for name in run_.semantics:
+            variants[name] = _fused(config, run_, name)[rows]
+        maps = project_variants(
+            variants,
+            method=config.projection.method,
+            seed=config.seed,
+            n_neighbors=config.projection.n_neighbors,
+            min_dist=config.projection.min_dist,
+        )
+        for variant, projection in maps.items():
+            place = {"encoder": run_.name, "layer": run_.headline_layer, "variant": variant, "method": config.projection.method}
+            table = pd.DataFrame({"token": tokens["token"].to_numpy(), "x": projection.coordinates[:, 0]})
+            tables.append(table.assign(y=projection.coordinates[:, 1], **place))
+            quality = {item.name: getattr(projection, item.name) for item in fields(projection) if item.name != "coordinates"}
+            cards.append(place | quality)
+        shown.append(tokens)
+    on_map = pd.concat(shown).drop_duplicates("token").sort_values("token").reset_index(drop=True)
+    done(f"{len(on_map)} tokens by {config.projection.method}")
+    return pd.concat(tables, ignore_index=True), cards, on_map
+
+
+def _rows_on_the_map(config: DecoupleConfig, pairs: pd.DataFrame, embeddings: SyllableEmbeddings) -> np.ndarray:
+    """Positions of the tokens shown: the near-homophones with most tokens, sampled to the limit with the run's seed."""
+    counts = embeddings.tokens["type"].value_counts()
+    near = _limit(pairs[pairs["relation"] == "near_homophone"], counts, config.projection.max_pairs)
+    types = set(near["type_a"]) | set(near["type_b"])
+    rows = np.flatnonzero(embeddings.tokens["type"].isin(types))
+    if len(rows) > config.projection.max_points:
+        rows = np.sort(np.random.default_rng(config.seed).choice(rows, config.projection.max_points, replace=False))
+    return rows
+
+
+def _fused(config: DecoupleConfig, run_: _EncoderRun, variant: str) -> np.ndarray:
+    """Vectors of the headline layer with the semantics of one variant, shape (tokens, dims)."""
+    from analysis.wav2sem.fusion import fuse
+
+    embeddings, semantics = run_.embeddings, run_.semantics[variant]
+    position = {name: i for i, name in enumerate(semantics.utterances)}
+    rows = embeddings.tokens["utterance"].map(position).to_numpy()
+    layer = embeddings.layers.index(run_.headline_layer)
+    return fuse(
+        embeddings.layer(run_.headline_layer),
+        semantics.vectors[rows],
+        mode=config.fusion,
+        share=config.share,
+        frame_norm=float(np.mean(embeddings.frames.frame_norm[:, layer])),
+        seed=config.seed,
+    )
+
+
+def _assemble(
+    config: DecoupleConfig,
+    corpus: Corpus,
+    quality: pd.DataFrame,
+    tokens: pd.DataFrame,
+    runs: list[_EncoderRun],
+    maps: tuple[pd.DataFrame, list, pd.DataFrame],
+    ledger: _Ledger,
+    started: datetime,
+) -> Report:
+    from analysis.corpus import corpus_hash
+
+    projection, map_cards, on_map = maps
+    utterances = pd.DataFrame(
+        {
+            "utterance": [utterance.id for utterance in corpus],
+            "speaker": [utterance.speaker for utterance in corpus],
+            "text": [utterance.text for utterance in corpus],
+            "audio": [str(utterance.audio) for utterance in corpus],
+            "duration": [utterance.duration for utterance in corpus],
+        }
+    )
+    semantics = {f"{run_.name}:{variant}": asdict(vectors.card) for run_ in runs for variant, vectors in run_.semantics.items()}
+    title = f"Near-homophone separation: {corpus.name}" + (" (synthetic speech)" if corpus.synthetic else "")
+    return Report(
+        title=title,
+        corpus={
+            "name": corpus.name,
+            "synthetic": corpus.synthetic,
+            "hash": corpus_hash(corpus),
+            "n_utterances": len(corpus),
+            "n_speakers": int(utterances["speaker"].nunique()),
+            "duration": float(utterances["duration"].sum()),
+            "n_tokens": len(tokens),
+            "n_types": int(tokens["type"].nunique()),
+        },
+        provenance={
+            "versions": _versions(),
+            "encoders": {run_.name: dict(run_.embeddings.provenance.get("encoder", {})) for run_ in runs},
+            "semantics": semantics,
+            "aligner": str(runs[0].embeddings.provenance.get("aligner", "")),
+            "configuration_hash": config.hash(),
+            "seed": config.seed,
+            "command": _command(config),
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        configuration=config.as_dict(),
+        tables={
+            "separation": pd.concat([run_.separation.table for run_ in runs], ignore_index=True),
+            "pairs": pd.concat([run_.separation.per_pair for run_ in runs], ignore_index=True),
+            "tokens": on_map,
+            "projection": projection,
+            "utterances": utterances,
+            "quality": quality,
+            "failures": pd.DataFrame(failure_rows(ledger.failures), columns=["stage", "item", "reason", "remedy", "severity"]),
+        },
+        verdicts=[verdict for run_ in runs for verdict in run_.separation.verdicts],
+        figures={
+            "headline": {
+                "layers": {run_.name: run_.headline_layer for run_ in runs},
+                "pooling": config.pooling,
+                "unit": config.unit,
+            },
+            "projections": map_cards,
+        },
+    )
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what sets the numbers."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import analysis
+
+    found = {"analysis": analysis.__version__, "python": platform.python_version()}
+    for name in ("torch", "transformers", "numpy", "scipy", "scikit-learn", "umap-learn", "pocketsphinx", "hibari-tts", "soxr"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _command(config: DecoupleConfig) -> str:
+    """The command line that makes this report again: every setting that is not the default."""
+    import json
+    import shlex
+
+    words = ["python", "-m", "analysis.decouple"]
+    default, chosen = DecoupleConfig(seed=config.seed, share=config.share, fusion=config.fusion), config.as_dict()
+    for name, value in default.as_dict().items():
+        if chosen[name] == value and name not in ("corpus", "seed"):
+            continue
+        if isinstance(value, dict) and name in ("separation", "projection"):
+            words += [f"--{name}.{key}={json.dumps(item)}" for key, item in chosen[name].items() if item != value[key]]
+        elif name == "encoder":
+            words += [part for encoder in chosen[name] for part in ("--encoder", encoder)]
+        else:
+            words += [f"--{name}", value if isinstance(value := chosen[name], str) else json.dumps(value)]
+    if config.share != DecoupleConfig.share:
+        words += ["--share", str(config.share)]
+    if config.fusion != DecoupleConfig.fusion:
+        words += ["--fusion", config.fusion]
+    return shlex.join(words)
+
+
+def _write(config: DecoupleConfig, report: Report, runs: list[_EncoderRun]) -> None:
+    from analysis.report import write_report
+
+    done = _stage("Report")
+    folder = output_folder(config, report.corpus["name"])
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_syllables(folder / "syllables.parquet", runs)
+    write_report(report, folder, audio=config.audio)
+    done(str(folder))
+
+
+def _write_syllables(path: Path, runs: list[_EncoderRun]) -> None:
+    """One row per token with its vector of the headline layer of each encoder, half precision, for other programs to read."""
+    import os
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tokens = runs[0].embeddings.tokens
+    table = pa.Table.from_pandas(tokens, preserve_index=False)
+    for run_ in runs:
+        vectors = run_.embeddings.layer(run_.headline_layer).astype(np.float16)
+        position = pd.Series(np.arange(len(vectors)), index=run_.embeddings.tokens["token"])
+        rows = position.reindex(tokens["token"]).to_numpy()
+        known = ~np.isnan(rows)
+        full = np.full((len(tokens), vectors.shape[1]), np.nan, dtype=np.float16)
+        full[known] = vectors[rows[known].astype(int)]
+        column = pa.FixedSizeListArray.from_arrays(pa.array(full.ravel()), full.shape[1])
+        table = table.append_column(f"{run_.name}_layer_{run_.headline_layer}", column)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(path)

@@ -1,0 +1,184 @@
+"""Every setting of a run. The command line, YAML files and notebooks all set these fields: names are flags, docs are the help."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from analysis.config import content_hash
+from analysis.errors import ConfigurationError
+from analysis.separation.settings import SeparationSettings
+
+__all__ = ["DecoupleConfig", "ProjectionSettings"]
+
+
+@dataclass(frozen=True)
+class ProjectionSettings:
+    """The map of syllables: for looking, never for claims.
+
+    Parameters
+    ----------
+    method : str
+        How vectors are laid out in the plane.
+    n_neighbors : int
+        Neighbours that UMAP keeps close.
+    min_dist : float
+        How tightly UMAP packs points.
+    max_points : int
+        Tokens on the map; more are sampled per type, with the run's seed.
+    max_pairs : int
+        Near-homophone pairs on the map, those with most tokens first.
+    """
+
+    method: Literal["umap", "tsne", "pca", "pacmap"] = "umap"
+    n_neighbors: int = 15
+    min_dist: float = 0.1
+    max_points: int = 2000
+    max_pairs: int = 40
+
+
+@dataclass(frozen=True)
+class DecoupleConfig:
+    """What to analyse and how.
+
+    Parameters
+    ----------
+    corpus : str
+        `demo`, a LibriSpeech tree, a folder of audio and transcripts, or a manifest (path, transcript, speaker).
+    alignments : str, optional
+        Folder of TextGrids to read instead of aligning.
+    aligner : str
+        What finds words and phones where no alignments are given.
+    aligner_options : dict
+        Passed to the aligner: for `mfa` dictionary, acoustic_model, g2p_model, conda_environment; for `ctc` model.
+    encoder : list of str
+        Speech encoders, one --encoder each: `bundled`, a hub id, a local folder, `mfcc`, `logmel`, `random:ID`, ...
+    revision : str, optional
+        Revision of hub encoders.
+    wav2sem : str
+        Semantic module: `bundled`, the folder of one that was trained or converted, or `none`.
+    oracle : str
+        Upper reference, the transcript's own embedding by the packaged text model: its token mean, its CLS token, or none.
+    fusion : str
+        How the semantic vector enters a frame.
+    share : float
+        Mean size of the added vector, as a share of the mean frame norm of the layer.
+    unit : str
+        What a token is.
+    layers : str
+        `all`, `last`, or numbers such as `0,6,12`. Layer 0 is the input of the first Transformer layer.
+    pooling : str
+        How the frames of a token become one vector.
+    slicing : str
+        `feature` encodes the whole utterance and cuts frames; `audio` cuts the token out first. They give different science.
+    lexicon : str
+        Pronunciations: `cmudict` or a dictionary file.
+    pairs : str, optional
+        List of pairs to score, a file or a name in lexicons/pairs; by default they are mined from the corpus.
+    threshold : float
+        Near-homophones have a phone distance (edits over the longer length) in (0, threshold].
+    min_tokens : int
+        Types with fewer tokens are left out of the pairs.
+    max_pairs : int
+        Near-homophone pairs scored at most, those with most tokens first; 0 for no limit.
+    keep_marked : bool
+        Keep utterances whose alignment is beyond the quality limits.
+    device : str
+        Where encoders run.
+    dtype : str
+        Precision in which encoders run.
+    workers : int
+        Processes for aligning and, on a CPU, encoding; 0 for one a core.
+    out : str, optional
+        Where the report goes; reports/CORPUS NAME by default.
+    audio : bool
+        Put the recordings into the report, so that a click plays a syllable.
+    seed : int
+        Of every draw: nulls, bootstrap, sampling, map.
+    strict : bool
+        Stop at the first failure instead of listing it.
+    separation : SeparationSettings
+        Distances, nulls and intervals; seed, share and fusion follow those of the run.
+    projection : ProjectionSettings
+        The map.
+    """
+
+    corpus: str = "demo"
+    alignments: str | None = None
+    aligner: Literal["pocketsphinx", "mfa", "ctc", "textgrid"] = "pocketsphinx"
+    aligner_options: dict[str, Any] = field(default_factory=dict)
+    encoder: list[str] = field(default_factory=lambda: ["bundled"])
+    revision: str | None = None
+    wav2sem: str = "bundled"
+    oracle: Literal["mean", "cls", "none"] = "mean"
+    fusion: Literal["add", "linear", "paper", "concat"] = "add"
+    share: float = 0.5
+    unit: Literal["syllable", "word"] = "syllable"
+    layers: str = "all"
+    pooling: Literal["mean", "center", "middle_third", "parts", "max", "medoid"] = "mean"
+    slicing: Literal["feature", "audio"] = "feature"
+    lexicon: str = "cmudict"
+    pairs: str | None = None
+    threshold: float = 0.4
+    min_tokens: int = 4
+    max_pairs: int = 200
+    keep_marked: bool = False
+    device: str = "auto"
+    dtype: Literal["float32", "bfloat16", "float16", "fastest"] = "float32"
+    workers: int = 0
+    out: str | None = None
+    audio: bool = True
+    seed: int = 0
+    strict: bool = False
+    separation: SeparationSettings = field(default_factory=SeparationSettings)
+    projection: ProjectionSettings = field(default_factory=ProjectionSettings)
+
+    # Where things lie and how fast they go sets no number.
+    _WITHOUT_INFLUENCE = ("corpus", "alignments", "device", "workers", "out", "audio", "strict", "projection")
+
+    def __post_init__(self) -> None:
+        if not self.encoder:
+            raise ConfigurationError("Name at least one encoder, for example --encoder bundled.")
+        if len(set(self.encoder)) != len(self.encoder):
+            raise ConfigurationError(f"An encoder is named twice: {', '.join(self.encoder)}.")
+        if not 0 < self.threshold < 1:
+            raise ConfigurationError(f"--threshold must lie between 0 and 1, not {self.threshold}; the usual value is 0.4.")
+        if not 0 < self.share <= 10:
+            raise ConfigurationError(f"--share must be positive (at most 10), not {self.share}; the usual value is 0.5.")
+        if self.min_tokens < 2:
+            raise ConfigurationError(f"--min_tokens must be at least 2, not {self.min_tokens}: one token has no distance.")
+        if self.aligner == "textgrid" and not self.alignments:
+            raise ConfigurationError("--aligner textgrid reads existing files: name their folder with --alignments DIR.")
+        self.layer_numbers()
+        settings = replace(self.separation, seed=self.seed, share=self.share, fusion=self.fusion)
+        object.__setattr__(self, "separation", settings)
+
+    def layer_numbers(self, n_layers: int | None = None) -> list[int] | None:
+        """The layers asked for; None for all of them.
+
+        Parameters
+        ----------
+        n_layers : int, optional
+            How many hidden states the encoder has; needed to name the last.
+        """
+        if self.layers == "all":
+            return None if n_layers is None else list(range(n_layers))
+        if self.layers == "last":
+            return None if n_layers is None else [n_layers - 1]
+        try:
+            numbers = sorted({int(part) for part in str(self.layers).split(",")})
+        except ValueError:
+            raise ConfigurationError(f"--layers takes `all`, `last` or numbers such as 0,6,12, not {self.layers!r}.") from None
+        if numbers[0] < 0 or (n_layers is not None and numbers[-1] >= n_layers):
+            limit = "" if n_layers is None else f"; this encoder has layers 0 to {n_layers - 1}"
+            raise ConfigurationError(f"--layers {self.layers} asks for layers that do not exist{limit}.")
+        return numbers
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every setting, as it stands in the report."""
+        return asdict(self)
+
+    def hash(self) -> str:
+        """Hash of the settings that set numbers: reports with different ones are not comparable."""
+        settings = {name: value for name, value in self.as_dict().items() if name not in self._WITHOUT_INFLUENCE}
+        return content_hash(settings)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,21 @@ def demo():
     from analysis.corpus import demo_corpus
 
     return demo_corpus()
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory) -> Path:
+    """Folder of one complete run on the demo corpus through the command line, made once for all test processes."""
+    from filelock import FileLock
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    folder = shared / "demo_run"
+    with FileLock(shared / "demo_run.lock"):
+        if not (folder / "finished").is_file():
+            command = [sys.executable, "-m", "analysis.decouple", "--corpus", "demo", "--out", str(folder)]
+            done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+            if done.returncode:
+                pytest.fail(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+            (folder / "finished").write_text(done.stdout, encoding="utf-8")
+    return folder

@@ -1,0 +1,109 @@
+"""The command line: one source for flags, YAML and notebooks; answers that a stranger can act on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from analysis import decouple
+from analysis.errors import ConfigurationError
+from analysis.settings import DecoupleConfig
+
+
+def run_cli(*arguments, cwd):
+    return subprocess.run([sys.executable, "-m", "analysis.decouple", *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+def test_no_arguments_means_the_demo_with_the_defaults():
+    config, options = decouple.parse([])
+    assert config == DecoupleConfig()
+    assert config.corpus == "demo"
+    assert options.check is None
+
+
+def test_flags_that_users_were_promised():
+    config, options = decouple.parse(
+        "--corpus c --alignments a --aligner ctc --encoder x --encoder y --wav2sem none --fusion add --unit word --layers 0,2 "
+        "--lexicon l --device cpu --dtype bfloat16 --out o --seed 3 --strict --check b.json".split()
+    )
+    assert (config.corpus, config.alignments, config.aligner, config.encoder) == ("c", "a", "ctc", ["x", "y"])
+    assert (config.wav2sem, config.fusion, config.unit, config.layers) == ("none", "add", "word", "0,2")
+    assert (config.lexicon, config.device, config.dtype, config.out) == ("l", "cpu", "bfloat16", "o")
+    assert (config.seed, config.strict, options.check) == (3, True, "b.json")
+
+
+def test_yaml_and_flags_and_nested_settings_come_from_one_place(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("unit: word\nseed: 5\nseparation:\n  n_nulls: 7\n", encoding="utf-8")
+    config, _ = decouple.parse(["--config", str(path), "--seed", "6", "--separation.ci_level", "0.9"])
+    assert (config.unit, config.seed, config.separation.n_nulls, config.separation.ci_level) == ("word", 6, 7, 0.9)
+    assert config.separation.seed == 6, "the run's seed is the seed of its scores"
+
+
+def test_hyphens_are_as_good_as_underscores():
+    assert decouple.parse(["--min-tokens", "9"])[0].min_tokens == 9
+
+
+@pytest.mark.parametrize("name", decouple.preset_names())
+def test_every_preset_is_a_valid_configuration(name):
+    config, _ = decouple.parse(["--preset", name])
+    assert config != DecoupleConfig()
+
+
+def test_a_preset_yields_to_flags():
+    assert decouple.parse(["--preset", "quick", "--layers", "all"])[0].layers == "all"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "nope"], "There is no preset 'nope'. Presets: gate, paper, quick."),
+        (["--encoder"], "--encoder needs a value."),
+        (["--encoder", "a", "--encoder", "a"], "An encoder is named twice: a, a."),
+        (["--threshold", "1.5"], "--threshold must lie between 0 and 1, not 1.5; the usual value is 0.4."),
+        (["--layers", "x"], "--layers takes `all`, `last` or numbers such as 0,6,12, not 'x'."),
+        (["--share", "0"], "--share must be positive (at most 10), not 0.0; the usual value is 0.5."),
+        (["--aligner", "textgrid"], "--aligner textgrid reads existing files: name their folder with --alignments DIR."),
+        (["--min_tokens", "1"], "--min_tokens must be at least 2, not 1: one token has no distance."),
+    ],
+)
+def test_settings_out_of_range_say_what_is_valid(arguments, message):
+    with pytest.raises(ConfigurationError) as raised:
+        decouple.parse(arguments)
+    assert str(raised.value) == message
+
+
+def test_layers_that_the_encoder_lacks_are_named():
+    with pytest.raises(ConfigurationError) as raised:
+        DecoupleConfig(layers="0,12").layer_numbers(5)
+    assert str(raised.value) == "--layers 0,12 asks for layers that do not exist; this encoder has layers 0 to 4."
+    assert DecoupleConfig(layers="last").layer_numbers(5) == [4]
+    assert DecoupleConfig().layer_numbers(3) == [0, 1, 2]
+
+
+def test_a_folder_that_is_not_there_ends_with_exit_code_2(repository, tmp_path):
+    done = run_cli("--corpus", str(tmp_path / "nowhere"), cwd=repository)
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_answers_without_loading_anything_heavy(repository):
+    code = (
+        "import sys, contextlib, io\n"
+        "from analysis import decouple\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as out:\n"
+        "    decouple.main(['--help'])\n"
+        "assert '--encoder' in out.getvalue()\n"
+        "print(sorted({'torch', 'transformers', 'umap', 'sklearn', 'matplotlib', 'plotly'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_what_sets_no_number_does_not_change_the_hash():
+    assert DecoupleConfig().hash() == DecoupleConfig(out="elsewhere", workers=7, device="cpu", audio=False).hash()
+    assert DecoupleConfig().hash() != DecoupleConfig(seed=1).hash()
+    assert DecoupleConfig().hash() != DecoupleConfig(unit="word").hash()

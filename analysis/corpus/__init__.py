@@ -1,0 +1,9 @@
+"""Speech with its transcripts: what a corpus is, how the usual ones are read, and a demo corpus."""
+
+from __future__ import annotations
+
+from analysis.corpus.audio import read_audio
+from analysis.corpus.demo import demo_corpus
+from analysis.corpus.utterance import Corpus, Utterance
+
+__all__ = ["Corpus", "Utterance", "demo_corpus", "read_audio"]

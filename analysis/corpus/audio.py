@@ -1,0 +1,158 @@
+"""Audio files in: what their headers say, and their samples as one channel at the rate that was asked for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.corpus.utterance import Utterance
+from analysis.errors import AudioError
+
+__all__ = ["AUDIO_SUFFIXES", "MIN_DURATION", "AudioHeader", "is_audio", "read_audio", "read_header"]
+
+#: File name endings (lower case) that are taken for audio; libsndfile decides by content whether they are.
+AUDIO_SUFFIXES = frozenset(
+    ".wav .flac .ogg .oga .opus .mp3 .aiff .aif .aifc .au .snd .sph .nist .w64 .caf .rf64 .voc .mat5".split()
+)
+#: Shorter recordings hold no syllable that an encoder could describe, s.
+MIN_DURATION = 0.1
+# Below three steps of 16-bit audio: digital silence with dither, or a recording from an unplugged microphone.
+_SILENCE_PEAK = 1e-4
+# Headers written by programs that stream do not know the length and promise the largest possible one.
+_UNKNOWN_LENGTH = 0x7FFFF000
+_PROMISE = re.compile(r"(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)")
+
+
+@dataclass(frozen=True)
+class AudioHeader:
+    """What a file's header says, without its samples.
+
+    Attributes
+    ----------
+    duration : float
+        Seconds.
+    sampling_rate : int
+        Hz.
+    channels : int
+    """
+
+    duration: float
+    sampling_rate: int
+    channels: int
+
+
+def is_audio(name: str | Path) -> bool:
+    """Whether a file name ends as audio files do; hidden files (``._a.wav`` of macOS archives) do not count."""
+    path = Path(name)
+    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+
+
+def read_header(path: str | Path) -> AudioHeader:
+    """Duration, rate and channels of an audio file.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, is no audio that libsndfile reads, is cut off, or lasts less than :data:`MIN_DURATION`.
+    """
+    import soundfile
+
+    path = Path(path)
+    try:
+        info = soundfile.info(str(path), verbose=True)
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise AudioError(_why_unreadable(path, error)) from error
+    for promised, present in _PROMISE.findall(info.extra_info):
+        if int(present) < 0.99 * int(promised) and int(promised) < _UNKNOWN_LENGTH:
+            raise AudioError(
+                f"{path} is truncated: its header promises {int(promised)} bytes of samples and {int(present)} are there. "
+                f"The copy or download was probably interrupted; fetch the file again."
+            )
+    duration = info.frames / info.samplerate if info.samplerate else 0.0
+    if duration < MIN_DURATION:
+        raise AudioError(_too_short(path, duration))
+    return AudioHeader(duration, info.samplerate, info.channels)
+
+
+def read_audio(source: str | Path | Utterance, sampling_rate: int | None = 16000) -> np.ndarray:
+    """Samples of a recording as one channel at ``sampling_rate``, float32, shape ``(samples,)``, about -1 to 1.
+
+    Channels are averaged, then resampled with soxr (quality HQ).
+
+    Parameters
+    ----------
+    source : path or Utterance
+    sampling_rate : int or None
+        Hz; None keeps the file's own.
+
+    Raises
+    ------
+    AudioError
+        If the file is missing, unreadable, truncated, silent, too short, or holds samples that are not numbers.
+    """
+    import soundfile
+
+    path = Path(source.audio if isinstance(source, Utterance) else source)
+    header = read_header(path)
+    try:
+        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise AudioError(_why_unreadable(path, error)) from error
+    promised = round(header.duration * rate)
+    if len(samples) < 0.95 * promised:
+        raise AudioError(
+            f"{path} is truncated: its header promises {promised} samples and {len(samples)} could be read. "
+            f"The copy or download was probably interrupted; fetch the file again."
+        )
+    bad = np.count_nonzero(~np.isfinite(samples))
+    if bad:
+        raise AudioError(
+            f"{path} holds {bad} samples that are not finite numbers (NaN or infinite), of {samples.size}. "
+            f"It was probably written after a division by zero (normalising silence); export it again."
+        )
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+    peak = float(np.abs(mono).max(initial=0.0))
+    if peak < _SILENCE_PEAK:
+        cancelled = samples.shape[1] > 1 and float(np.abs(samples).max(initial=0.0)) >= _SILENCE_PEAK
+        cause = (
+            f"its {samples.shape[1]} channels cancel each other when averaged; export one of them"
+            if cancelled
+            else "the recording is probably empty; record or export it again, or leave it out"
+        )
+        raise AudioError(f"{path} is silent: no sample exceeds {_SILENCE_PEAK:g} (the largest is {peak:.1e}). Cause: {cause}.")
+    if sampling_rate is not None and rate != sampling_rate:
+        import soxr
+
+        mono = soxr.resample(mono, rate, sampling_rate, quality="HQ")
+    return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def _too_short(path: Path, duration: float) -> str:
+    return (
+        f"{path} lasts {duration:.3f} s, less than the {MIN_DURATION} s that hold a syllable. "
+        f"Is it cut off? Record or fetch it again, or leave it out."
+    )
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    if not path.exists():
+        return f"{path} does not exist. Mend the path in the manifest or transcript file, or fetch the recording."
+    if path.is_dir():
+        return f"{path} is a folder, not an audio file. Mend the path in the manifest."
+    size = path.stat().st_size
+    if size == 0:
+        return f"{path} is empty (0 bytes). The copy or download was probably interrupted; fetch the file again."
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if head.startswith(b"version https://git-lfs"):
+        return f"{path} is a Git LFS pointer, not the recording itself. Run `git lfs pull` in its repository."
+    if head.startswith(b"NIST_1A") and b"shorten" in head:
+        return f"{path} is NIST SPHERE with shorten compression, which libsndfile does not read. Convert it with sph2pipe."
+    reason = str(error).removeprefix(f"Error opening {str(path)!r}: ").removeprefix("Error : ").strip().rstrip(".")
+    return (
+        f"{path} cannot be read as audio: {reason} ({size} bytes). It is truncated, damaged or of a format that libsndfile does "
+        f"not know; fetch it again, or convert it to WAV or FLAC."
+    )

@@ -37,6 +37,9 @@ class Alignment:
         One per word.
     inventory : str
         ``arpabet``, ``ipa`` or the name of an inventory file in lexicons/.
+    warnings : tuple of str
+        Doubts about an alignment that was kept all the same: mended overlaps, gaps, guessed pronunciations. They become rows
+        of severity ``warning`` in the failures table; see :meth:`warning_rows`.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class Alignment:
     confidence: float | None = None
     word_confidence: tuple[float, ...] | None = None
     inventory: str = "arpabet"
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for tier, intervals in (("words", self.words), ("phones", self.phones)):
@@ -74,6 +78,10 @@ class Alignment:
     def phones_of(self, word: Interval) -> tuple[Interval, ...]:
         """Phones whose midpoint lies inside ``word``."""
         return tuple(phone for phone in self.phones if phone.center in word)
+
+    def warning_rows(self) -> list[Failure]:
+        """The doubts as rows for the failures table."""
+        return [Failure("alignment", self.utterance_id, text, severity="warning") for text in self.warnings]
 
 
 @runtime_checkable

@@ -44,5 +44,16 @@ SEPARATION_COLUMNS: dict[str, str] = {
 
 #: The columns that name a row: the gate compares rows that agree in all of them.
 KEY_COLUMNS: tuple[str, ...] = (
-    "encoder", "layer", "pooling", "unit", "vectors", "distance", "relation", "split", "variant", "statistic", "null", "average",
+    "encoder",
+    "layer",
+    "pooling",
+    "unit",
+    "vectors",
+    "distance",
+    "relation",
+    "split",
+    "variant",
+    "statistic",
+    "null",
+    "average",
 )

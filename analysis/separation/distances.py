@@ -1,0 +1,350 @@
+"""Distances between tokens, and how a vector added per utterance changes them without adding it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.errors import SeparationError
+from analysis.separation.relations import SPLIT_BITS, TokenPairs
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["PairGeometry", "Whitening", "principal_components", "type_distances"]
+
+_MATRIX_LIMIT = 2**26
+
+
+class Whitening:
+    """The linear maps behind ``l2_standardised`` and ``l2_whitened``, fitted on the corpus *without* semantics.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (N, D)
+
+    Notes
+    -----
+    ``l2_standardised`` divides each dimension by its standard deviation over the tokens (scipy's ``seuclidean``);
+    ``l2_whitened`` is the Mahalanobis distance under the corpus covariance, with eigenvalues below a hundredth of their mean
+    raised to it, since a few tokens cannot tell how small the small ones are. Dimensions that never vary are left out.
+    """
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.vectors = np.asarray(vectors, dtype=np.float64)
+
+    def matrix(self, distance: str) -> np.ndarray:
+        """The map ``A``, shape ``(D, D)`` or the diagonal ``(D,)``: the distance is ``||x A - y A||``."""
+        centred = self.vectors - self.vectors.mean(0)
+        variance = np.mean(centred**2, axis=0)
+        if distance == "l2_standardised":
+            return np.where(variance > 0, 1.0 / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
+        values, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+        floor = max(values.mean() / 100, 1e-300)
+        return axes / np.sqrt(np.maximum(values, floor))
+
+
+def principal_components(vectors: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean, shape (D,), and the first ``n`` principal axes, shape (n, D), of the vectors.
+
+    References
+    ----------
+    Mu, J. and Viswanath, P. (2018). All-but-the-top: simple and effective postprocessing for word representations. ICLR.
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    mean = vectors.mean(0)
+    centred = vectors - mean
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    return mean, axes[:, ::-1][:, :n].T
+
+
+class PairGeometry:
+    """Distances of given token pairs, for the vectors as they are and with vectors added per utterance.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, D)
+        One per token in use of ``pairs``.
+    pairs : TokenPairs
+    device : str
+        ``cpu``, ``cuda`` or ``auto``.
+
+    Notes
+    -----
+    With offset ``v_u`` for utterance u,
+
+        <x_i + v_u, x_j + v_w> = <x_i, x_j> + <x_i, v_w> + <x_j, v_u> + <v_u, v_w>
+
+    so that after one Gram block per type pair, each further variant costs one ``(n, D) x (D, U)`` product, and a permutation
+    of the vectors over utterances costs none. Everything is float64: distances come from differences of inner products.
+
+    ===============  ====================================================
+    ``l2``           ``||x - y||``
+    ``mse``          ``||x - y||^2 / D``
+    ``cosine``       ``1 - <x, y> / (||x|| ||y||)``
+    ``l2_unit``      ``|| x/||x|| - y/||y|| || = sqrt(2 cosine)``
+    ``angular``      ``arccos(1 - cosine) / pi``, in [0, 1]
+    ===============  ====================================================
+
+    ``l2_standardised`` and ``l2_whitened`` are ``l2`` of vectors and offsets mapped by :class:`Whitening`.
+    """
+
+    def __init__(self, vectors: np.ndarray, pairs: TokenPairs, device: str = "cpu") -> None:
+        import torch
+
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.pairs = pairs
+        self.vectors = self._tensor(vectors)
+        if not bool(torch.isfinite(self.vectors).all()):
+            bad = int((~torch.isfinite(self.vectors)).any(1).sum())
+            raise SeparationError(
+                f"{bad} of {len(self.vectors)} token vectors hold NaN or infinite values, so no distance is defined. Likely the "
+                f"encoder overflowed in half precision or a token has no frame. Extract again with dtype float32."
+            )
+        self.dims = self.vectors.shape[1]
+        self.a, self.b = self._index(pairs.a), self._index(pairs.b)
+        self.utterance = self._index(pairs.utterance)
+        self.n_utterances = len(pairs.utterances)
+        self._same = self._index(pairs.utterance[pairs.a]) == self._index(pairs.utterance[pairs.b])
+        self._lengths = self._index(pairs.cell_count)
+        self._squares = (self.vectors**2).sum(1)
+        self._dots = self._block_dots(self.vectors)
+        self._distances = self._squared(self._squares, self._dots, self.vectors)
+        self._cross_index: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        import torch
+
+        return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float64), device=self.device)
+
+    def _index(self, array: np.ndarray) -> torch.Tensor:
+        import torch
+
+        return torch.as_tensor(np.ascontiguousarray(array, dtype=np.int64), device=self.device)
+
+    def _block_dots(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Inner products of all token pairs, in their order: one small matrix product per type pair."""
+        import torch
+
+        pairs = self.pairs
+        parts = []
+        for code, first, second in pairs.blocks:
+            block = vectors[self._index(first)] @ vectors[self._index(second)].T
+            same = pairs.type_pairs["relation"].iat[code] == "same_type"
+            if same:
+                upper = torch.triu_indices(len(first), len(first), offset=1, device=self.device)
+                parts.append(block[upper[0], upper[1]])
+            else:
+                parts.append(block.reshape(-1))
+        return torch.cat(parts)[self._index(pairs.order)]
+
+    def _squared(self, squares: torch.Tensor, dots: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """Squared distances; where cancellation leaves fewer than about six digits, taken again from the difference itself."""
+        total = squares[self.a] + squares[self.b]
+        result = total - 2 * dots
+        close = (result < 1e-9 * total).nonzero()[:, 0]
+        if len(close):
+            result[close] = ((vectors[self.a[close]] - vectors[self.b[close]]) ** 2).sum(1)
+        return result.clamp_(min=0)
+
+    def without(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """Sums over each cell, shape (C,), of each named distance between the vectors as they are."""
+        return self._sums(names, self._squares, self._dots, self._distances)
+
+    def replaced(self, vectors: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """The same sums for other vectors of the same tokens, shape (n, D)."""
+        tensor = self._tensor(vectors)
+        squares, dots = (tensor**2).sum(1), self._block_dots(tensor)
+        return self._sums(names, squares, dots, self._squared(squares, dots, tensor))
+
+    def added(self, offsets: np.ndarray, names: Iterable[str]) -> Added:
+        """The variant in which every token of utterance u has ``offsets[u]`` added; ``offsets`` has shape (U, D)."""
+        return Added(self, self._tensor(offsets), tuple(names))
+
+    def _sums(
+        self, names: Iterable[str], squares: torch.Tensor, dots: torch.Tensor, distances: torch.Tensor
+    ) -> dict[str, np.ndarray]:
+        return {name: self.cell_sums(values) for name, values in self._named(names, squares, dots, distances).items()}
+
+    def _named(
+        self, names: Iterable[str], squares: torch.Tensor, dots: torch.Tensor, distances: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        import torch
+
+        result: dict[str, torch.Tensor] = {}
+        cosine = None
+        for name in names:
+            if name in ("l2", "l2_standardised", "l2_whitened"):
+                result[name] = distances.sqrt()
+            elif name == "mse":
+                result[name] = distances / self.dims
+            else:
+                if cosine is None:
+                    size = squares.clamp(min=1e-300).rsqrt()
+                    cosine = (1 - dots * size[self.a] * size[self.b]).clamp_(0, 2)
+                if name == "cosine":
+                    result[name] = cosine
+                elif name == "l2_unit":
+                    result[name] = (2 * cosine).sqrt()
+                else:
+                    result[name] = torch.arccos(1 - cosine) / np.pi
+        return result
+
+    def cell_sums(self, values: torch.Tensor) -> np.ndarray:
+        """Sum of the values of all token pairs over each cell, shape (C,)."""
+        if values.device.type == "cpu":
+            return np.add.reduceat(values.numpy(), self.pairs.starts)
+        import torch
+
+        return torch.segment_reduce(values, "sum", lengths=self._lengths).cpu().numpy()
+
+
+class Added:
+    """One variant of :class:`PairGeometry`: offsets per utterance, in their own order or permuted."""
+
+    def __init__(self, geometry: PairGeometry, offsets: torch.Tensor, names: tuple[str, ...]) -> None:
+        self.geometry, self.offsets, self.names = geometry, offsets, names
+        self._gram = offsets @ offsets.T
+        n = len(geometry.vectors)
+        fits = n * len(offsets) <= _MATRIX_LIMIT
+        self._cross = geometry.vectors @ offsets.T if fits else None
+
+    def pair_distances(self, permutation: np.ndarray | None = None) -> dict[str, torch.Tensor]:
+        """Each named distance of every token pair; utterance u is given the vector of ``permutation[u]``."""
+        import torch
+
+        geometry = self.geometry
+        a, b, utterance = geometry.a, geometry.b, geometry.utterance
+        gram, cross, offsets = self._gram, self._cross, self.offsets
+        if permutation is not None:
+            order = geometry._index(permutation)
+            gram = gram[order][:, order]
+            offsets = offsets[order]
+            cross = None if cross is None else cross[:, order]
+        if cross is None:
+            own = (geometry.vectors * offsets[utterance]).sum(1)
+            dots = torch.empty_like(geometry._dots)
+            for start in range(0, len(a), 2**15):
+                chosen = slice(start, start + 2**15)
+                first, second = a[chosen], b[chosen]
+                dots[chosen] = (geometry.vectors[first] * offsets[utterance[second]]).sum(1)
+                dots[chosen] += (geometry.vectors[second] * offsets[utterance[first]]).sum(1)
+            dots += torch.take(gram, utterance[a] * geometry.n_utterances + utterance[b])
+        else:
+            if geometry._cross_index is None:
+                n = geometry.n_utterances
+                geometry._cross_index = (a * n + utterance[b], b * n + utterance[a], utterance[a] * n + utterance[b])
+            first, second, both = geometry._cross_index
+            own = cross.gather(1, utterance[:, None])[:, 0]
+            dots = torch.take(cross, first)
+            dots += torch.take(cross, second)
+            dots += torch.take(gram, both)
+        dots += geometry._dots
+        squares = geometry._squares + 2 * own + gram.diagonal()[utterance]
+        distances = (squares[a] + squares[b] - 2 * dots).clamp_(min=0)
+        # Tokens of one utterance get the same vector: their difference, hence every Euclidean distance, is what it was.
+        distances = torch.where(geometry._same, geometry._distances, distances)
+        return geometry._named(self.names, squares, dots, distances)
+
+    def sums(self, permutation: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Sums over each cell, shape (C,), of each named distance."""
+        return {name: self.geometry.cell_sums(values) for name, values in self.pair_distances(permutation).items()}
+
+
+def type_distances(
+    vectors: np.ndarray, types: np.ndarray, distance: str = "l2", *, device: str = "cpu", chunk: int = 1024
+) -> np.ndarray:
+    """Mean distance between the tokens of every two types, shape (T, T); on the diagonal between two tokens of one type.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (N, D)
+    types : ndarray of int, shape (N,)
+        Codes 0 ... T - 1; every code has a token. A type of a single token has NaN on the diagonal.
+    distance : str
+        ``l2``, ``l2_unit``, ``mse``, ``cosine`` or ``angular``.
+    chunk : int
+        Tokens per block: memory is ``chunk * N`` floats.
+
+    Notes
+    -----
+    ``mse`` and ``cosine`` need no pair of tokens at all: with the sums ``S_t`` and ``Q_t = sum ||x||^2`` over the ``n_t`` tokens
+    of type t, the mean of ``||x - y||^2`` is ``Q_t/n_t + Q_r/n_r - 2 <S_t, S_r> / (n_t n_r)``, O(N D + T^2 D). The others go
+    through blocks of the upper half of the Gram matrix of tokens sorted by type, float32 after the corpus mean is removed.
+    """
+    import torch
+
+    types = np.asarray(types)
+    counts = np.bincount(types).astype(np.float64)
+    if (counts == 0).any():
+        raise SeparationError(f"Type code {int(np.argmin(counts))} has no token; number the types 0 ... T - 1 without gaps.")
+    order = np.argsort(types, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+    x = torch.as_tensor(np.ascontiguousarray(np.asarray(vectors)[order], dtype=np.float32), device=device)
+    own = counts * (counts - 1)
+    if distance in ("mse", "cosine"):
+        if distance == "cosine":
+            x = x / x.norm(dim=1, keepdim=True).clamp(min=1e-30)
+        else:
+            x = x - x.mean(0)
+        sums = np.add.reduceat(x.double().cpu().numpy(), starts, axis=0)
+        squares = np.add.reduceat((x.double() ** 2).sum(1).cpu().numpy(), starts)
+        product = sums @ sums.T
+        mean = squares / counts
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result = mean[:, None] + mean[None, :] - 2 * product / np.outer(counts, counts)
+            within = 2 * (counts * squares - np.diagonal(product)) / own
+        np.fill_diagonal(result, within)
+        return result / (x.shape[1] if distance == "mse" else 2)
+    if distance in ("l2_unit", "angular"):
+        x = x / x.norm(dim=1, keepdim=True).clamp(min=1e-30)
+    else:
+        x = x - x.mean(0)
+    squares = (x**2).sum(1)
+    n, n_types = len(x), len(counts)
+    kind = torch.as_tensor(types[order].astype(np.int64), device=device)
+    bounds = np.concatenate([starts, [n]])
+    total = torch.zeros((n_types, n_types), dtype=torch.float64, device=device)
+    block = torch.empty((min(chunk, n), n), dtype=torch.float32, device=device)
+    for start in range(0, n, chunk):
+        stop = min(start + chunk, n)
+        # Only columns from the first token of this chunk's first type on: types below were summed before, by symmetry.
+        first = int(starts[int(kind[start])])
+        part = block[: stop - start, : n - first]
+        torch.mm(x[start:stop], x[first:].T, out=part)
+        if distance == "angular":
+            part.clamp_(-1, 1).arccos_().div_(np.pi)
+        else:
+            part.mul_(-2).add_(squares[start:stop, None]).add_(squares[None, first:]).clamp_(min=0).sqrt_()
+        rows = torch.arange(start, stop, device=device)
+        part[rows - start, rows - first] = 0
+        present = int(kind[start])
+        edges = torch.as_tensor(bounds[present:] - first, device=device)
+        lengths = (edges[1:] - edges[:-1]).to(torch.int64)
+        by_row = torch.segment_reduce(part, "sum", lengths=lengths.expand(len(part), -1).contiguous(), axis=1)
+        low, high = int(kind[start]), int(kind[stop - 1]) + 1
+        target = total[low:high, present:]
+        target.index_add_(0, kind[start:stop] - low, by_row.double())
+    result = total.cpu().numpy()
+    upper = np.triu(result, 1)
+    result = upper + upper.T + np.diag(np.diagonal(result))
+    denominator = np.outer(counts, counts)
+    np.fill_diagonal(denominator, own)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return result / denominator
+
+
+def same_utterance_cells(pairs: TokenPairs) -> np.ndarray:
+    """Which cells hold token pairs of one utterance, shape (C,)."""
+    return (pairs.cell_atom & SPLIT_BITS["same_utterance"]) > 0
+
+
+def mapped(vectors: np.ndarray, matrix: np.ndarray | Mapping | None) -> np.ndarray:
+    """``vectors`` under a map of :class:`Whitening` (a matrix or a diagonal), or as they are."""
+    if matrix is None:
+        return vectors
+    return vectors * matrix if matrix.ndim == 1 else vectors @ matrix

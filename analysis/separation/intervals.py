@@ -1,0 +1,276 @@
+"""Intervals that hold for other speakers and other word pairs at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["Cells", "CrossedDesign", "Interval", "pigeonhole", "resample_weights", "speaker_bootstrap"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with what is known of its error.
+
+    Attributes
+    ----------
+    estimate, low, high, se, df : float
+        ``low``/``high``/``se``/``df`` are NaN where no interval can be had; ``note`` then says why.
+    method : str
+        ``crossed_t``, ``pigeonhole``, ``speaker_bootstrap`` or ``none``.
+    note : str
+    components : dict of str to float
+        Variance components (``crossed_t`` only): ``speaker``, ``speaker_pair``, ``type_pair``, ``residual``.
+    """
+
+    estimate: float
+    low: float = np.nan
+    high: float = np.nan
+    se: float = np.nan
+    df: float = np.nan
+    method: str = "none"
+    note: str = ""
+    components: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Token pairs, summed over each (speaker pair, type pair): what every average and every interval is made from.
+
+    Attributes
+    ----------
+    speaker_a, speaker_b : ndarray of int, shape (C,)
+        Codes of the two speakers, ``speaker_a <= speaker_b``; equal for a comparison within one speaker.
+    type_pair : ndarray of int, shape (C,)
+    count : ndarray, shape (C,)
+        Token pairs in the cell.
+    """
+
+    speaker_a: np.ndarray
+    speaker_b: np.ndarray
+    type_pair: np.ndarray
+    count: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+    def weights(self, average: str, importance: np.ndarray | None = None) -> np.ndarray:
+        """Weight of each cell's mean in the average; they sum to one.
+
+        Parameters
+        ----------
+        average : str
+            ``macro``: all type pairs count the same, whatever their token pairs; ``micro``: all token pairs count the same.
+        importance : ndarray, shape (n type pairs,), optional
+            Weight of each type pair (such as its viseme distance), by code.
+        """
+        weights = np.asarray(self.count, dtype=np.float64)
+        if average == "macro":
+            weights = weights / np.bincount(self.type_pair, weights)[self.type_pair]
+        elif average != "micro":
+            raise ValueError(f"average must be 'macro' or 'micro', not {average!r}")
+        if importance is not None:
+            weights = weights * importance[self.type_pair]
+        return weights / weights.sum()
+
+
+class CrossedDesign:
+    """Crossed variance components of a weighted mean over cells of speakers and type pairs.
+
+    Prepared once per set of cells and weights, then applied to any number of values.
+
+    Parameters
+    ----------
+    cells : Cells
+    weights : ndarray, shape (C,)
+        From :meth:`Cells.weights`.
+
+    Notes
+    -----
+    Model of the mean ``y_c`` of the token pairs of speakers (s, s') and type pair p::
+
+        y_c = mu + a_s + a_s' + d_ss' + b_p + e_c
+
+    with speakers as a multi-membership factor (a cell of one speaker holds ``2 a_s``), speaker pairs only where cells across
+    speakers exist, and type pairs. The estimate is ``w'y``. Each component has one quadratic form, the sum over its groups of
+    the squared group totals of ``w_c (y_c - w'y)``; the forms are linear in the components in expectation, whatever the
+    distribution and however unbalanced the cells, so equating both gives moment estimators (no normality needed). Then::
+
+        Var(w'y) = sum_k sigma_k^2 * sum_g (sum_{c in g} w_c)^2
+
+    and the interval is ``w'y -+ t(df) se``. Degrees of freedom after Satterthwaite (1946): each component's share of the
+    variance, together with the residual's, has as many as its effective number of groups ``(sum W_g^2)^2 / sum W_g^4`` less one.
+
+    References
+    ----------
+    Gao, K. and Owen, A. B. (2017). Efficient moment calculations for variance components in large unbalanced crossed random
+    effects models. Electronic Journal of Statistics 11.
+    Owen, A. B. (2007). The pigeonhole bootstrap. Annals of Applied Statistics 1.
+    Clark, H. H. (1973). The language-as-fixed-effect fallacy. Journal of Verbal Learning and Verbal Behavior 12.
+    """
+
+    def __init__(self, cells: Cells, weights: np.ndarray) -> None:
+        from scipy import sparse
+
+        self.weights = np.asarray(weights, dtype=np.float64)
+        n = len(cells)
+        rows = np.arange(n)
+        _, speaker_a = np.unique(cells.speaker_a, return_inverse=True)
+        speakers, both = np.unique(np.concatenate([cells.speaker_a, cells.speaker_b]), return_inverse=True)
+        speaker_a, speaker_b = both[:n], both[n:]
+        pairs, type_pair = np.unique(cells.type_pair, return_inverse=True)
+        self.n_speakers, self.n_type_pairs = len(speakers), len(pairs)
+        ones = np.ones(n)
+        membership = {
+            "speaker": sparse.csr_array((np.r_[ones, ones], (np.r_[rows, rows], np.r_[speaker_a, speaker_b])), (n, len(speakers)))
+        }
+        across = speaker_a != speaker_b
+        if across.any():
+            dyads, dyad = np.unique(speaker_a * len(speakers) + speaker_b, return_inverse=True)
+            membership["speaker_pair"] = sparse.csr_array((ones, (rows, dyad)), (n, len(dyads)))
+        membership["type_pair"] = sparse.csr_array((ones, (rows, type_pair)), (n, len(pairs)))
+        membership["residual"] = sparse.eye_array(n, format="csr")
+        self.names = tuple(membership)
+        self._totals = {}
+        weighted = {}
+        for name, groups in membership.items():
+            weighted[name] = groups.T.multiply(self.weights[None, :]).tocsr()
+            self._totals[name] = groups.T @ self.weights
+        self._weighted = weighted
+        # E[q_k] = sum_l sigma_l^2 || Z_k' W (I - 1 w') Z_l ||_F^2, expanded so that only sparse products are formed.
+        expectation = np.zeros((len(self.names), len(self.names)))
+        for row, name in enumerate(self.names):
+            total = self._totals[name]
+            for column, other in enumerate(self.names):
+                product = (weighted[name] @ membership[other]).tocsr()
+                share = self._totals[other]
+                expectation[row, column] = (
+                    np.sum(product.data**2) - 2 * total @ (product @ share) + (total @ total) * (share @ share)
+                )
+        self._expectation = expectation
+        self._effective = {}
+        for name in self.names:
+            squared = self._totals[name] ** 2
+            self._effective[name] = squared.sum() ** 2 / np.sum(squared**2)
+        groups = sum(len(self._totals[name]) - 1 for name in self.names if name != "residual")
+        self._residual_df = max(1.0, self._effective["residual"] - 1 - groups)
+
+    def interval(self, values: np.ndarray, level: float = 0.95) -> Interval:
+        """Interval of the weighted mean of cell means ``values``, shape (C,)."""
+        from scipy import stats
+
+        values = np.asarray(values, dtype=np.float64)
+        estimate = float(self.weights @ values)
+        residual = values - estimate
+        observed = np.array([np.sum((self._weighted[name] @ residual) ** 2) for name in self.names])
+        scale = float(np.abs(values).max(initial=0.0))
+        if np.sqrt(observed.max(initial=0.0)) <= 1e-14 * max(scale, 1e-300):
+            return Interval(estimate, estimate, estimate, 0.0, np.inf, "crossed_t")
+        sigma = _nonnegative(self._expectation, observed)
+        squared = np.array([np.sum(self._totals[name] ** 2) for name in self.names])
+        share = sigma * squared
+        variance = float(share.sum())
+        own = share[-1]
+        spread = own**2 / self._residual_df
+        for name, part in zip(self.names[:-1], share[:-1], strict=True):
+            if part > 0:
+                spread += (part + own) ** 2 / max(1.0, self._effective[name] - 1)
+        df = max(1.0, variance**2 / spread) if spread > 0 else np.inf
+        se = float(np.sqrt(variance))
+        half = float(stats.t.ppf(0.5 + level / 2, df)) * se
+        components = {name: float(value) for name, value in zip(self.names, sigma, strict=True)}
+        return Interval(estimate, estimate - half, estimate + half, se, float(df), "crossed_t", "", components)
+
+
+def _nonnegative(expectation: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Components solving ``expectation @ sigma = observed`` with none below zero."""
+    from scipy.optimize import nnls
+
+    scale = np.where(observed > 0, 1.0 / np.maximum(observed, 1e-300), 0.0)
+    solution, _ = nnls(expectation * scale[:, None], observed * scale)
+    return solution
+
+
+def resample_weights(n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each of ``n`` units was drawn, with replacement; shape ``(resamples, n)``, float64."""
+    return rng.multinomial(n, np.full(n, 1.0 / n), size=resamples).astype(np.float64)
+
+
+def _resampled_means(
+    cells: Cells, values: np.ndarray, average: str, speaker_weights: np.ndarray, pair_weights: np.ndarray | None
+) -> np.ndarray:
+    """Average of every resample, shape (R,). Each cell counts as often as both its speakers and its type pair were drawn."""
+    from scipy import sparse
+
+    speakers, both = np.unique(np.concatenate([cells.speaker_a, cells.speaker_b]), return_inverse=True)
+    speaker_a, speaker_b = both[: len(cells)], both[len(cells) :]
+    pairs, type_pair = np.unique(cells.type_pair, return_inverse=True)
+    dyads, dyad = np.unique(speaker_a * len(speakers) + speaker_b, return_inverse=True)
+    first, second = dyads // len(speakers), dyads % len(speakers)
+    shape = (len(dyads), len(pairs))
+    count = np.asarray(cells.count, dtype=np.float64)
+    counts = sparse.csr_array((count, (dyad, type_pair)), shape).T.tocsr()
+    sums = sparse.csr_array((count * values, (dyad, type_pair)), shape).T.tocsr()
+    means = np.empty(len(speaker_weights))
+    step = max(1, 2**24 // max(1, len(dyads) + 2 * len(pairs)))
+    for start in range(0, len(means), step):
+        chosen = slice(start, start + step)
+        weight = speaker_weights[chosen]
+        dyad_weight = np.where(first == second, weight[:, first], weight[:, first] * weight[:, second])
+        n = (counts @ dyad_weight.T).T
+        total = (sums @ dyad_weight.T).T
+        outer = np.ones((len(weight), len(pairs))) if pair_weights is None else pair_weights[chosen]
+        if average == "micro":
+            top, bottom = (outer * total).sum(1), (outer * n).sum(1)
+        else:
+            present = n > 0
+            top = np.where(present, outer * total / np.where(present, n, 1.0), 0.0).sum(1)
+            bottom = np.where(present, outer, 0.0).sum(1)
+        means[chosen] = top / np.where(bottom > 0, bottom, np.nan)
+    return means
+
+
+def pigeonhole(
+    cells: Cells, values: np.ndarray, average: str = "macro", *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Percentile interval with speakers and type pairs resampled independently, both with replacement.
+
+    Parameters
+    ----------
+    cells : Cells
+    values : ndarray, shape (C,)
+        Mean of each cell's token pairs.
+
+    Notes
+    -----
+    A cell of speakers (s, s') and type pair p counts ``r_s r_s' q_p`` times (``r_s q_p`` within one speaker), where ``r`` and
+    ``q`` say how often each was drawn. All resamples are one sparse product of speaker-pair sums with the weights.
+
+    References
+    ----------
+    Owen, A. B. (2007). The pigeonhole bootstrap. Annals of Applied Statistics 1.
+    """
+    return _bootstrap(cells, values, average, resamples, level, seed, pairs=True)
+
+
+def speaker_bootstrap(
+    cells: Cells, values: np.ndarray, average: str = "macro", *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Percentile interval with speakers alone resampled: holds for other speakers saying the *same* word pairs, no more."""
+    return _bootstrap(cells, values, average, resamples, level, seed, pairs=False)
+
+
+def _bootstrap(
+    cells: Cells, values: np.ndarray, average: str, resamples: int, level: float, seed: int, *, pairs: bool
+) -> Interval:
+    rng = np.random.default_rng(seed)
+    n_speakers = len(np.unique(np.concatenate([cells.speaker_a, cells.speaker_b])))
+    weights = resample_weights(n_speakers, resamples, rng)
+    outer = resample_weights(len(np.unique(cells.type_pair)), resamples, rng) if pairs else None
+    means = _resampled_means(cells, np.asarray(values, dtype=np.float64), average, weights, outer)
+    estimate = float(cells.weights(average) @ values)
+    usable = means[np.isfinite(means)]
+    low, high = np.quantile(usable, [0.5 - level / 2, 0.5 + level / 2])
+    method = "pigeonhole" if pairs else "speaker_bootstrap"
+    return Interval(estimate, float(low), float(high), float(usable.std(ddof=1)), np.nan, method)

@@ -1,0 +1,246 @@
+"""Which tokens are compared with which: token pairs by relation, and the cells that they are summed over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import SeparationError
+from analysis.separation.intervals import Cells
+
+__all__ = ["SPLIT_BITS", "TokenPairs", "pair_tokens", "split_mask"]
+
+#: Bits of an atom: what holds of one token pair. Splits are unions of atoms.
+SPLIT_BITS: dict[str, int] = {"same_utterance": 1, "same_speaker": 2, "matched_duration": 4, "matched_neighbours": 8}
+
+
+def split_mask(atoms: np.ndarray, split: str) -> np.ndarray:
+    """Which atoms belong to a split such as ``different_utterance`` or ``different_speaker+matched_duration``."""
+    keep = np.ones(len(atoms), dtype=bool)
+    for part in split.split("+"):
+        if part == "all":
+            continue
+        wanted = not part.startswith("different_")
+        bit = SPLIT_BITS[part if wanted else "same_" + part.removeprefix("different_")]
+        keep &= (np.bitwise_and(atoms, bit) > 0) == wanted
+    return keep
+
+
+@dataclass(frozen=True)
+class TokenPairs:
+    """All token pairs of all type pairs, sorted so that every cell is one run.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (n,)
+        Rows of the token table that are in use; everything below counts positions in it.
+    utterances, speakers, types : tuple of str
+        What the codes mean.
+    utterance, speaker, type : ndarray of int, shape (n,)
+        Codes of each token in use.
+    a, b : ndarray of int, shape (M,)
+        The two tokens of each pair.
+    type_pairs : DataFrame, P rows
+        ``type_a``, ``type_b``, ``relation``, ``edit_class``, ``viseme_distance``, ``phone_distance``; a ``same_type`` row for
+        each type of the near-homophones.
+    starts : ndarray of int, shape (C,)
+        Where each cell begins in ``a`` and ``b``. A cell is all token pairs that agree in type pair, atom and the two speakers.
+    cell_count, cell_type_pair, cell_atom, cell_speaker_a, cell_speaker_b : ndarray, shape (C,)
+    blocks : list of (type pair code, tokens a, tokens b)
+        Each type pair as a block; ``order`` sorts the concatenated blocks into ``a`` and ``b``.
+    order : ndarray of int, shape (M,)
+    sampled : list of str
+        What was cut to a sample, in words; empty when nothing was.
+    """
+
+    rows: np.ndarray
+    utterances: tuple[str, ...]
+    speakers: tuple[str, ...]
+    types: tuple[str, ...]
+    utterance: np.ndarray
+    speaker: np.ndarray
+    type: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    type_pairs: pd.DataFrame
+    starts: np.ndarray
+    cell_count: np.ndarray
+    cell_type_pair: np.ndarray
+    cell_atom: np.ndarray
+    cell_speaker_a: np.ndarray
+    cell_speaker_b: np.ndarray
+    blocks: list[tuple[int, np.ndarray, np.ndarray]]
+    order: np.ndarray
+    sampled: list[str]
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def cells(self, chosen: np.ndarray) -> Cells:
+        """The chosen cells (a mask or positions) as what intervals are made from."""
+        return Cells(
+            self.cell_speaker_a[chosen], self.cell_speaker_b[chosen], self.cell_type_pair[chosen], self.cell_count[chosen]
+        )
+
+    def cell_of_pair(self) -> np.ndarray:
+        """The cell of each token pair, shape (M,)."""
+        return np.repeat(np.arange(len(self.starts)), self.cell_count)
+
+
+def pair_tokens(
+    tokens: pd.DataFrame,
+    pairs: pd.DataFrame,
+    *,
+    relations: tuple[str, ...] = ("near_homophone", "unrelated", "homophone", "synonym"),
+    duration_ratio: float = 1.25,
+    features: tuple[str, ...] = (),
+    max_tokens_per_type: int = 100,
+    max_type_pairs: int = 1000,
+    seed: int = 0,
+) -> TokenPairs:
+    """Every token pair of every type pair that the corpus has tokens for.
+
+    Parameters
+    ----------
+    tokens : DataFrame
+        :data:`analysis.phonology.types.TOKEN_COLUMNS`; ``type``, ``utterance`` and ``speaker`` are read, and for matched splits
+        ``start``, ``end``, ``previous_phone``, ``next_phone``.
+    pairs : DataFrame
+        :data:`analysis.phonology.types.PAIR_COLUMNS`.
+    features : tuple of str
+        Those of :data:`SPLIT_BITS` beyond the first two that some split asks for.
+
+    Raises
+    ------
+    SeparationError
+        If no type pair of the wanted relations has tokens on both sides.
+    """
+    rng = np.random.default_rng([seed, 11])
+    sampled: list[str] = []
+    names = tokens["type"].astype(str).to_numpy()
+    all_types, codes = np.unique(names, return_inverse=True)
+    members_of = dict(zip(all_types.tolist(), _members(codes, len(all_types)), strict=True))
+    table = _type_pairs(pairs, members_of, relations, max_type_pairs, rng, sampled)
+    used = sorted(set(table["type_a"]) | set(table["type_b"]))
+    chosen: dict[str, np.ndarray] = {}
+    cut = 0
+    for name in used:
+        members = members_of[name]
+        if len(members) > max_tokens_per_type:
+            members = np.sort(rng.choice(members, max_tokens_per_type, replace=False))
+            cut += 1
+        chosen[name] = members
+    if cut:
+        sampled.append(f"{cut} of {len(used)} types have more than {max_tokens_per_type} tokens; a sample of them is paired")
+    rows = np.sort(np.concatenate([chosen[name] for name in used]))
+    position = np.full(len(tokens), -1)
+    position[rows] = np.arange(len(rows))
+    chosen = {name: position[members] for name, members in chosen.items()}
+    utterances, utterance = np.unique(tokens["utterance"].astype(str).to_numpy()[rows], return_inverse=True)
+    speakers, speaker = np.unique(tokens["speaker"].astype(str).to_numpy()[rows], return_inverse=True)
+    types, kind = np.unique(names[rows], return_inverse=True)
+
+    blocks, parts_a, parts_b, parts_pair, keep = [], [], [], [], []
+    for code, (type_a, type_b) in enumerate(zip(table["type_a"], table["type_b"], strict=True)):
+        first, second = chosen[type_a], chosen[type_b]
+        if type_a == type_b:
+            upper, lower = np.triu_indices(len(first), k=1)
+            if not len(upper):
+                continue
+            parts_a.append(first[upper])
+            parts_b.append(first[lower])
+        else:
+            parts_a.append(np.repeat(first, len(second)))
+            parts_b.append(np.tile(second, len(first)))
+        parts_pair.append(np.full(len(parts_a[-1]), len(keep)))
+        blocks.append((len(keep), first, second))
+        keep.append(code)
+    table = table.iloc[keep].reset_index(drop=True)
+    a, b = np.concatenate(parts_a), np.concatenate(parts_b)
+    type_pair = np.concatenate(parts_pair)
+    atom = (utterance[a] == utterance[b]) * SPLIT_BITS["same_utterance"]
+    atom = atom + (speaker[a] == speaker[b]) * SPLIT_BITS["same_speaker"]
+    if "matched_duration" in features:
+        duration = (tokens["end"].to_numpy(dtype=float) - tokens["start"].to_numpy(dtype=float))[rows]
+        longer, shorter = np.maximum(duration[a], duration[b]), np.minimum(duration[a], duration[b])
+        atom = atom + (longer <= duration_ratio * shorter) * SPLIT_BITS["matched_duration"]
+    if "matched_neighbours" in features:
+        context = tokens["previous_phone"].astype(str).to_numpy() + "|" + tokens["next_phone"].astype(str).to_numpy()
+        context = np.unique(context[rows], return_inverse=True)[1]
+        atom = atom + (context[a] == context[b]) * SPLIT_BITS["matched_neighbours"]
+    low, high = np.minimum(speaker[a], speaker[b]), np.maximum(speaker[a], speaker[b])
+    order = np.lexsort((high, low, atom, type_pair))
+    a, b, type_pair, atom, low, high = (column[order] for column in (a, b, type_pair, atom, low, high))
+    change = np.ones(len(a), dtype=bool)
+    change[1:] = (np.diff(type_pair) != 0) | (np.diff(atom) != 0) | (np.diff(low) != 0) | (np.diff(high) != 0)
+    starts = np.flatnonzero(change)
+    return TokenPairs(
+        rows=rows,
+        utterances=tuple(utterances.tolist()),
+        speakers=tuple(speakers.tolist()),
+        types=tuple(types.tolist()),
+        utterance=utterance,
+        speaker=speaker,
+        type=kind,
+        a=a,
+        b=b,
+        type_pairs=table,
+        starts=starts,
+        cell_count=np.diff(np.append(starts, len(a))),
+        cell_type_pair=type_pair[starts],
+        cell_atom=atom[starts],
+        cell_speaker_a=low[starts],
+        cell_speaker_b=high[starts],
+        blocks=blocks,
+        order=order,
+        sampled=sampled,
+    )
+
+
+def _members(codes: np.ndarray, n: int) -> list[np.ndarray]:
+    """Positions of each code, as one array per code."""
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(codes, minlength=n))[:-1])
+
+
+def _type_pairs(
+    pairs: pd.DataFrame,
+    members_of: dict[str, np.ndarray],
+    relations: tuple[str, ...],
+    limit: int,
+    rng: np.random.Generator,
+    sampled: list[str],
+) -> pd.DataFrame:
+    """Type pairs with tokens on both sides, one ``same_type`` row per type of the near-homophones (of all, where none is)."""
+    present = pairs["type_a"].isin(members_of) & pairs["type_b"].isin(members_of) & (pairs["type_a"] != pairs["type_b"])
+    found = pairs[present & pairs["relation"].isin(relations)]
+    if not len(found):
+        wanted = pairs["relation"].isin(relations)
+        raise SeparationError(
+            f"No type pair can be compared: the pair table has {len(pairs)} rows, {int(wanted.sum())} of them of the relations "
+            f"{', '.join(relations)}, and none has tokens of both types among the corpus's {len(members_of)} types. Likely the "
+            f"corpus is too small or the pair table was made for another unit. Mine pairs from the corpus's own types, raise the "
+            f"distance threshold, or add recordings."
+        )
+    columns = {"edit_class": "", "viseme_distance": np.nan, "phone_distance": np.nan}
+    parts = []
+    for relation in relations:
+        rows = found[found["relation"] == relation]
+        if len(rows) > limit:
+            sampled.append(f"{limit} of {len(rows)} {relation} type pairs were drawn")
+            rows = rows.iloc[np.sort(rng.choice(len(rows), limit, replace=False))]
+        parts.append(rows)
+    table = pd.concat(parts, ignore_index=True)
+    for column, default in columns.items():
+        if column not in table:
+            table[column] = default
+    table["edit_class"] = table["edit_class"].fillna("")
+    core = table[table["relation"] == "near_homophone"]
+    core = core if len(core) else table
+    same = sorted(name for name in set(core["type_a"]) | set(core["type_b"]) if len(members_of[name]) > 1)
+    same_rows = pd.DataFrame({"type_a": same, "type_b": same, "relation": "same_type"})
+    same_rows = same_rows.assign(edit_class="", viseme_distance=0.0, phone_distance=0.0)
+    keep = ["type_a", "type_b", "relation", "edit_class", "viseme_distance", "phone_distance"]
+    return pd.concat([table[keep], same_rows[keep]] if same else [table[keep]], ignore_index=True)

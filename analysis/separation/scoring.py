@@ -1,0 +1,459 @@
+"""The score: how far near-homophones lie apart, with and without semantics, and what a null would have done as well."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import SeparationError
+from analysis.separation import nulls as null_makers
+from analysis.separation.distances import PairGeometry, Whitening, mapped, principal_components
+from analysis.separation.intervals import Cells, CrossedDesign, Interval, pigeonhole, speaker_bootstrap
+from analysis.separation.relations import SPLIT_BITS, TokenPairs, pair_tokens, split_mask
+from analysis.separation.settings import SeparationSettings
+from analysis.separation.significance import benjamini_hochberg, minimum_detectable_effect, permutation_p
+from analysis.separation.types import SEPARATION_COLUMNS
+
+if TYPE_CHECKING:
+    from analysis.embeddings.types import SyllableEmbeddings
+    from analysis.wav2sem.types import UtteranceVectors
+
+__all__ = ["Separation", "score"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Separation:
+    """What :func:`score` found.
+
+    Attributes
+    ----------
+    table : DataFrame
+        :data:`analysis.separation.types.SEPARATION_COLUMNS`, one number a row.
+    per_pair : DataFrame
+        Mean distance of each type pair: ``encoder``, ``layer``, ``vectors``, ``distance``, ``split``, ``relation``, ``type_a``,
+        ``type_b``, ``variant``, ``mean_distance``, ``n_token_pairs``.
+    nulls : dict of str to dict
+        Draws of each null for each macro average: ``encoder``, ``layer``, ``vectors``, ``distance``, ``relation``, ``split``,
+        ``variant``, ``null``, ``without``, ``observed``, ``draws`` (list).
+    curves : list of dict
+        Layer curves: ``encoder``, ``vectors``, ``distance``, ``relation``, ``split``, ``variant``, ``statistic``, ``null``,
+        ``average``, ``layers``, ``estimate``, ``ci_low``, ``ci_high``.
+    verdicts : list of dict
+        ``rule``, ``encoder``, ``layer``, ``text``, ``level``.
+    notes : list of str
+        What was cut to a sample or left out, in words.
+    """
+
+    table: pd.DataFrame
+    per_pair: pd.DataFrame
+    nulls: dict[str, dict[str, Any]]
+    curves: list[dict[str, Any]]
+    verdicts: list[dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """One average: which cells, weighted how, and what was counted."""
+
+    relation: str
+    split: str
+    average: str
+    positions: np.ndarray
+    cells: Cells
+    weights: np.ndarray
+    design: CrossedDesign
+    counts: dict[str, int]
+    importance: np.ndarray | None = None
+
+
+def score(
+    embeddings: SyllableEmbeddings,
+    semantics: Mapping[str, UtteranceVectors],
+    pairs: pd.DataFrame,
+    *,
+    settings: SeparationSettings | None = None,
+) -> Separation:
+    """Separation of near-homophones, with and without semantics, against nulls, with intervals.
+
+    Parameters
+    ----------
+    embeddings : SyllableEmbeddings
+        Pooled vectors without semantics.
+    semantics : mapping of str to UtteranceVectors
+        By the name that the variant gets in the table, such as ``wav2sem`` or ``oracle``; may be empty. Every utterance with a
+        token must have a vector.
+    pairs : DataFrame
+        :data:`analysis.phonology.types.PAIR_COLUMNS`.
+    settings : SeparationSettings, optional
+
+    Returns
+    -------
+    Separation
+
+    Raises
+    ------
+    SeparationError
+        If no type pair has tokens on both sides, vectors are not finite, or an utterance has no semantic vector.
+
+    Notes
+    -----
+    Token i has vector ``x_i`` without, ``x_i + v_u(i)`` with a module (:func:`analysis.wav2sem.fusion.fuse`); ``d`` is the
+    distance, the average is over token pairs first, then over type pairs (``macro``), or over all token pairs (``micro``).
+
+    =================  ============================================================================================
+    ``mean_distance``  average of d
+    ``gain``           average of d with the variant, less average of d without
+    ``net``            gain with the module, less the mean gain over the draws of the null that the row names
+    =================  ============================================================================================
+
+    A row of a null (variant ``null:random``) names in its ``null`` column the module whose vectors it stands in for. Inside
+    one utterance both tokens get the same vector, so Euclidean gains there are exactly zero (facts of additive fusion).
+    The p-value of ``net`` is that of a permutation test (:func:`permutation_p`), one-sided; ``effect_size`` is the estimate
+    over the standard deviation of the type pairs' means.
+    """
+    settings = settings or SeparationSettings()
+    features = tuple(part for split in settings.splits for part in split.split("+") if part.startswith("matched_"))
+    token_pairs = pair_tokens(
+        embeddings.tokens,
+        pairs,
+        relations=settings.relations,
+        duration_ratio=settings.duration_ratio,
+        features=features,
+        max_tokens_per_type=settings.max_tokens_per_type,
+        max_type_pairs=settings.max_type_pairs,
+        seed=settings.seed,
+    )
+    selections = list(_selections(token_pairs, settings))
+    vectors = {name: _of_utterances(name, given, token_pairs) for name, given in semantics.items()}
+    rows: list[dict[str, Any]] = []
+    per_pair: list[pd.DataFrame] = []
+    draws: dict[str, dict[str, Any]] = {}
+    for layer in embeddings.layers:
+        for kind in settings.vectors:
+            state = _LayerState(embeddings, layer, kind, token_pairs, vectors, settings)
+            rows.extend(state.rows(selections, draws))
+            per_pair.append(state.per_pair(selections))
+    table = pd.DataFrame(rows)
+    table["p_adjusted"] = np.nan
+    for _, group in table[table["p_value"].notna()].groupby(["distance", "variant", "statistic", "null", "vectors"]):
+        table.loc[group.index, "p_adjusted"] = benjamini_hochberg(group["p_value"].to_numpy())
+    table = table[list(SEPARATION_COLUMNS)].astype(SEPARATION_COLUMNS)
+    from analysis.separation.verdicts import verdicts
+
+    return Separation(
+        table=table,
+        per_pair=pd.concat(per_pair, ignore_index=True),
+        nulls=draws,
+        curves=layer_curves(table),
+        verdicts=verdicts(table),
+        notes=list(token_pairs.sampled),
+    )
+
+
+def layer_curves(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Every row key that has more than one layer, as one curve over its layers."""
+    columns = ["encoder", "vectors", "distance", "relation", "split", "variant", "statistic", "null", "average"]
+    curves = []
+    for key, group in table.groupby(columns, sort=False):
+        group = group.sort_values("layer")
+        curve = dict(zip(columns, key, strict=True))
+        curve |= {"layers": group["layer"].tolist()}
+        curve |= {name: group[name].tolist() for name in ("estimate", "ci_low", "ci_high")}
+        curves.append(curve)
+    return curves
+
+
+def _of_utterances(name: str, given: UtteranceVectors, pairs: TokenPairs) -> np.ndarray:
+    """Semantic vectors in the order of the utterances in use, shape (U, S)."""
+    position = {utterance: row for row, utterance in enumerate(given.utterances)}
+    missing = [utterance for utterance in pairs.utterances if utterance not in position]
+    if missing:
+        raise SeparationError(
+            f"The semantics {name!r} have no vector for {len(missing)} of {len(pairs.utterances)} utterances with tokens, such as "
+            f"{missing[0]!r}. Likely they were computed on another corpus or some recordings failed. Compute them for the same "
+            f"utterances, or leave those utterances out of the embeddings."
+        )
+    chosen = np.asarray(given.vectors, dtype=np.float64)[[position[utterance] for utterance in pairs.utterances]]
+    if not np.isfinite(chosen).all():
+        bad = int((~np.isfinite(chosen)).any(1).sum())
+        raise SeparationError(f"The semantics {name!r} have NaN or infinite values in {bad} of {len(chosen)} utterances.")
+    return chosen
+
+
+def _selections(pairs: TokenPairs, settings: SeparationSettings) -> Iterator[_Selection]:
+    """Every (relation, split, average) that has token pairs."""
+    table = pairs.type_pairs
+    relation_of_cell = table["relation"].to_numpy()[pairs.cell_type_pair]
+    groups: list[tuple[str, np.ndarray, np.ndarray | None]] = []
+    for relation in [*dict.fromkeys(table["relation"])]:
+        groups.append((relation, relation_of_cell == relation, None))
+    near = relation_of_cell == "near_homophone"
+    if settings.edit_classes:
+        classes = table["edit_class"].astype(str).to_numpy()[pairs.cell_type_pair]
+        for name in sorted(set(classes[near]) - {""}):
+            groups.append((f"near_homophone:{name}", near & (classes == name), None))
+    if settings.viseme_weighted and near.any():
+        weight = table["viseme_distance"].to_numpy(dtype=float)
+        if np.isfinite(weight[table["relation"] == "near_homophone"]).all():
+            visible = near & (weight[pairs.cell_type_pair] > 0)
+            groups.append(("near_homophone:viseme_weighted", visible, weight))
+    cell_of_pair = pairs.cell_of_pair()
+    for relation, chosen, importance in groups:
+        for split in settings.splits:
+            positions = np.flatnonzero(chosen & split_mask(pairs.cell_atom, split))
+            if not len(positions):
+                continue
+            member = np.zeros(len(pairs.starts), dtype=bool)
+            member[positions] = True
+            used = member[cell_of_pair]
+            tokens = np.unique(np.concatenate([pairs.a[used], pairs.b[used]]))
+            counts = {
+                "n_tokens": len(tokens),
+                "n_token_pairs": int(pairs.cell_count[positions].sum()),
+                "n_type_pairs": len(np.unique(pairs.cell_type_pair[positions])),
+                "n_speakers": len(np.unique(pairs.speaker[tokens])),
+                "n_utterances": len(np.unique(pairs.utterance[tokens])),
+            }
+            cells = pairs.cells(positions)
+            averages = ("macro", "micro") if importance is None and ":" not in relation else ("macro",)
+            for average in averages:
+                weights = cells.weights(average, importance)
+                design = CrossedDesign(cells, weights)
+                yield _Selection(relation, split, average, positions, cells, weights, design, counts, importance)
+
+
+class _LayerState:
+    """Cell sums of every variant for one layer and one treatment of the vectors."""
+
+    def __init__(
+        self,
+        embeddings: SyllableEmbeddings,
+        layer: int,
+        kind: str,
+        pairs: TokenPairs,
+        semantics: Mapping[str, np.ndarray],
+        settings: SeparationSettings,
+    ) -> None:
+        self.pairs, self.settings, self.kind, self.layer = pairs, settings, kind, layer
+        provenance = embeddings.provenance
+        card = provenance.get("encoder", {})
+        self.base = {
+            "encoder": str(card.get("name", "") if isinstance(card, Mapping) else card),
+            "layer": layer,
+            "pooling": str(provenance.get("pooling", "mean")),
+            "unit": str(provenance.get("unit", "")),
+            "vectors": kind,
+            "ci_level": settings.ci_level,
+            "seed": settings.seed,
+        }
+        x = embeddings.layer(layer)[pairs.rows].astype(np.float64)
+        frames = embeddings.frames
+        column = embeddings.layers.index(layer)
+        n_frames = np.asarray(frames.n_frames, dtype=np.float64)
+        frame_norm = float(np.average(np.asarray(frames.frame_norm, dtype=np.float64)[:, column], weights=n_frames))
+        offsets = {name: _offsets(vectors, x.shape[1], frame_norm, settings) for name, vectors in semantics.items()}
+        treat = None
+        if kind == "utterance_centred":
+            position = {utterance: row for row, utterance in enumerate(frames.utterances)}
+            means = np.asarray(frames.mean[:, column], dtype=np.float64)[[position[name] for name in pairs.utterances]]
+            x = x - means[pairs.utterance]
+            # The utterance's mean holds the added vector whole, so centring takes it out again.
+            offsets = {name: np.zeros_like(vectors) for name, vectors in offsets.items()}
+        elif kind == "top_pc_removed":
+            mean, axes = principal_components(x, settings.removed_components)
+            x = x - mean
+            treat = axes
+            x = x - (x @ axes.T) @ axes
+        self._tokens_frames = (
+            embeddings.tokens["n_frames"].to_numpy()[pairs.rows] if "n_frames" in embeddings.tokens else np.ones(len(pairs.rows))
+        )
+        self.x, self.offsets, self._axes = x, offsets, treat
+        self.sums: dict[tuple[str, str, str], np.ndarray] = {}
+        self.draws: dict[tuple[str, str, str], list[np.ndarray]] = {}
+        self.compute()
+
+    def _project(self, vectors: np.ndarray) -> np.ndarray:
+        return vectors if self._axes is None else vectors - (vectors @ self._axes.T) @ self._axes
+
+    def compute(self) -> None:
+        """Fill ``sums[(variant, module, distance)]`` and, for nulls, ``draws`` with the cell sums of each draw."""
+        settings = self.settings
+        plain = tuple(name for name in settings.distances if name not in ("l2_standardised", "l2_whitened"))
+        spaces: list[tuple[tuple[str, ...], Any]] = [(plain, None)] if plain else []
+        whitening = Whitening(self.x)
+        spaces += [((name,), whitening.matrix(name)) for name in settings.distances if name not in plain]
+        for names, matrix in spaces:
+            geometry = PairGeometry(mapped(self.x, matrix), self.pairs, settings.device)
+            for name, value in geometry.without(names).items():
+                self.sums["without", "", name] = value
+            for module, vectors in self.offsets.items():
+                added = geometry.added(mapped(self._project(vectors), matrix), names)
+                for name, value in added.sums().items():
+                    self.sums[module, "", name] = value
+                if self.kind != "utterance_centred":
+                    self._nulls(geometry, module, vectors, added, names, matrix)
+
+    def _nulls(self, geometry: PairGeometry, module: str, vectors: np.ndarray, added: Any, names: Any, matrix: Any) -> None:
+        settings, pairs = self.settings, self.pairs
+        for null in settings.nulls:
+            rng = np.random.default_rng([settings.seed, self.layer, *map(ord, null)])
+            repeats = 1 if null == "constant" else settings.n_nulls
+            speakers = _speaker_of_utterance(pairs) if settings.shuffle_within == "speaker" else None
+            for _ in range(repeats):
+                if null == "shuffled":
+                    values = added.sums(null_makers.shuffled(len(vectors), rng, speakers))
+                elif null == "frame_noise":
+                    noise = null_makers.frame_noise(vectors, pairs.utterance, self._tokens_frames, rng)
+                    values = geometry.replaced(mapped(self.x + self._project(noise), matrix), names)
+                else:
+                    made = null_makers.constant(vectors) if null == "constant" else null_makers.random_directions(vectors, rng)
+                    values = geometry.added(mapped(self._project(made), matrix), names).sums()
+                for name, value in values.items():
+                    self.draws.setdefault((null, module, name), []).append(value)
+
+    def rows(self, selections: list[_Selection], draws: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """All rows of the table for this layer and treatment."""
+        null_means = {key: np.mean(values, axis=0) for key, values in self.draws.items()}
+        for selection in selections:
+            for distance in self.settings.distances:
+                count = selection.cells.count
+                base = self.sums["without", "", distance][selection.positions] / count
+                common = {"distance": distance, "relation": selection.relation, "split": selection.split}
+                yield self._row(selection, base, **common, variant="without", statistic="mean_distance")
+                for module in self.offsets:
+                    own = self.sums[module, "", distance][selection.positions] / count
+                    yield self._row(selection, own, **common, variant=module, statistic="mean_distance")
+                    yield self._row(selection, _difference(own, base), **common, variant=module, statistic="gain")
+                    for null in self.settings.nulls:
+                        if (null, module, distance) not in null_means:
+                            continue
+                        other = null_means[null, module, distance][selection.positions] / count
+                        named = {**common, "variant": f"null:{null}", "null": module}
+                        yield self._row(selection, other, **named, statistic="mean_distance")
+                        yield self._row(selection, _difference(other, base), **named, statistic="gain")
+                        values = [
+                            float(selection.weights @ (draw[selection.positions] / count))
+                            for draw in self.draws[null, module, distance]
+                        ]
+                        observed = float(selection.weights @ own)
+                        row = self._row(selection, _difference(own, other), **common, variant=module, statistic="net", null=null)
+                        if len(values) > 1:
+                            row["p_value"] = permutation_p(observed, np.array(values))
+                        yield row
+                        if selection.average == "macro":
+                            entry = {**self.base, **common, "variant": module, "null": null}
+                            entry |= {"without": float(selection.weights @ base), "observed": observed, "draws": values}
+                            key = "|".join(str(entry[name]) for name in _DRAW_KEY)
+                            draws[key] = {name: entry[name] for name in (*_DRAW_KEY, "without", "observed", "draws")}
+
+    def _row(
+        self, selection: _Selection, values: np.ndarray, *, variant: str, statistic: str, null: str = "", **common: Any
+    ) -> dict[str, Any]:
+        found = self._interval(selection, values)
+        return {
+            **self.base,
+            **common,
+            "variant": variant,
+            "statistic": statistic,
+            "null": null,
+            "average": selection.average,
+            "estimate": found.estimate,
+            "ci_low": found.low,
+            "ci_high": found.high,
+            "method": found.method,
+            "p_value": np.nan,
+            "effect_size": _effect_size(selection, values, found.estimate) if statistic in ("gain", "net") else np.nan,
+            "note": found.note,
+            **selection.counts,
+        }
+
+    def _interval(self, selection: _Selection, values: np.ndarray) -> Interval:
+        settings = self.settings
+        speakers, type_pairs = selection.counts["n_speakers"], selection.counts["n_type_pairs"]
+        short = []
+        if speakers < settings.min_speakers:
+            short.append(f"{speakers} speakers (at least {settings.min_speakers} needed)")
+        if type_pairs < settings.min_type_pairs:
+            short.append(f"{type_pairs} type pairs (at least {settings.min_type_pairs} needed)")
+        if short:
+            estimate = float(selection.weights @ values)
+            return Interval(estimate, note=f"no interval: {' and '.join(short)}")
+        if settings.interval == "crossed_t" or selection.importance is not None:
+            found = selection.design.interval(values, settings.ci_level)
+        else:
+            resample = pigeonhole if settings.interval == "pigeonhole" else speaker_bootstrap
+            options = {"resamples": settings.n_bootstrap, "level": settings.ci_level, "seed": settings.seed}
+            found = resample(selection.cells, values, selection.average, **options)
+        if speakers < settings.weak_speakers:
+            found = dataclasses.replace(found, note=f"weak interval: {speakers} speakers, fewer than {settings.weak_speakers}")
+        return found
+
+    def per_pair(self, selections: list[_Selection]) -> pd.DataFrame:
+        """Mean distance of each type pair under each variant, without nulls' single draws."""
+        parts = []
+        sums = {(variant, distance): value for (variant, _, distance), value in self.sums.items()}
+        table = self.pairs.type_pairs
+        for selection in selections:
+            if selection.average != "macro" or ":" in selection.relation or selection.split not in _PER_PAIR_SPLITS:
+                continue
+            codes = selection.cells.type_pair
+            n = np.bincount(codes, selection.cells.count, minlength=len(table))
+            present = np.flatnonzero(n)
+            for (variant, distance), value in sums.items():
+                total = np.bincount(codes, value[selection.positions], minlength=len(table))
+                part = pd.DataFrame({name: self.base[name] for name in ("encoder", "layer", "vectors")}, index=present)
+                part["distance"], part["split"], part["relation"] = distance, selection.split, selection.relation
+                part["type_a"], part["type_b"] = table["type_a"].to_numpy()[present], table["type_b"].to_numpy()[present]
+                part["variant"] = variant
+                part["mean_distance"] = total[present] / n[present]
+                part["n_token_pairs"] = n[present].astype(np.int64)
+                parts.append(part)
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_PER_PAIR_COLUMNS)
+
+
+_PER_PAIR_SPLITS = ("all", "different_utterance")
+_PER_PAIR_COLUMNS = [
+    "encoder", "layer", "vectors", "distance", "split", "relation", "type_a", "type_b", "variant", "mean_distance", "n_token_pairs",
+]  # fmt: skip
+_DRAW_KEY = ("encoder", "layer", "vectors", "distance", "relation", "split", "variant", "null")
+
+
+def _difference(values: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """``values - base`` with what is rounding alone set to zero, so that no interval is made of it."""
+    difference = values - base
+    return np.where(np.abs(difference) <= 1e-12 * np.abs(base), 0.0, difference)
+
+
+def _effect_size(selection: _Selection, values: np.ndarray, estimate: float) -> float:
+    """Estimate over the standard deviation of the type pairs' means (a paired Cohen's d over type pairs)."""
+    codes = np.unique(selection.cells.type_pair, return_inverse=True)[1]
+    count = selection.cells.count
+    means = np.bincount(codes, values * count) / np.bincount(codes, count)
+    spread = float(means.std(ddof=1)) if len(means) > 1 else 0.0
+    return estimate / spread if spread > 1e-12 * max(1e-300, float(np.abs(means).max())) else np.nan
+
+
+def _offsets(vectors: np.ndarray, dims: int, frame_norm: float, settings: SeparationSettings) -> np.ndarray:
+    """What fusion adds to every frame of each utterance, shape (U, D)."""
+    from analysis.wav2sem.fusion import fuse
+
+    zeros = np.zeros((len(vectors), dims))
+    return np.asarray(
+        fuse(zeros, vectors, mode=settings.fusion, share=settings.share, frame_norm=frame_norm, seed=settings.seed),
+        dtype=np.float64,
+    )
+
+
+def _speaker_of_utterance(pairs: TokenPairs) -> np.ndarray:
+    speaker = np.zeros(len(pairs.utterances), dtype=np.int64)
+    speaker[pairs.utterance] = pairs.speaker
+    return speaker

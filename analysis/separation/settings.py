@@ -1,0 +1,156 @@
+"""Every choice that a separation score rests on, as plain values that a command line or a preset can carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.errors import ConfigurationError
+
+__all__ = ["DISTANCES", "NULLS", "VECTORS", "SeparationSettings"]
+
+#: Distances by name; :mod:`analysis.separation.distances` holds their formulas.
+DISTANCES = ("l2", "l2_unit", "mse", "cosine", "angular", "l2_standardised", "l2_whitened")
+
+#: What is done to the vectors before a distance is taken.
+VECTORS = ("raw", "utterance_centred", "top_pc_removed")
+
+#: What stands in for the semantic vectors; :mod:`analysis.separation.nulls` makes them.
+NULLS = ("random", "shuffled", "constant", "frame_noise")
+
+
+@dataclass(frozen=True)
+class SeparationSettings:
+    """What is scored, against what, and how sure one may be of it.
+
+    Attributes
+    ----------
+    distances : tuple of str
+        Any of :data:`DISTANCES`.
+    vectors : tuple of str
+        Any of :data:`VECTORS`: the distances are taken on each.
+    relations : tuple of str
+        Relations of the pair table to score, beside ``same_type``, which needs no pair table.
+    edit_classes : bool
+        Also score near-homophones by what tells them apart (``near_homophone:voicing``, ...).
+    viseme_weighted : bool
+        Also average near-homophones by how far their lip shapes differ (``near_homophone:viseme_weighted``).
+    splits : tuple of str
+        ``all``, ``same_utterance``, ``different_utterance``, ``same_speaker``, ``different_speaker``, ``matched_duration``,
+        ``matched_neighbours``; two joined by ``+`` for both at once.
+    duration_ratio : float
+        Two tokens match in duration when the longer is at most this many times the shorter.
+    scale_free : tuple of str
+        Scale-free statistics: ``fisher_ratio``, ``d_prime``, ``silhouette``, ``davies_bouldin``, ``abx_error``, ``knn_purity``,
+        ``phone_probe``. The between/within ratio is always there.
+    abx : tuple of str
+        ABX conditions: ``any``, ``within_speaker``, ``across_speaker``, each with tokens of different utterances.
+    neighbours : int
+        k of the k-NN purity.
+    removed_components : int
+        How many principal components ``top_pc_removed`` takes away.
+    share : float
+        Size of the added vectors: their mean norm over the utterances, as a share of the layer's mean frame norm.
+    fusion : str
+        How semantics meet frames: ``add``.
+    nulls : tuple of str
+        Any of :data:`NULLS`.
+    n_nulls : int
+        Draws of each null. A permutation p-value cannot fall below 1 / (n_nulls + 1).
+    shuffle_within : str
+        ``corpus``: sentence vectors move freely between utterances; ``speaker``: only among the utterances of one speaker, for
+        modules whose vectors also carry the speaker.
+    interval : str
+        ``crossed_t`` (default), ``pigeonhole`` or ``speaker_bootstrap``: how intervals of averages are made.
+    ci_level : float
+        Coverage that the intervals aim at.
+    n_bootstrap : int
+        Resamples of the bootstraps.
+    min_speakers, min_type_pairs : int
+        Below either, a row has no interval and its note says why.
+    weak_speakers : int
+        Below it, an interval is given with the note that it is weak.
+    max_tokens_per_type : int
+        Types with more tokens are cut to a seeded sample of this size before tokens are paired.
+    max_type_pairs : int
+        Relations with more type pairs are cut to a seeded sample of this size.
+    best_layer : bool
+        Choose the best layer on one half of the speakers and report it on the other.
+    power : float
+        Power at which the minimum detectable effect is stated.
+    seed : int
+        Of everything random here.
+    device : str
+        ``cpu``, ``cuda`` or ``auto``: where distances are computed.
+    """
+
+    distances: tuple[str, ...] = ("l2", "l2_unit", "mse", "cosine")
+    vectors: tuple[str, ...] = ("raw", "utterance_centred")
+    relations: tuple[str, ...] = ("near_homophone", "unrelated", "homophone", "synonym")
+    edit_classes: bool = True
+    viseme_weighted: bool = True
+    splits: tuple[str, ...] = ("all", "same_utterance", "different_utterance")
+    duration_ratio: float = 1.25
+    scale_free: tuple[str, ...] = ()
+    abx: tuple[str, ...] = ("any",)
+    neighbours: int = 10
+    removed_components: int = 3
+    share: float = 0.5
+    fusion: str = "add"
+    nulls: tuple[str, ...] = ("random", "shuffled")
+    n_nulls: int = 20
+    shuffle_within: str = "corpus"
+    interval: str = "crossed_t"
+    ci_level: float = 0.95
+    n_bootstrap: int = 1000
+    min_speakers: int = 3
+    min_type_pairs: int = 3
+    weak_speakers: int = 8
+    max_tokens_per_type: int = 100
+    max_type_pairs: int = 1000
+    best_layer: bool = True
+    power: float = 0.8
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        _check_names("distances", self.distances, DISTANCES)
+        _check_names("vectors", self.vectors, VECTORS)
+        _check_names("nulls", self.nulls, NULLS)
+        _check_names("abx", self.abx, ("any", "within_speaker", "across_speaker"))
+        _check_names("interval", (self.interval,), ("crossed_t", "pigeonhole", "speaker_bootstrap"))
+        _check_names("fusion", (self.fusion,), ("add",))
+        _check_names("shuffle_within", (self.shuffle_within,), ("corpus", "speaker"))
+        _check_names(
+            "scale_free",
+            self.scale_free,
+            ("fisher_ratio", "d_prime", "silhouette", "davies_bouldin", "abx_error", "knn_purity", "phone_probe"),
+        )
+        parts = ("all", "same_utterance", "different_utterance", "same_speaker", "different_speaker", "matched_duration")
+        _check_names("splits", tuple(part for split in self.splits for part in split.split("+")), (*parts, "matched_neighbours"))
+        for name, low, high in (
+            ("share", 0.0, 1e6),
+            ("ci_level", 0.5, 0.9999),
+            ("duration_ratio", 1.0, 1e6),
+            ("power", 0.05, 0.9999),
+            ("n_nulls", 1, 10**6),
+            ("n_bootstrap", 10, 10**7),
+            ("neighbours", 1, 10**6),
+            ("removed_components", 1, 10**6),
+            ("max_tokens_per_type", 2, 10**9),
+            ("max_type_pairs", 1, 10**9),
+            ("min_speakers", 2, 10**6),
+            ("min_type_pairs", 2, 10**6),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigurationError(f"Separation setting {name}={value!r} is out of range; it must lie in [{low}, {high}].")
+
+
+def _check_names(setting: str, values: tuple[str, ...], valid: tuple[str, ...]) -> None:
+    if isinstance(values, str):
+        raise ConfigurationError(f"Separation setting {setting}={values!r} is a single name; give a sequence: ({values!r},).")
+    unknown = [value for value in values if value not in valid]
+    if unknown:
+        raise ConfigurationError(
+            f"Separation setting {setting} has unknown value {', '.join(map(repr, unknown))}. Valid: {', '.join(valid)}."
+        )

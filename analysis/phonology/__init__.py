@@ -1,0 +1,48 @@
+"""Syllables, near-homophones and what the lips show of them: inventories, features, visemes, lexicons, tokens and pairs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from analysis.phonology.types import PAIR_COLUMNS, RELATIONS, TOKEN_COLUMNS, Syllable
+
+# Name -> module that defines it; imported when first asked for, so that `import analysis.phonology` stays quick.
+_LAZY = {
+    "Forms": "mining",
+    "Inventory": "inventory",
+    "Lexicon": "lexicon",
+    "Phone": "inventory",
+    "edit_class": "pairs",
+    "iter_near_pairs": "mining",
+    "legal_onsets": "syllabification",
+    "lexicon_folder": "lexicon_files",
+    "lip_features": "visemes",
+    "load_inventory": "inventory",
+    "load_lexicon": "lexicon",
+    "load_pairs": "pairs",
+    "load_visemes": "visemes",
+    "near_pairs": "mining",
+    "pair_lists": "pairs",
+    "pair_table": "pairs",
+    "pronunciations": "lexicon",
+    "segment_features": "features",
+    "syllabify": "syllabification",
+    "syllables": "syllabification",
+    "token_table": "tokens",
+    "viseme_maps": "visemes",
+    "weighted_distance": "pairs",
+    "write_pairs": "pairs",
+}
+
+__all__ = ["PAIR_COLUMNS", "RELATIONS", "TOKEN_COLUMNS", "Syllable", *_LAZY]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"analysis.phonology.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

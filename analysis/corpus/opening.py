@@ -1,0 +1,175 @@
+"""From what the user named to a corpus: which layout it is, and its utterances."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from analysis.corpus.audio import is_audio
+from analysis.corpus.recording import Recording, validated
+from analysis.corpus.utterance import Corpus, Utterance
+from analysis.errors import CorpusError, Failure
+
+__all__ = ["LAYOUTS", "Layout", "iter_corpus", "open_corpus"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which corpora lie on disk.
+
+    Attributes
+    ----------
+    name : str
+        For ``name:path``, which forces it.
+    looks : str
+        What its files look like, for messages.
+    module : str
+        Has ``fits(root, sample) -> bool`` and ``read(root) -> iterator of Recording or Failure``.
+    """
+
+    name: str
+    looks: str
+    module: str
+
+    def fits(self, root: Path, sample: Sequence[str]) -> bool:
+        """Whether ``root``, of which ``sample`` names some files, has this layout."""
+        return import_module(self.module).fits(root, sample)
+
+    def read(self, root: Path) -> Iterator[Recording | Failure]:
+        """Recordings below ``root``, unchecked, in a fixed order."""
+        return import_module(self.module).read(root)
+
+
+_READERS = "analysis.corpus.readers."
+#: In the order in which they are tried: the telling ones first, the folder of anything with transcripts last.
+LAYOUTS = (
+    Layout("librispeech", "*.trans.txt beside the audio of each chapter", _READERS + "librispeech"),
+    Layout("manifest", "a CSV, TSV, JSONL or Parquet file with columns path, transcript, speaker", "analysis.corpus.manifest"),
+    Layout("folder", "audio beside .lab, .txt or .TextGrid files of the same name (MFA corpora)", _READERS + "folder"),
+)
+
+
+def open_corpus(spec: str | Path) -> Corpus:
+    """The corpus that ``spec`` names, with its failures.
+
+    Parameters
+    ----------
+    spec : str or path
+        ``demo``; a folder in one of the known layouts; a manifest file; or ``layout:path`` to force a layout
+        (``librispeech:/data/LibriSpeech``).
+
+    Raises
+    ------
+    CorpusError
+        If there is no such file or folder, no layout fits, or not one utterance can be used.
+    """
+    layout, root = _located(spec)
+    if layout is None:
+        from analysis.corpus.demo import demo_corpus
+
+        return demo_corpus()
+    utterances: list[Utterance] = []
+    failures: list[Failure] = []
+    for item in validated(layout.read(root)):
+        if isinstance(item, Failure):
+            failures.append(item)
+        else:
+            utterances.append(item)
+    if not utterances:
+        raise CorpusError(_nothing_usable(layout, root, failures))
+    return Corpus(name=_name(root), utterances=tuple(utterances), failures=tuple(failures), root=root)
+
+
+def iter_corpus(spec: str | Path) -> Iterator[Utterance | Failure]:
+    """Utterances and failures of the corpus that ``spec`` names, one at a time, in flat memory.
+
+    Takes what :func:`open_corpus` takes. A corpus that cannot be located raises at once, before the first item.
+    """
+    layout, root = _located(spec)
+    if layout is None:
+        from analysis.corpus.demo import demo_corpus
+
+        return iter(demo_corpus())
+    return validated(layout.read(root))
+
+
+def _located(spec: str | Path) -> tuple[Layout | None, Path]:
+    """Layout and place of a corpus; no layout stands for the demo."""
+    text = str(spec)
+    if text == "demo":
+        return None, Path()
+    name, colon, rest = text.partition(":")
+    forced = next((layout for layout in LAYOUTS if colon and layout.name == name), None)
+    root = Path(rest if forced else text).expanduser()
+    if not root.exists():
+        if colon and not forced and Path(rest).exists():
+            raise CorpusError(f"There is no corpus layout {name!r}. Known layouts:\n{_known()}")
+        raise CorpusError(
+            f"There is no corpus at {root} (looked in {Path.cwd()}). "
+            f"Give `demo`, a folder, a manifest file, or `layout:path` with one of these layouts:\n{_known()}"
+        )
+    # absolute, but with links kept: names of a linked corpus are the user's own
+    root = Path(os.path.abspath(root))
+    if forced:
+        return forced, root
+    if is_audio(root):
+        raise CorpusError(
+            f"{root} is one recording, not a corpus. Give the folder that holds it with its transcript "
+            f"({root.with_suffix('.lab').name} or {root.with_suffix('.txt').name}), or a manifest."
+        )
+    sample = _sample(root) if root.is_dir() else [root.name]
+    for layout in LAYOUTS:
+        if layout.fits(root, sample):
+            return layout, root
+    if root.is_dir():
+        audio = sum(map(is_audio, sample))
+        seen = f"it holds audio ({next(filter(is_audio, sample))}) but no transcripts" if audio else "it seems to hold no audio"
+    else:
+        seen = "it is a file of none of the kinds that manifests have"
+    raise CorpusError(
+        f"{root} is no corpus of a known layout: {seen}. Known layouts, any of which `layout:path` forces:\n{_known()}"
+    )
+
+
+def _known() -> str:
+    width = max(len(layout.name) for layout in LAYOUTS)
+    return "\n".join(f"  {layout.name:{width}}  {layout.looks}" for layout in LAYOUTS)
+
+
+def _sample(root: Path, *, depth: int = 5, folders: int = 4, files: int = 200) -> list[str]:
+    """Some paths below ``root``: a few folders of each folder, down to ``depth``, and the first files of each."""
+    found: list[str] = []
+
+    def visit(folder: Path, prefix: str, level: int) -> None:
+        with os.scandir(folder) as entries:
+            listed = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+        found.extend(prefix + name + "/" for name, is_folder in listed if is_folder)
+        found.extend([prefix + name for name, is_folder in listed if not is_folder][:files])
+        if level < depth:
+            for name in [name for name, is_folder in listed if is_folder][:folders]:
+                visit(folder / name, f"{prefix}{name}/", level + 1)
+
+    visit(root, "", 1)
+    return found
+
+
+def _name(root: Path) -> str:
+    """Name of the report folder: of the corpus folder, or of the manifest unless that is called ``manifest``."""
+    name = root.name if root.is_dir() else root.stem
+    if root.is_file() and name.lower() in ("manifest", "metadata"):
+        name = root.parent.name
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "corpus"
+
+
+def _nothing_usable(layout: Layout, root: Path, failures: Sequence[Failure]) -> str:
+    if not failures:
+        return f"{root}, read as {layout.name}, holds no recordings. Expected: {layout.looks}."
+    first = failures[0]
+    return (
+        f"Not one of the {len(failures)} recordings of {root}, read as {layout.name}, can be used. "
+        f"The first, {first.item}: {first.reason} {first.remedy}"
+    )

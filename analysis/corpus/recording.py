@@ -1,0 +1,154 @@
+"""What a reader finds before anything was checked, and the one place where it becomes an Utterance or a Failure."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from analysis.corpus.audio import is_audio, read_header
+from analysis.corpus.utterance import Utterance
+from analysis.errors import AudioError, CorpusError, Failure
+
+__all__ = ["Recording", "Seen", "corpus_failure", "read_text", "stems_are_unique", "tree", "validated"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One entry of a corpus as its files state it.
+
+    Attributes
+    ----------
+    id : str
+    audio : Path
+    text : str or None
+        None when no transcript was found.
+    speaker : str
+    extra : mapping of str to str
+    transcript : str
+        Where the transcript stands, or should stand: for the remedy when it is missing or empty.
+    """
+
+    id: str
+    audio: Path
+    text: str | None
+    speaker: str
+    extra: Mapping[str, str] = field(default_factory=dict)
+    transcript: str = ""
+
+
+class Seen:
+    """The strings met so far, 8 bytes each in a table at most two thirds full: 281,241 ids take 4 MB.
+
+    Strings count as equal when 64 bits of their hash are; among a million different ids, that happens to any two of them
+    with a probability of 3 in 100 million.
+    """
+
+    def __init__(self) -> None:
+        self._table = np.zeros(1024, dtype=np.uint64)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, text: str) -> bool:
+        """Note ``text``; True when it is new."""
+        # 0 marks a free place
+        key = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
+        if not self._place(key):
+            return False
+        self._count += 1
+        if 3 * self._count > 2 * len(self._table):
+            keys = self._table[self._table != 0]
+            self._table = np.zeros(2 * len(self._table), dtype=np.uint64)
+            for old in keys.tolist():
+                self._place(old)
+        return True
+
+    def _place(self, key: int) -> bool:
+        table, mask = self._table, len(self._table) - 1
+        place = key & mask
+        while (found := int(table[place])) != 0:
+            if found == key:
+                return False
+            place = (place + 1) & mask
+        table[place] = key
+        return True
+
+
+def corpus_failure(item: str, reason: str, remedy: str) -> Failure:
+    """A row of the failures table for something left out while a corpus was read."""
+    return Failure(stage="corpus", item=item, reason=reason, remedy=remedy)
+
+
+def validated(recordings: Iterable[Recording | Failure]) -> Iterator[Utterance | Failure]:
+    """Utterances whose transcript exists, whose audio has a readable header and whose id is new; failures for the others."""
+    ids = Seen()
+    for recording in recordings:
+        if isinstance(recording, Failure):
+            yield recording
+            continue
+        place = f" in {recording.transcript}" if recording.transcript else ""
+        if not recording.id:
+            yield corpus_failure(str(recording.audio), "It has no id.", f"Give it one{place}.")
+        elif not ids.add(recording.id):
+            yield corpus_failure(
+                recording.id,
+                f"The id occurs twice; the second one is {recording.audio}.",
+                "Rename one of the two, or remove the repeated entry; the first is kept.",
+            )
+        elif recording.text is None:
+            yield corpus_failure(recording.id, f"{recording.audio} has no transcript.", f"Write its words{place}.")
+        elif not recording.text.strip():
+            yield corpus_failure(
+                recording.id, f"The transcript of {recording.audio} is empty.", f"Write its words{place}, or leave it out."
+            )
+        else:
+            yield _utterance(recording)
+
+
+def _utterance(recording: Recording) -> Utterance | Failure:
+    try:
+        header = read_header(recording.audio)
+        return Utterance(
+            id=recording.id,
+            audio=recording.audio,
+            text=" ".join((recording.text or "").split()),
+            speaker=recording.speaker,
+            duration=header.duration,
+            sampling_rate=header.sampling_rate,
+            extra=recording.extra,
+        )
+    except (AudioError, CorpusError) as error:
+        # "what is wrong: ... . what to do." is one text in an error and two cells in the table
+        reason, _, remedy = str(error).partition(". ")
+        return corpus_failure(recording.id, reason.rstrip(".") + ".", remedy)
+
+
+def tree(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Folders under ``root`` with the names of their files, both in sorted order, one folder in memory at a time."""
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        names.sort()
+        yield Path(folder), names
+
+
+def stems_are_unique(paths: Iterable[Path]) -> bool:
+    """Whether no two different audio files share a name without folder and ending, so that it can serve as id."""
+    files, stems = Seen(), Seen()
+    return all(stems.add(path.stem) for path in paths if is_audio(path) and files.add(str(path)))
+
+
+def read_text(path: Path) -> str:
+    """Text of a small file in UTF-8 (with or without mark), UTF-16 with mark, or else Latin-1."""
+    raw = path.read_bytes()
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return raw.decode("utf-16")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

@@ -1,0 +1,462 @@
+"""Measure predicted faces and print the framework table: ``python -m analysis.face COMMAND``.
+
+Exit codes: 0 done; 2 the request or the data is at fault, told in one message on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.errors import AnalysisError, ConfigurationError, FaceError, Failure, StrictError
+
+if TYPE_CHECKING:
+    from analysis.alignment.types import Alignment
+    from analysis.face.datasets import Truth
+    from analysis.face.evaluation import Run, RunMeasures
+    from analysis.face.regions import Region
+
+_EPILOG = """exit codes:
+  0  done
+  2  the request or the data is at fault; the message says what to do"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except AnalysisError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.face", description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_table(commands)
+    _add_join(commands)
+    _add_frameworks(commands)
+    _add_synthesize(commands)
+    return parser
+
+
+def _add_table(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "table",
+        help="LVE, MVE and FDD of runs, with and without, in the published layout",
+        description="Measure folders of predictions against the truth and print the published table's layout.",
+        epilog="""pairs: a run named NAME+ANYTHING is compared with the run named NAME.
+
+example:
+  python -m analysis.face table --dataset biwi --truth BIWI/vertices_npy --templates BIWI/templates.pkl \\
+      --lips BIWI/regions/lve.txt --upper BIWI/regions/fdd.txt --preset facediffuser \\
+      --run "FaceFormer=runs/faceformer" --run "FaceFormer+Wav2Sem=runs/faceformer_wav2sem" --json table.json
+
+"""
+        + _EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=_table)
+    data = parser.add_argument_group("data")
+    data.add_argument("--dataset", required=True, metavar="NAME", help="vocaset or biwi: frame rates, units and published layout")
+    data.add_argument("--truth", required=True, type=Path, metavar="DIR", help="true vertices, SUBJECT_SENTENCE.npy")
+    data.add_argument(
+        "--templates", required=True, type=Path, metavar="FILE", help="templates.pkl, .npz, or a folder of SUBJECT.npy"
+    )
+    data.add_argument("--lips", required=True, metavar="FILE", help="lve.txt, .npy, or FLAME_masks.pkl:lips")
+    data.add_argument("--upper", required=True, metavar="FILE", help="fdd.txt, .npy, or FLAME_masks.pkl:forehead+eye_region")
+    data.add_argument(
+        "--run", action="append", required=True, metavar="NAME=DIR", help="predictions of one method; repeat for each (required)"
+    )
+    data.add_argument("--clips", nargs="+", metavar="CLIP", help="only these clips, and each must be there")
+    data.add_argument("--subjects", nargs="+", metavar="NAME", help="only clips of these subjects")
+    how = parser.add_argument_group("how to measure")
+    how.add_argument(
+        "--preset",
+        default="facediffuser",
+        metavar="NAME",
+        help="codetalker, facediffuser (default), unitalker, diffspeaker, meshtalk",
+    )
+    how.add_argument(
+        "--condition",
+        default="auto",
+        metavar="HOW",
+        help="several predictions of a clip: own, mean, best, a style subject, or auto (default: own where there is one, else mean)",
+    )
+    how.add_argument(
+        "--tolerance", type=int, default=2, metavar="FRAMES", help="length gap allowed between prediction and truth (2)"
+    )
+    how.add_argument("--fps", type=int, metavar="N", help="frames a second at which to measure (vocaset 30, biwi 25)")
+    how.add_argument("--truth-fps", type=int, metavar="N", help="frames a second of the truth on disk (vocaset 60, biwi 25)")
+    how.add_argument(
+        "--prediction-fps",
+        action="append",
+        default=[],
+        metavar="[NAME=]N",
+        help="frames a second of predictions, of all runs or of one (VOCA: 60)",
+    )
+    how.add_argument(
+        "--scale",
+        action="append",
+        default=[],
+        metavar="NAME=X",
+        help="vertices of this run were multiplied by X (UniTalker on BIWI: 0.2)",
+    )
+    how.add_argument(
+        "--encoder", action="append", default=[], metavar="NAME=TEXT", help="audio encoder to print for a method of your own"
+    )
+    how.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="leave out clips that cannot be used, from every run, rather than stop (a number over fewer clips)",
+    )
+    tests = parser.add_argument_group("with and without")
+    tests.add_argument(
+        "--pair", action="append", metavar="WITHOUT,WITH", help="compare these two runs (default: NAME with every NAME+...)"
+    )
+    tests.add_argument(
+        "--resample", choices=("clip", "subject"), default="clip", help="unit of the bootstrap and the sign-flip test"
+    )
+    tests.add_argument("--resamples", type=int, default=2000, metavar="N", help="bootstrap resamples (2000)")
+    tests.add_argument("--seed", type=int, default=0)
+    _add_homophone_options(parser)
+    out = parser.add_argument_group("output")
+    _add_formats(out)
+    out.add_argument("--figures", type=Path, metavar="DIR", help="draw per-frame lip error and per-vertex error (PNG)")
+    out.add_argument(
+        "--faces", type=Path, metavar="FILE", help="triangles for the figure: .obj, .ply (text) or .npy of shape (n, 3)"
+    )
+    out.add_argument("--progress", action="store_true", default=None, help="show progress bars even where output is no terminal")
+
+
+def _add_homophone_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("near-homophones (lip error where it matters, and whether lips keep the difference)")
+    group.add_argument(
+        "--tokens",
+        type=Path,
+        metavar="FILE",
+        help="token table (.csv or .parquet): utterance, type, start, end; utterances named as clips",
+    )
+    group.add_argument(
+        "--textgrids", type=Path, metavar="DIR", help="instead of --tokens: CLIP.TextGrid alignments, cut into syllables"
+    )
+    group.add_argument(
+        "--near-homophones", type=Path, metavar="FILE", help="pair table (.csv): type_a, type_b[, relation]; mined when absent"
+    )
+
+
+def _add_formats(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--json",
+        type=Path,
+        metavar="OUT",
+        help="everything at full precision; runs hold lve, mve, fdd, fdd_abs in raw data units",
+    )
+    group.add_argument("--csv", type=Path, metavar="OUT")
+    group.add_argument("--latex", type=Path, metavar="OUT")
+    group.add_argument("--markdown", type=Path, metavar="OUT")
+    group.add_argument("--published", action="store_true", help="the published values beside the measured ones, in brackets")
+
+
+def _named(texts: Sequence[str], flag: str) -> dict[str, str]:
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise ConfigurationError(f"{flag} needs NAME=VALUE, not {text!r}.")
+        if name.strip() in values:
+            raise ConfigurationError(f"{flag} names {name.strip()!r} twice. Name the two apart.")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def _number(text: str, flag: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigurationError(f"{flag} needs a number, not {text!r}.") from None
+
+
+def _runs(options: argparse.Namespace) -> list[Run]:
+    from analysis.face.evaluation import Run
+
+    folders = _named(options.run, "--run")
+    everyone = [text for text in options.prediction_fps if "=" not in text]
+    rates = {
+        name: int(_number(value, "--prediction-fps"))
+        for name, value in _named([t for t in options.prediction_fps if "=" in t], "--prediction-fps").items()
+    }
+    scales = {name: _number(value, "--scale") for name, value in _named(options.scale, "--scale").items()}
+    for flag, names in (("--prediction-fps", rates), ("--scale", scales)):
+        for name in names:
+            if name not in folders:
+                raise ConfigurationError(f"{flag} names {name!r}, which is no run. Runs: {', '.join(folders)}.")
+    common = int(_number(everyone[-1], "--prediction-fps")) if everyone else None
+    return [Run(name, Path(folder), fps=rates.get(name, common), scale=scales.get(name, 1.0)) for name, folder in folders.items()]
+
+
+def _table(options: argparse.Namespace) -> int:
+    from analysis.errors import failure_rows
+    from analysis.face.datasets import Truth
+    from analysis.face.evaluation import evaluate
+    from analysis.face.presets import find_preset
+    from analysis.face.regions import read_region
+    from analysis.face.table import FaceTable, build_table
+
+    preset = find_preset(options.preset)
+    runs = _runs(options)
+    encoders = _named(options.encoder, "--encoder")
+    truth = Truth.open(options.truth, options.templates, options.dataset, fps=options.fps, truth_fps=options.truth_fps)
+    lips, upper = read_region(options.lips), read_region(options.upper)
+    clips = _wanted_clips(options, truth, runs)
+    measured = [
+        evaluate(
+            run,
+            truth,
+            lips,
+            upper,
+            preset=preset,
+            clips=clips,
+            condition=options.condition,
+            tolerance=options.tolerance,
+            progress=options.progress,
+        )
+        for run in runs
+    ]
+    failures = [failure for run in measured for failure in run.failures]
+    measured, notes = _usable(measured, failures, keep_going=options.keep_going)
+    notes.append(f"Lengths of prediction and truth may differ by {options.tolerance} frames and are cut to the shorter.")
+    extra = _homophones(options, measured)
+    pairs = [tuple(part.strip() for part in text.split(",", 1)) for text in options.pair] if options.pair else None
+    if pairs is not None and any(len(pair) != 2 for pair in pairs):
+        raise ConfigurationError("--pair needs two runs separated by a comma, such as --pair FaceFormer,FaceFormer+Wav2Sem.")
+    table = build_table(
+        measured,
+        encoders=encoders,
+        pairs=pairs,
+        unit=options.resample,
+        n_resamples=options.resamples,
+        seed=options.seed,
+        notes=notes,
+        extra=extra,
+    )
+    table = FaceTable(table.rows, table.differences, table.notes, tuple(failure_rows(failures)))
+    print(table.to_text(published=options.published))
+    _print_homophones(extra)
+    _write(table, options)
+    if options.figures:
+        from analysis.face.figures import draw_lip_error, draw_vertex_error, read_faces
+
+        faces = read_faces(options.faces) if options.faces else None
+        for path in (*draw_lip_error(measured, options.figures), draw_vertex_error(measured, options.figures, faces=faces)):
+            print(f"figure: {path}")
+    return 0
+
+
+def _wanted_clips(options: argparse.Namespace, truth: Truth, runs: list[Run]) -> list[str]:
+    """Clips that every run must have: those asked for, or all that any run has."""
+    from analysis.face.predictions import find_predictions
+
+    if options.clips:
+        unknown = [clip for clip in options.clips if clip not in truth.clips]
+        if unknown:
+            raise FaceError(f"{truth.folder} has no clip {', '.join(unknown)}. It has: {', '.join(truth.clips[:8])}, ...")
+        clips = list(dict.fromkeys(options.clips))
+    else:
+        clips = sorted({clip for run in runs for clip in find_predictions(run.folder, truth.clips, truth.templates)[0]})
+    if options.subjects:
+        known = {truth.dataset.subject(clip) for clip in clips}
+        for subject in options.subjects:
+            if subject not in known:
+                raise FaceError(f"There is no clip of subject {subject!r}. Subjects: {', '.join(sorted(known))}.")
+        clips = [clip for clip in clips if truth.dataset.subject(clip) in options.subjects]
+    return clips
+
+
+def _usable(measured: list[RunMeasures], failures: list[Failure], *, keep_going: bool) -> tuple[list[RunMeasures], list[str]]:
+    """The runs with only the clips that all of them have, and what to say about those left out."""
+    bad = [failure for failure in failures if failure.severity == "error"]
+    for failure in failures:
+        if failure.severity != "error":
+            print(f"warning: {failure.item}: {failure.reason}. {failure.remedy}", file=sys.stderr)
+    shared = sorted(set.intersection(*(set(run.clips) for run in measured)))
+    if bad and (not keep_going or not shared):
+        lines = "\n".join(f"  {failure.item}: {failure.reason}" for failure in bad[:5])
+        more = f"\n  ... and {len(bad) - 5} more" if len(bad) > 5 else ""
+        what = (
+            "No clip can be used in every run"
+            if not shared
+            else "Some clips cannot be used, and a number over fewer clips is another number"
+        )
+        ask = "" if not shared else "\nMend them, choose clips with --clips, or pass --keep-going to leave them out of every run."
+        raise StrictError(f"{what}:\n{lines}{more}{ask}")
+    if not bad:
+        return measured, []
+    for failure in bad:
+        print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
+    everything = sorted({failure.item.rpartition("/")[2] for failure in bad})
+    return [run.restricted(shared) for run in measured], [f"Left out of every run: {', '.join(everything)}."]
+
+
+def _homophones(options: argparse.Namespace, measured: list[RunMeasures]) -> dict[str, dict]:
+    if not (options.tokens or options.textgrids):
+        if options.near_homophones:
+            raise ConfigurationError(
+                "--near-homophones needs to know when syllables are spoken: give --tokens or --textgrids too."
+            )
+        return {}
+    from analysis.face.homophones import homophone_measures, pairs_of, read_spoken, spoken_from_textgrids
+
+    spoken = read_spoken(options.tokens) if options.tokens else spoken_from_textgrids(options.textgrids, measured[0].clips)
+    pairs = pairs_of(spoken, options.near_homophones)
+    return {
+        run.run.name: {"near_homophones": homophone_measures(run, spoken, pairs, tolerance=options.tolerance)} for run in measured
+    }
+
+
+def _print_homophones(extra: dict[str, dict]) -> None:
+    if not extra:
+        return
+    print("\nNear-homophones (raw data units)")
+    for name, values in extra.items():
+        row = values["near_homophones"]
+        print(
+            f"  {name}: LVE in their frames {row['lve']:.4e}, elsewhere {row['lve_elsewhere']:.4e} ({row['n_frames']} and "
+            f"{row['n_frames_elsewhere']} frames); lip-shape separation {row['separation_prediction']:.4e}, in the truth "
+            f"{row['separation_truth']:.4e}: {row['separation_kept']:.1%} kept [{row['separation_kept_low']:.1%}, "
+            f"{row['separation_kept_high']:.1%}] over {row['n_pairs']} pairs"
+        )
+
+
+def _write(table, options: argparse.Namespace) -> None:  # noqa: ANN001 - FaceTable would be imported for the annotation alone
+    for path, text in (
+        (options.json, table.to_json),
+        (options.csv, table.to_csv),
+        (options.latex, lambda: table.to_latex(published=options.published)),
+        (options.markdown, lambda: table.to_markdown(published=options.published)),
+    ):
+        if path is not None:
+            table.write(path, text())
+
+
+def _add_join(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "join",
+        help="put tables of several data sets side by side",
+        description="Join files that `table --json` wrote, as the published table shows both data sets. Mixed presets or regions are refused.",
+    )
+    parser.set_defaults(command=_join)
+    parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE.json")
+    _add_formats(parser.add_argument_group("output"))
+
+
+def _join(options: argparse.Namespace) -> int:
+    from analysis.face.table import FaceTable, join_tables
+
+    tables = []
+    for path in options.tables:
+        if not path.is_file():
+            raise FaceError(f"There is no file {path}.")
+        tables.append(FaceTable.from_json(path.read_text(encoding="utf-8"), str(path)))
+    table = join_tables(tables)
+    print(table.to_text(published=options.published))
+    _write(table, options)
+    return 0
+
+
+def _add_frameworks(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "frameworks", help="list the six frameworks: encoder, rates, naming, preset", description=_frameworks.__doc__
+    )
+    parser.set_defaults(command=_frameworks)
+
+
+def _frameworks(options: argparse.Namespace) -> int:
+    """Print what is known of each framework, one block each."""
+    from analysis.face.frameworks import FRAMEWORKS
+
+    for row in FRAMEWORKS.values():
+        print(row.name)
+        for dataset, base in row.bases().items():
+            scale = f", vertices times {row.scale[dataset]}" if dataset in row.scale else ""
+            print(f"  {dataset}: {base}; {row.rates()[dataset]}; face at {row.fps[dataset]} fps{scale}")
+        print(f"  semantic vector: {row.fusion()}")
+        print(f"  predictions: {row.naming}; preset {row.preset}")
+    return 0
+
+
+def _add_synthesize(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "synthesize",
+        help="write a synthetic data set with predictions of all six frameworks, with and without",
+        description="Write small meshes whose lips follow the phones of real alignments, in the layout of VOCASET or BIWI, and six frameworks' "
+        "predictions of them with and without the module. The numbers say nothing about the frameworks.",
+    )
+    parser.set_defaults(command=_synthesize)
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--dataset", default="biwi", metavar="NAME", help="whose layout: vocaset or biwi (default)")
+    _add_speech(parser)
+
+
+def _add_speech(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--corpus",
+        default="builtin",
+        metavar="SPEC",
+        help="builtin (phone strings, no audio; default), demo, or a corpus to align",
+    )
+    parser.add_argument(
+        "--aligner", default="pocketsphinx", metavar="NAME", help="for --corpus: pocketsphinx (default), ctc, mfa"
+    )
+    parser.add_argument("--n-clips", type=int, default=12, metavar="N", help="clips to make (12)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--improvement",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="share of the planted faults that the module takes away (0.5); 0 plants none",
+    )
+
+
+def _alignments(options: argparse.Namespace) -> list[Alignment]:
+    from analysis.face.synthetic import builtin_alignments
+
+    if options.n_clips < 1:
+        raise ConfigurationError(f"--n-clips is {options.n_clips}; at least one clip is needed.")
+    if options.corpus == "builtin":
+        return builtin_alignments(options.n_clips)
+    from analysis.alignment import make_aligner
+    from analysis.corpus import open_corpus
+
+    utterances = open_corpus(options.corpus).utterances[: options.n_clips]
+    found = []
+    for result in make_aligner(options.aligner).align(utterances):
+        if isinstance(result, Failure):
+            print(f"left out: {result.item}: {result.reason}", file=sys.stderr)
+        else:
+            found.append(result)
+    return found
+
+
+def _synthesize(options: argparse.Namespace) -> int:
+    import shlex
+
+    from analysis.face.synthetic import synthesize
+
+    made = synthesize(
+        options.out, _alignments(options), dataset=options.dataset, seed=options.seed, improvement=options.improvement
+    )
+    print(f"{len(made.clips)} clips and {len(made.runs)} runs in {made.folder}. Measure them with:")
+    print(f"python -m analysis.face {shlex.join(made.arguments)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

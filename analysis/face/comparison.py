@@ -1,0 +1,196 @@
+"""One run with the module against the same run without: the difference, a bootstrap interval over clips, and paired tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from analysis.errors import FaceError, NotComparableError
+from analysis.face.evaluation import METRICS, RunMeasures, pooling_of, require_comparable
+
+__all__ = ["Difference", "compare", "find_pairs", "paired_bootstrap", "sign_flip_test"]
+
+# Below this many units all 2^n sign patterns are counted, so the test is exact.
+_EXACT_UNITS = 14
+
+
+@dataclass(frozen=True)
+class Difference:
+    """With minus without, for one metric.
+
+    Attributes
+    ----------
+    metric : str
+    without, with_module : str
+        Names of the two runs.
+    estimate : float
+        Difference of the two pooled values, in the metric's raw unit; negative is an improvement for LVE, MVE and absolute FDD.
+    ci_low, ci_high, ci_level : float
+        Percentile bootstrap, resampling ``unit``.
+    p_permutation : float
+        Two-sided sign-flip test on per-unit contributions to the difference; exact for at most 14 units, otherwise
+        (1 + #{null >= observed}) / (1 + K).
+    p_wilcoxon : float
+        Wilcoxon signed-rank test over per-clip values; NaN where all differences are zero.
+    n_clips, n_units : int
+    unit : str
+        ``clip`` or ``subject``.
+    seed, n_resamples : int
+    """
+
+    metric: str
+    without: str
+    with_module: str
+    estimate: float
+    ci_low: float
+    ci_high: float
+    ci_level: float
+    p_permutation: float
+    p_wilcoxon: float
+    n_clips: int
+    n_units: int
+    unit: str
+    seed: int
+    n_resamples: int
+
+
+def find_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs (without, with): ``FaceFormer`` and every ``FaceFormer+...`` among the names."""
+    known = set(names)
+    return [(name.partition("+")[0].strip(), name) for name in names if "+" in name and name.partition("+")[0].strip() in known]
+
+
+def compare(
+    without: RunMeasures,
+    with_module: RunMeasures,
+    *,
+    unit: str = "clip",
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> list[Difference]:
+    """The difference in every metric.
+
+    Parameters
+    ----------
+    without, with_module : RunMeasures
+        Of the same clips.
+    unit : str
+        What is resampled and sign-flipped: ``clip``, or ``subject`` when the claim is meant for other speakers.
+    n_resamples : int
+    level : float
+    seed : int
+
+    Raises
+    ------
+    NotComparableError
+        If the two were measured under different settings.
+    FaceError
+        If their clips differ.
+    """
+    measures_a, measures_b = without.measures(), with_module.measures()
+    require_comparable([*measures_a.values(), *measures_b.values()])
+    if without.policy != with_module.policy:
+        raise NotComparableError(
+            f"{without.run.name} has one number per clip by {without.policy!r} and {with_module.run.name} by {with_module.policy!r}. State one "
+            f"--condition that both have."
+        )
+    rows_a, rows_b = without.per_clip(), with_module.per_clip()
+    clips = [row["clip"] for row in rows_a]
+    if clips != [row["clip"] for row in rows_b]:
+        only = sorted(set(clips) ^ {row["clip"] for row in rows_b})
+        raise FaceError(
+            f"{without.run.name} and {with_module.run.name} were measured on different clips: {', '.join(map(str, only[:5]))} stand in one "
+            f"only. Measure both on the same clips."
+        )
+    units = np.array([row[unit] for row in rows_a])
+    result = []
+    for metric in METRICS:
+        source = "lve_root" if metric == "lve" and without.preset.lve_power == "root" else metric
+        a, b = (np.array([row[source] for row in rows], dtype=np.float64) for rows in (rows_a, rows_b))
+        pooled = pooling_of(metric, without.preset) == "frames"
+        w_a, w_b = (
+            (np.array([row["n_frames"] for row in rows], float) if pooled else np.ones(len(a))) for rows in (rows_a, rows_b)
+        )
+        low, high = paired_bootstrap(a, b, w_a, w_b, units, n_resamples=n_resamples, level=level, seed=seed)
+        contributions = b * w_b / w_b.sum() - a * w_a / w_a.sum()
+        per_unit = np.array([contributions[units == name].sum() for name in np.unique(units)])
+        result.append(
+            Difference(
+                metric=metric,
+                without=without.run.name,
+                with_module=with_module.run.name,
+                estimate=measures_b[metric].value - measures_a[metric].value,
+                ci_low=low,
+                ci_high=high,
+                ci_level=level,
+                p_permutation=sign_flip_test(per_unit, seed=seed),
+                p_wilcoxon=_wilcoxon(b - a),
+                n_clips=len(a),
+                n_units=len(per_unit),
+                unit=unit,
+                seed=seed,
+                n_resamples=n_resamples,
+            )
+        )
+    return result
+
+
+def paired_bootstrap(
+    a: np.ndarray,
+    b: np.ndarray,
+    weights_a: np.ndarray,
+    weights_b: np.ndarray,
+    units: np.ndarray,
+    *,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of the difference of two weighted means, resampling whole units with both their values.
+
+    Parameters
+    ----------
+    a, b, weights_a, weights_b : ndarray, shape (n,)
+        Per-clip values without and with, and their weights.
+    units : ndarray, shape (n,)
+        Which unit each clip belongs to.
+    """
+    names, codes = np.unique(units, return_inverse=True)
+    sums = np.stack(
+        [np.bincount(codes, weights=column) for column in (a * weights_a, weights_a, b * weights_b, weights_b)], axis=1
+    )
+    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_resamples) @ sums
+    differences = drawn[:, 2] / drawn[:, 3] - drawn[:, 0] / drawn[:, 1]
+    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def sign_flip_test(differences: np.ndarray, *, n_permutations: int = 9999, seed: int = 0) -> float:
+    """Two-sided p-value of the mean difference if with and without could be exchanged in every unit.
+
+    Exact over all sign patterns for at most 14 units; otherwise (1 + #{null >= observed}) / (1 + K).
+    """
+    observed = abs(differences.sum())
+    tolerance = 1e-12 * np.abs(differences).sum()
+    if len(differences) <= _EXACT_UNITS:
+        signs = np.array(list(product((-1.0, 1.0), repeat=len(differences))))
+        return float(np.mean(np.abs(signs @ differences) >= observed - tolerance))
+    signs = np.random.default_rng(seed).choice((-1.0, 1.0), size=(n_permutations, len(differences)))
+    extreme = np.count_nonzero(np.abs(signs @ differences) >= observed - tolerance)
+    return float((1 + extreme) / (1 + n_permutations))
+
+
+def _wilcoxon(differences: np.ndarray) -> float:
+    if not np.any(differences):
+        return float("nan")
+    import warnings
+
+    from scipy.stats import wilcoxon
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ties and zeros switch scipy to the normal approximation, which it says in a warning
+        return float(wilcoxon(differences).pvalue)

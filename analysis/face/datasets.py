@@ -1,0 +1,211 @@
+"""Where the truth lies: clips, neutral templates and frame rates of VOCASET, BIWI and sets laid out like them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.errors import ConfigurationError, FaceError
+from analysis.face.sequences import as_sequence, at_rate, open_array, open_sequence
+
+__all__ = ["DATASETS", "Dataset", "Truth", "find_dataset", "read_templates"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What must be known of a data set to read its files and to print its numbers as published.
+
+    Attributes
+    ----------
+    name, title : str
+    n_vertices : int
+        Of the published topology; meshes of another size are measured all the same, and the table says so.
+    truth_fps, fps : int
+        Frames a second on disk, and at which metrics are taken.
+    units : str
+        Unit of the coordinates.
+    exponents : mapping of str to int
+        The published table prints ``lve``, ``mve`` and ``fdd`` in units of ten to this power.
+    """
+
+    name: str
+    title: str
+    n_vertices: int
+    truth_fps: int
+    fps: int
+    units: str
+    exponents: Mapping[str, int]
+
+    def subject(self, clip: str) -> str:
+        """The speaker in a clip's name: everything before the last underscore (``F2_e37``, ``FaceTalk_170809_00138_TA_sentence01``)."""
+        return clip.rpartition("_")[0] or clip
+
+
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset("vocaset", "VOCASET", 5023, 60, 30, "m", {"lve": -5, "mve": -5, "fdd": -7}),
+        Dataset("biwi", "BIWI", 23370, 25, 25, "BIWI unit", {"lve": -4, "mve": -3, "fdd": -5}),
+    )
+}
+
+
+def find_dataset(name: str) -> Dataset:
+    """The data set of that name (any case).
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none; the message lists those that exist.
+    """
+    if name.lower() not in DATASETS:
+        raise ConfigurationError(f"There is no data set {name!r}. Choose one of: {', '.join(DATASETS)}.")
+    return DATASETS[name.lower()]
+
+
+def read_templates(path: str | Path) -> dict[str, np.ndarray]:
+    """Neutral faces by subject, each of shape ``(V, 3)``.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``templates.pkl`` (a dictionary of arrays, read by the restricted unpickler), an ``.npz`` with one array per subject, or a
+        folder of ``<subject>.npy``.
+
+    Raises
+    ------
+    FaceError
+        If the file is missing or holds something else, naming the first subject whose template is at fault.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found: Mapping[str, object] = {file.stem: open_array(file) for file in sorted(path.glob("*.npy"))}
+    elif not path.is_file():
+        raise FaceError(f"There is no templates file {path}. Give templates.pkl, an .npz, or a folder of SUBJECT.npy.")
+    elif path.suffix == ".npz":
+        found = _read_npz(path)
+    else:
+        from analysis.face.restricted_pickle import load_pickle
+
+        found = load_pickle(path)
+        if not isinstance(found, dict):
+            raise FaceError(f"{path} holds a {type(found).__name__}, not a dictionary of one template per subject.")
+    if not found:
+        raise FaceError(f"{path} holds no template. It should hold one array of shape (vertices, 3) per subject.")
+    templates = {}
+    for subject, value in found.items():
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiu" or array.size % 3 or array.size == 0:
+            raise FaceError(
+                f"The template of {subject} in {path} is of type {array.dtype} and shape {array.shape}; expected (vertices, 3) numbers."
+            )
+        array = array.reshape(-1, 3)
+        if not np.isfinite(array).all():
+            vertex = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+            raise FaceError(
+                f"The template of {subject} in {path} is not a number at vertex {vertex}. Give an undamaged template."
+            )
+        templates[str(subject)] = array
+    sizes = {len(array) for array in templates.values()}
+    if len(sizes) > 1:
+        raise FaceError(f"The templates in {path} have different numbers of vertices: {sorted(sizes)}. They must share one mesh.")
+    return templates
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError) as error:
+        raise FaceError(f"{path} cannot be read as an .npz of plain arrays ({error}). Write it again with numpy.savez.") from None
+    except Exception as error:  # zipfile.BadZipFile and zlib.error share no base class
+        raise FaceError(f"{path} is no .npz archive ({error}). Was it cut short? Write it again with numpy.savez.") from None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The recorded clips of one data set.
+
+    Attributes
+    ----------
+    dataset : Dataset
+    folder : Path
+        Holds ``<subject>_<sentence>.npy``.
+    templates : mapping of str to ndarray, shape (V, 3)
+    template_source : str
+    fps : int
+        At which metrics are taken.
+    truth_fps : int
+        On disk.
+    clips : tuple of str
+        Names without ``.npy``, sorted.
+    """
+
+    dataset: Dataset
+    folder: Path
+    templates: Mapping[str, np.ndarray]
+    template_source: str
+    fps: int
+    truth_fps: int
+    clips: tuple[str, ...]
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        templates: str | Path,
+        dataset: str | Dataset,
+        *,
+        fps: int | None = None,
+        truth_fps: int | None = None,
+    ) -> Truth:
+        """The data set in ``folder`` with the templates in ``templates``; nothing but the templates is read yet."""
+        dataset = dataset if isinstance(dataset, Dataset) else find_dataset(dataset)
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise FaceError(f"There is no folder {folder} with the true vertices (SUBJECT_SENTENCE.npy, such as F2_e37.npy).")
+        clips = tuple(sorted(file.stem for file in folder.glob("*.npy")))
+        if not clips:
+            raise FaceError(f"{folder} holds no .npy file. It should hold the true vertices (SUBJECT_SENTENCE.npy).")
+        return cls(
+            dataset=dataset,
+            folder=folder,
+            templates=read_templates(templates),
+            template_source=Path(templates).name,
+            fps=fps or dataset.fps,
+            truth_fps=truth_fps or dataset.truth_fps,
+            clips=clips,
+        )
+
+    @property
+    def n_vertices(self) -> int:
+        """Vertices of the templates."""
+        return len(next(iter(self.templates.values())))
+
+    def template(self, clip: str) -> np.ndarray:
+        """The neutral face of the clip's speaker.
+
+        Raises
+        ------
+        FaceError
+            If the speaker has no template.
+        """
+        subject = self.dataset.subject(clip)
+        if subject not in self.templates:
+            raise FaceError(
+                f"Clip {clip} is of subject {subject}, who has no template in {self.template_source}. It holds: "
+                f"{', '.join(sorted(self.templates))}. Are clips named SUBJECT_SENTENCE.npy?"
+            )
+        return self.templates[subject]
+
+    def sequence(self, clip: str) -> np.ndarray:
+        """True vertices of a clip at :attr:`fps`, shape ``(T, V, 3)``, a view on a memory map."""
+        path = self.folder / f"{clip}.npy"
+        return at_rate(open_sequence(path, self.n_vertices), self.truth_fps, self.fps, str(path))
+
+    def prepare(self, array: np.ndarray, fps: int, name: str) -> np.ndarray:
+        """Another sequence of this mesh, brought to :attr:`fps`."""
+        return at_rate(as_sequence(array, self.n_vertices, name), fps, self.fps, name)

@@ -1,0 +1,179 @@
+"""Figures of measured runs, drawn without a display: lip error over time, and where on the face the error sits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.errors import FaceError
+from analysis.face.evaluation import RunMeasures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_lip_error", "draw_vertex_error", "read_faces", "write_gif"]
+
+# Okabe and Ito's colours, told apart by everyone.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def draw_lip_error(
+    runs: Sequence[RunMeasures],
+    folder: str | Path,
+    *,
+    clip: str | None = None,
+    intervals: Sequence[tuple[float, float, str]] = (),
+) -> list[Path]:
+    """Error of the worst lip vertex in each frame of one clip, a line per run; returns the files written.
+
+    Parameters
+    ----------
+    runs : sequence of RunMeasures
+    folder : str or Path
+    clip : str, optional
+        By default the clip whose error is the median one under the first run.
+    intervals : sequence of (start, end, label)
+        Stretches to shade, s.
+    """
+    rows = sorted(runs[0].per_clip(), key=lambda row: row["lve"])
+    clip = clip or str(rows[len(rows) // 2]["clip"])
+    figure = _figure(9, 3.2)
+    axes = figure.add_subplot()
+    for start, end, label in intervals:
+        axes.axvspan(start, end, color="0.9")
+        axes.text((start + end) / 2, 1.0, label, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=7)
+    for number, run in enumerate(runs):
+        chosen = [row for row in run.rows if row.clip == clip]
+        if not chosen:
+            raise FaceError(f"{run.run.name} has no measured clip {clip}.")
+        length = min(len(row.lip_errors) for row in chosen)
+        errors = np.sqrt(np.mean([row.lip_errors[:length] for row in chosen], axis=0))
+        times = (np.arange(length) + 0.5) / run.truth.fps
+        axes.plot(times, errors, label=run.run.name, linewidth=1, color=_COLOURS[number % len(_COLOURS)])
+    axes.set(xlabel="time (s)", ylabel=f"worst lip vertex ({runs[0].truth.dataset.units})", title=f"Lip error, {clip}")
+    axes.legend(fontsize=7)
+    path = Path(folder) / f"lip_error_{clip}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    return [path]
+
+
+def draw_vertex_error(runs: Sequence[RunMeasures], folder: str | Path, *, faces: np.ndarray | None = None) -> Path:
+    """Mean error of every vertex over all frames, seen from the front, one face per run on a shared scale; returns the file.
+
+    Parameters
+    ----------
+    runs : sequence of RunMeasures
+    folder : str or Path
+    faces : ndarray, shape (n, 3), optional
+        Triangles; without them vertices are drawn as points.
+    """
+    columns = min(len(runs), 4)
+    lines = -(-len(runs) // columns)
+    figure = _figure(2.6 * columns + 0.8, 3.2 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False)
+    highest = max(float(run.vertex_error.max()) for run in runs) or 1.0
+    drawn = None
+    for panel in panels.flat:
+        panel.set_axis_off()
+    for panel, run in zip(panels.flat, runs, strict=False):
+        neutral = next(iter(run.truth.templates.values()))
+        drawn = _draw_face(panel, neutral, run.vertex_error, faces, highest)
+        panel.set_title(run.run.name, fontsize=8)
+    figure.colorbar(drawn, ax=panels, label=f"mean distance ({runs[0].truth.dataset.units})", shrink=0.8)
+    path = Path(folder) / "vertex_error.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    return path
+
+
+def _draw_face(panel, vertices: np.ndarray, values: np.ndarray, faces: np.ndarray | None, highest: float):  # noqa: ANN001, ANN202 - matplotlib
+    panel.set_aspect("equal")
+    if faces is None:
+        order = np.argsort(vertices[:, 2])
+        size = max(0.5, 2500 / len(vertices))
+        return panel.scatter(
+            vertices[order, 0], vertices[order, 1], c=values[order], s=size, vmin=0, vmax=highest, cmap="viridis", linewidths=0
+        )
+    if faces.max() >= len(vertices):
+        raise FaceError(
+            f"The triangles name vertex {faces.max()}, but the meshes have {len(vertices)} vertices. Give their own triangles."
+        )
+    near = faces[np.argsort(vertices[faces, 2].mean(axis=1))]
+    return panel.tripcolor(
+        vertices[:, 0], vertices[:, 1], near, facecolors=values[near].mean(axis=1), vmin=0, vmax=highest, cmap="viridis"
+    )
+
+
+def read_faces(path: str | Path) -> np.ndarray:
+    """Triangles of a mesh, shape ``(n, 3)``, counted from 0: from .obj, text .ply, or an integer .npy.
+
+    Raises
+    ------
+    FaceError
+        If the file is missing, holds no triangle, or is a binary .ply.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FaceError(f"There is no mesh file {path}.")
+    if path.suffix == ".npy":
+        from analysis.face.sequences import open_array
+
+        faces = np.asarray(open_array(path))
+    elif path.suffix == ".obj":
+        corners = (line.split()[1:] for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("f "))
+        polygons = [[int(corner.split("/")[0]) - 1 for corner in face] for face in corners]
+        faces = np.array([(p[0], p[i], p[i + 1]) for p in polygons for i in range(1, len(p) - 1)], dtype=np.int64)
+    else:
+        faces = _ply_faces(path)
+    if faces.ndim != 2 or faces.shape[1] != 3 or len(faces) == 0 or faces.dtype.kind not in "iu":
+        raise FaceError(
+            f"{path} holds no triangles: shape {faces.shape} of {faces.dtype}; expected whole numbers of shape (n, 3)."
+        )
+    return faces.astype(np.int64)
+
+
+def _ply_faces(path: Path) -> np.ndarray:
+    head, _, body = path.read_bytes().partition(b"end_header\n")
+    words = head.decode("ascii", "replace").splitlines()
+    if "format ascii 1.0" not in words:
+        raise FaceError(f"{path} is no text .ply file. Convert it to .obj, or save its triangles as .npy.")
+    counts = {line.split()[1]: int(line.split()[2]) for line in words if line.startswith("element ")}
+    lines = body.decode("ascii").splitlines()[counts.get("vertex", 0) :][: counts.get("face", 0)]
+    polygons = [list(map(int, line.split()))[1:] for line in lines]
+    return np.array([(p[0], p[i], p[i + 1]) for p in polygons for i in range(1, len(p) - 1)], dtype=np.int64)
+
+
+def write_gif(sequence: np.ndarray, path: str | Path, *, fps: int, faces: np.ndarray | None = None, size: int = 240) -> Path:
+    """An animated GIF of vertices ``(T, V, 3)`` seen from the front, shaded by depth; returns the path."""
+    from matplotlib.animation import PillowWriter
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = _figure(size / 100, size / 100)
+    panel = figure.add_axes((0, 0, 1, 1))
+    low, high = sequence[..., :2].min(axis=(0, 1)), sequence[..., :2].max(axis=(0, 1))
+    depth = sequence[0, :, 2]
+    shade = (depth - depth.min()) / (np.ptp(depth) or 1.0)
+    writer = PillowWriter(fps=fps)
+    with writer.saving(figure, str(path), dpi=100):
+        for frame in sequence:
+            panel.clear()
+            panel.set_axis_off()
+            _draw_face(panel, frame, shade, faces, 1.0)
+            panel.set_xlim(low[0], high[0])
+            panel.set_ylim(low[1], high[1])
+            writer.grab_frame()
+    return path

@@ -1,0 +1,361 @@
+"""The number that the semantic module is argued for: lip error while near-homophones are spoken, and whether lips keep them apart.
+
+Two measures beside the published ones:
+
+- lip vertex error over the frames whose centres lie in syllables that have a near-homophone in the same material;
+- lip-shape separation: the distance between the mean lip shapes of near-homophone syllables, in the truth and in the prediction.
+  A model that has averaged *sheep* and *ship* into one mouth keeps a small share of the true separation.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.errors import FaceError
+from analysis.face.comparison import sign_flip_test
+from analysis.face.evaluation import RunMeasures, aligned
+from analysis.face.predictions import find_predictions
+from analysis.face.sequences import DEFAULT_TOLERANCE, frame_grid
+
+__all__ = [
+    "Spoken",
+    "homophone_difference",
+    "homophone_measures",
+    "lip_shapes",
+    "near_homophone_error",
+    "pairs_of",
+    "read_spoken",
+    "spoken_from_alignments",
+    "spoken_from_textgrids",
+]
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One occurrence of a syllable or word form.
+
+    Attributes
+    ----------
+    clip, type : str
+    start, end : float
+        Half-open, s.
+    """
+
+    clip: str
+    type: str
+    start: float
+    end: float
+
+
+def read_spoken(path: str | Path) -> list[Spoken]:
+    """Occurrences from a token table: a .csv or .parquet with at least ``utterance``, ``type``, ``start`` and ``end``.
+
+    Raises
+    ------
+    FaceError
+        If the file is missing, a column is, or a time is no number.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FaceError(f"There is no token table {path}.")
+    needed = ("utterance", "type", "start", "end")
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.read_table(path)
+        columns, rows = table.column_names, table.to_pylist()
+    else:
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            rows = list(reader)
+            columns = list(reader.fieldnames or [])
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise FaceError(
+            f"{path} has no column {', '.join(missing)}; it has {', '.join(columns)}. Give a token table of analysis.phonology."
+        )
+    spoken = []
+    for number, row in enumerate(rows, start=2):
+        try:
+            start, end = float(row["start"]), float(row["end"])
+        except (TypeError, ValueError):
+            raise FaceError(f"{path}, line {number}: start {row['start']!r} and end {row['end']!r} must be seconds.") from None
+        spoken.append(Spoken(str(row["utterance"]), str(row["type"]), start, end))
+    return spoken
+
+
+def spoken_from_alignments(alignments: Iterable[Any]) -> list[Spoken]:
+    """Syllables of alignments (:class:`analysis.alignment.types.Alignment`), whose utterance ids are the clips' names."""
+    from analysis.phonology import syllables
+
+    return [
+        Spoken(alignment.utterance_id, syllable.type, syllable.interval.start, syllable.interval.end)
+        for alignment in alignments
+        for syllable in syllables(alignment)
+    ]
+
+
+def spoken_from_textgrids(folder: str | Path, clips: Collection[str]) -> list[Spoken]:
+    """Syllables of ``CLIP.TextGrid`` in a folder.
+
+    Raises
+    ------
+    FaceError
+        If a clip has no TextGrid.
+    """
+    from dataclasses import replace
+
+    from analysis.alignment import read_textgrid
+
+    folder = Path(folder)
+    alignments = []
+    for clip in clips:
+        path = folder / f"{clip}.TextGrid"
+        if not path.is_file():
+            raise FaceError(f"There is no alignment {path}. Name TextGrids as the clips, or give --tokens.")
+        alignments.append(replace(read_textgrid(path), utterance_id=clip))
+    return spoken_from_alignments(alignments)
+
+
+def pairs_of(spoken: Sequence[Spoken], path: str | Path | None = None) -> list[Pair]:
+    """Near-homophone pairs among the spoken types: those of a pair table, or mined where none is given.
+
+    Parameters
+    ----------
+    spoken : sequence of Spoken
+        Their types are read as phone strings (``SH IY P``) when pairs are mined.
+    path : str or Path, optional
+        A .csv with ``type_a`` and ``type_b``; where it has a column ``relation`` only ``near_homophone`` rows count.
+
+    Raises
+    ------
+    FaceError
+        If the file lacks a column, or no pair has both its types in the material.
+    """
+    types = {one.type for one in spoken}
+    if path is None:
+        from analysis.phonology import pair_table
+
+        table = pair_table({name: name for name in types}, relations=("near_homophone",))
+        rows: list[Mapping[str, Any]] = table[["type_a", "type_b"]].to_dict("records")
+        source = "Mining"
+    else:
+        path = Path(path)
+        if not path.is_file():
+            raise FaceError(f"There is no pair table {path}.")
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            rows = [row for row in reader if row.get("relation") in (None, "", "near_homophone")]
+            if not {"type_a", "type_b"} <= set(reader.fieldnames or ()):
+                raise FaceError(f"{path} has no columns type_a and type_b; it has {', '.join(reader.fieldnames or ())}.")
+        source = str(path)
+    pairs = sorted(
+        {tuple(sorted((row["type_a"], row["type_b"]))) for row in rows if row["type_a"] in types and row["type_b"] in types}
+    )
+    if not pairs:
+        some = ", ".join(sorted(types)[:4])
+        raise FaceError(
+            f"{source} found no near-homophone pair with both its types among the {len(types)} spoken ones ({some}, ...)."
+        )
+    return pairs
+
+
+def near_homophone_error(run: RunMeasures, spoken: Sequence[Spoken], pairs: Sequence[Pair]) -> dict[str, float]:
+    """Lip vertex error of a run inside near-homophone syllables and elsewhere, pooled and rooted as its preset says.
+
+    Returns
+    -------
+    dict
+        ``lve``, ``lve_elsewhere``, ``n_frames``, ``n_frames_elsewhere``; NaN where there is no frame.
+    """
+    confusable = {name for pair in pairs for name in pair}
+    grid = frame_grid(run.truth.fps)
+    by_clip: dict[str, list[Spoken]] = {}
+    for one in spoken:
+        if one.type in confusable:
+            by_clip.setdefault(one.clip, []).append(one)
+    parts: dict[bool, list[tuple[float, int]]] = {True: [], False: []}
+    for row in run.rows:
+        inside = np.zeros(row.n_frames, dtype=bool)
+        for one in by_clip.get(row.clip, ()):
+            inside[grid.frames(one.start, one.end, row.n_frames)] = True
+        errors = np.sqrt(row.lip_errors) if run.preset.lve_power == "root" else row.lip_errors
+        for side in (True, False):
+            chosen = errors[inside == side]
+            if len(chosen):
+                parts[side].append((float(chosen.mean()), len(chosen)))
+    return {
+        "lve": _pool(parts[True], run.preset.lve_pooling),
+        "lve_elsewhere": _pool(parts[False], run.preset.lve_pooling),
+        "n_frames": sum(n for _, n in parts[True]),
+        "n_frames_elsewhere": sum(n for _, n in parts[False]),
+    }
+
+
+def _pool(parts: list[tuple[float, int]], pooling: str) -> float:
+    if not parts:
+        return float("nan")
+    values, counts = zip(*parts, strict=True)
+    return float(np.average(values, weights=counts if pooling == "frames" else None))
+
+
+def lip_shapes(vertices: np.ndarray, template: np.ndarray, lips: np.ndarray, spoken: Sequence[Spoken], fps: int) -> np.ndarray:
+    """Mean offset of the lips from the neutral face over each occurrence's frames, shape ``(len(spoken), lips * 3)``; NaN without frames.
+
+    Scaled by the root of the number of lip vertices, so a Euclidean distance between two rows is a root mean square over vertices.
+    """
+    grid = frame_grid(fps)
+    neutral = np.asarray(template, dtype=np.float64)[lips]
+    shapes = np.full((len(spoken), 3 * len(lips)), np.nan)
+    for shape, one in zip(shapes, spoken, strict=True):
+        frames = vertices[grid.frames(one.start, one.end, len(vertices))]
+        if len(frames):
+            shape[:] = (frames[:, lips].mean(axis=0, dtype=np.float64) - neutral).ravel() / np.sqrt(len(lips))
+    return shapes
+
+
+def homophone_measures(
+    run: RunMeasures,
+    spoken: Sequence[Spoken],
+    pairs: Sequence[Pair],
+    *,
+    tolerance: int = DEFAULT_TOLERANCE,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Near-homophone lip error and lip-shape separation of one run.
+
+    Returns
+    -------
+    dict
+        Those of :func:`near_homophone_error`; ``separation_truth`` and ``separation_prediction``: mean over pairs of the mean distance
+        between tokens of the two types; ``separation_kept``, their ratio, with a bootstrap interval over pairs
+        (``separation_kept_low``, ``_high``; other speakers are not sampled by it); ``within_truth``, ``within_prediction``: the mean
+        distance between tokens of one type; ``between_within_truth``, ``between_within_prediction``, the scale-free ratio of the two;
+        ``n_pairs``, ``n_tokens``, and ``pairs`` with each pair's two distances.
+
+    Raises
+    ------
+    FaceError
+        If no occurrence of a paired type lies in a measured clip.
+    """
+    confusable = {name for pair in pairs for name in pair}
+    clips = set(run.clips)
+    tokens = [one for one in spoken if one.type in confusable and one.clip in clips]
+    if not tokens:
+        raise FaceError(
+            f"No near-homophone syllable lies in a measured clip. Tokens are of {', '.join(sorted({one.clip for one in spoken})[:3])}, ...; "
+            f"clips are {', '.join(sorted(clips)[:3])}, .... Name utterances as the clips."
+        )
+    truths, predictions = _shapes_by_condition(run, tokens, tolerance)
+    shaped = ~np.isnan(truths[:, 0])
+    truth_between, truth_within = _distances(truths, tokens, pairs, shaped)
+    between, within = [], []
+    for shapes in predictions:
+        one_between, one_within = _distances(shapes, tokens, pairs, ~np.isnan(shapes[:, 0]) & shaped)
+        between.append(one_between)
+        within.append(one_within)
+    prediction_between, prediction_within = np.mean(between, axis=0), float(np.mean(within))
+    usable = ~(np.isnan(truth_between) | np.isnan(prediction_between))
+    a, b = truth_between[usable], prediction_between[usable]
+    if not len(a):
+        raise FaceError(
+            "No near-homophone pair has a video frame in both its types. Are the tokens' times in seconds of these clips?"
+        )
+    drawn = np.random.default_rng(seed).multinomial(len(a), np.full(len(a), 1 / len(a)), size=n_resamples)
+    truth_mean, prediction_mean = float(a.mean()), float(b.mean())
+    kept = drawn @ b / np.maximum(drawn @ a, np.finfo(float).tiny)
+    low, high = np.quantile(kept, [0.025, 0.975])
+    return {
+        **near_homophone_error(run, spoken, pairs),
+        "separation_truth": truth_mean,
+        "separation_prediction": prediction_mean,
+        "separation_kept": prediction_mean / truth_mean if truth_mean else float("nan"),
+        "separation_kept_low": float(low),
+        "separation_kept_high": float(high),
+        "within_truth": truth_within,
+        "within_prediction": prediction_within,
+        "between_within_truth": truth_mean / truth_within if truth_within else float("nan"),
+        "between_within_prediction": prediction_mean / prediction_within if prediction_within else float("nan"),
+        "n_pairs": int(usable.sum()),
+        "n_tokens": int(shaped.sum()),
+        "pairs": [
+            {"type_a": pair[0], "type_b": pair[1], "truth": float(x), "prediction": float(y)}
+            for pair, x, y, use in zip(pairs, truth_between, prediction_between, usable, strict=True)
+            if use
+        ],
+    }
+
+
+def _shapes_by_condition(run: RunMeasures, tokens: list[Spoken], tolerance: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Lip shapes of the tokens in the truth, and in each of the measured conditions."""
+    lips = np.unique(run.lips.indices)
+    found, _ = find_predictions(run.run.folder, run.truth.clips, run.truth.templates)
+    measured = {(row.clip, row.condition, row.sample) for row in run.rows}
+    single = run.policy == "single"  # conditions are then the clips' own subjects: one set of shapes per sample
+    keys = sorted({("" if single else row.condition, row.sample) for row in run.rows})
+    truths = np.full((len(tokens), 3 * len(lips)), np.nan)
+    predictions = [truths.copy() for _ in keys]
+    for clip in sorted({one.clip for one in tokens}):
+        rows = [number for number, one in enumerate(tokens) if one.clip == clip]
+        spoken = [tokens[number] for number in rows]
+        template = run.truth.template(clip)
+        for prediction in found[clip]:
+            if (clip, prediction.condition, prediction.sample) not in measured:
+                continue
+            p, g, _ = aligned(run.run, run.truth, prediction, tolerance)
+            place = keys.index(("" if single else prediction.condition, prediction.sample))
+            truths[rows] = lip_shapes(g, template, lips, spoken, run.truth.fps)
+            neutral = np.asarray(template, dtype=np.float64) * run.run.scale
+            predictions[place][rows] = lip_shapes(p, neutral, lips, spoken, run.truth.fps) / run.run.scale
+    return truths, predictions
+
+
+def _distances(
+    shapes: np.ndarray, tokens: Sequence[Spoken], pairs: Sequence[Pair], usable: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Mean distance between the tokens of each pair's types (NaN where one has none), and the mean within types."""
+    types = np.array([one.type for one in tokens])
+    members = {name: shapes[(types == name) & usable] for name in {name for pair in pairs for name in pair}}
+    between = np.array(
+        [_cross(members[a], members[b]).mean() if len(members[a]) and len(members[b]) else np.nan for a, b in pairs]
+    )
+    within = [
+        _cross(group, group)[np.triu_indices(len(group), 1)].mean() for _, group in sorted(members.items()) if len(group) > 1
+    ]
+    return between, float(np.mean(within)) if within else float("nan")
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    squared = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)[None] - 2 * a @ b.T
+    return np.sqrt(np.maximum(squared, 0.0))
+
+
+def homophone_difference(
+    without: Mapping[str, Any], with_module: Mapping[str, Any], *, n_resamples: int = 2000, seed: int = 0
+) -> dict[str, float]:
+    """With minus without of the predicted lip-shape separation over the pairs that both have: estimate, bootstrap interval over pairs,
+    and the p-value of a sign-flip test over pairs."""
+    a = {(row["type_a"], row["type_b"]): row["prediction"] for row in without["pairs"]}
+    b = {(row["type_a"], row["type_b"]): row["prediction"] for row in with_module["pairs"]}
+    differences = np.array([b[pair] - a[pair] for pair in a if pair in b])
+    drawn = np.random.default_rng(seed).multinomial(
+        len(differences), np.full(len(differences), 1 / len(differences)), size=n_resamples
+    )
+    low, high = np.quantile(drawn @ differences / len(differences), [0.025, 0.975])
+    return {
+        "estimate": float(differences.mean()),
+        "ci_low": float(low),
+        "ci_high": float(high),
+        "p_permutation": sign_flip_test(differences, seed=seed),
+        "n_pairs": len(differences),
+        "lve": with_module["lve"] - without["lve"],
+    }

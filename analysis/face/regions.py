@@ -1,0 +1,132 @@
+"""Named sets of mesh vertices: which vertices are lips is the largest unspoken difference between published numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.errors import FaceError
+
+__all__ = ["Region", "read_region"]
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Vertices of a mesh under a name, with a fingerprint.
+
+    Attributes
+    ----------
+    name : str
+        ``lve.txt``, ``FLAME_masks.pkl:lips``, ...
+    indices : ndarray, shape (n,), int64
+        In the order of the file; repeated entries are kept, since published means count them twice.
+
+    Raises
+    ------
+    FaceError
+        If it is empty or holds a negative index.
+    """
+
+    name: str
+    indices: np.ndarray
+
+    def __post_init__(self) -> None:
+        indices = np.asarray(self.indices)
+        if indices.ndim != 1 or indices.dtype.kind not in "iu":
+            raise FaceError(
+                f"Region {self.name} must be a flat list of whole numbers, not {indices.dtype} of shape {indices.shape}. "
+                f"Give vertex indices, counted from 0."
+            )
+        if len(indices) == 0:
+            raise FaceError(f"Region {self.name} holds no vertex. Give the file that lists the vertices' indices.")
+        if indices.min() < 0:
+            raise FaceError(f"Region {self.name} holds the index {indices.min()}. Indices count from 0.")
+        object.__setattr__(self, "indices", indices.astype(np.int64))
+
+    @property
+    def size(self) -> int:
+        """Number of entries, repeated ones included."""
+        return len(self.indices)
+
+    @property
+    def n_unique(self) -> int:
+        """Number of different vertices."""
+        return len(np.unique(self.indices))
+
+    @property
+    def sha1(self) -> str:
+        """SHA-1 of the sorted indices, repeated ones included, written in decimal and joined by commas: independent of file format."""
+        text = ",".join(map(str, np.sort(self.indices).tolist()))
+        return hashlib.sha1(text.encode("ascii"), usedforsecurity=False).hexdigest()
+
+    def check(self, n_vertices: int) -> None:
+        """Raise FaceError if the region does not fit a mesh of ``n_vertices``."""
+        largest = int(self.indices.max())
+        if largest >= n_vertices:
+            raise FaceError(
+                f"Region {self.name} names vertex {largest}, but the meshes have {n_vertices} vertices (0 to {n_vertices - 1}). "
+                f"Is the region of another mesh (VOCASET has 5,023 vertices, BIWI 23,370), or counted from 1?"
+            )
+
+    def __str__(self) -> str:
+        unique = "" if self.n_unique == self.size else f", {self.n_unique} different"
+        return f"{self.name} ({self.size} vertices{unique}, sha1 {self.sha1[:10]})"
+
+
+def read_region(spec: str | Path) -> Region:
+    """The region in a file.
+
+    Parameters
+    ----------
+    spec : str or Path
+        ``lve.txt``: indices separated by commas, blanks or line ends in any mixture. ``mouth_idx.npy``: an integer array, or a
+        boolean mask over all vertices. ``FLAME_masks.pkl:lips``: an entry of a pickled dictionary, read by the restricted
+        unpickler; several entries are united by ``+``, as in ``FLAME_masks.pkl:forehead+eye_region`` (each vertex once, sorted).
+
+    Raises
+    ------
+    FaceError
+        If the file is missing, holds something else than indices, or the entry is unknown.
+    """
+    text = str(spec)
+    path, _, entry = text.partition(":") if ".pkl:" in text else (text, "", "")
+    file = Path(path)
+    if not file.is_file():
+        raise FaceError(f"There is no region file {file}. Give a .txt, .npy or .pkl:ENTRY file that lists the vertices' indices.")
+    if file.suffix == ".pkl":
+        return Region(f"{file.name}:{entry}", _from_pickle(file, entry))
+    if file.suffix == ".npy":
+        from analysis.face.sequences import open_array
+
+        array = np.asarray(open_array(file))
+        return Region(file.name, np.flatnonzero(array) if array.dtype == bool else array.reshape(-1))
+    words = [word for word in re.split(r"[,\s]+", file.read_text(encoding="utf-8").strip().strip("[]")) if word]
+    try:
+        return Region(file.name, np.array([int(word) for word in words], dtype=np.int64))
+    except ValueError:
+        bad = next(word for word in words if not re.fullmatch(r"[+-]?\d+", word))
+        raise FaceError(
+            f"Region file {file} holds {bad!r}, which is no vertex index. It should list whole numbers separated by commas."
+        ) from None
+
+
+def _from_pickle(file: Path, entry: str) -> np.ndarray:
+    from analysis.face.restricted_pickle import load_pickle
+
+    masks = load_pickle(file)
+    if not isinstance(masks, dict):
+        raise FaceError(f"{file} holds a {type(masks).__name__}, not a dictionary of regions. Give FLAME_masks.pkl:lips.")
+    known = ", ".join(sorted(str(key) for key in masks))
+    if not entry:
+        raise FaceError(f"{file} holds several regions. Name one after a colon, as in {file.name}:lips. It holds: {known}.")
+    parts = entry.split("+")
+    for part in parts:
+        if part not in masks:
+            raise FaceError(f"{file} holds no region {part!r}. It holds: {known}.")
+    if len(parts) == 1:
+        return np.asarray(masks[entry])
+    return np.unique(np.concatenate([np.asarray(masks[part]) for part in parts]))

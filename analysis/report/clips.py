@@ -1,0 +1,130 @@
+"""The sound of a report: each utterance once, compressed; a syllable is a stretch of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+from analysis.report.model import Report
+
+__all__ = ["AUDIO_BUDGET", "Clips", "make_clips"]
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of base64 that may be embedded; beyond it the clips are files in ``audio/`` beside the page.
+AUDIO_BUDGET = 15_000_000
+SAMPLING_RATE = 16_000
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Where each utterance's sound is.
+
+    Attributes
+    ----------
+    sources : mapping of str to str
+        Utterance id to a data URI, or to a path relative to the page.
+    embedded : bool
+    n_bytes : int
+        Size of all clips, compressed.
+    missing : dict of str to str
+        Utterance id to the reason why it has no sound.
+    note : str
+        One sentence for the reader.
+    """
+
+    sources: dict[str, str] = field(default_factory=dict)
+    embedded: bool = True
+    n_bytes: int = 0
+    missing: dict[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+def make_clips(report: Report, folder: Path, utterances: Iterable[str], *, budget: int = AUDIO_BUDGET) -> Clips:
+    """Compressed sound (MP3, mono, 16 kHz) of the named utterances, each once.
+
+    Below ``budget`` bytes of base64 the clips are data URIs; above it they are written to ``folder/audio`` and named by
+    relative path. A recording that cannot be read is left out and named in ``missing``.
+    """
+    table = report.tables.get("utterances")
+    if table is None or "audio" not in table:
+        return Clips(note="No sound: the report names no audio files.")
+    paths = dict(zip(table[_id_column(table)].astype(str), table["audio"], strict=True))
+    encoded: dict[str, bytes] = {}
+    missing: dict[str, str] = {}
+    for utterance in sorted(set(utterances)):
+        path = _find(paths.get(utterance), report, folder)
+        if path is None:
+            missing[utterance] = f"there is no file {paths.get(utterance) or '(no path given)'}"
+            continue
+        try:
+            encoded[utterance] = _compressed(path)
+        except (AnalysisError, OSError, RuntimeError, ValueError) as error:  # soundfile raises RuntimeError
+            missing[utterance] = f"{path.name} cannot be read: {error}"
+    for utterance, reason in list(missing.items())[:3]:
+        logger.warning("no sound for %s: %s", utterance, reason)
+    n_bytes = sum(map(len, encoded.values()))
+    embedded = n_bytes * 4 / 3 <= budget
+    if embedded:
+        sources = {u: "data:audio/mpeg;base64," + base64.b64encode(clip).decode() for u, clip in encoded.items()}
+    else:
+        target = folder / "audio"
+        target.mkdir(parents=True, exist_ok=True)
+        sources = {}
+        for number, (utterance, clip) in enumerate(encoded.items()):
+            name = f"{number:05d}.mp3"  # ids may hold what no file name can
+            (target / name).write_bytes(clip)
+            sources[utterance] = f"audio/{name}"
+    return Clips(sources, embedded, n_bytes, missing, _note(len(encoded), n_bytes, embedded, len(missing), budget))
+
+
+def _id_column(table) -> str:
+    return "utterance" if "utterance" in table else "id"
+
+
+def _note(count: int, n_bytes: int, embedded: bool, missing: int, budget: int) -> str:
+    size = f"{n_bytes / 1e6:.1f} MB"
+    if not count:
+        note = "No sound: none of the audio files could be read."
+    elif embedded:
+        note = f"Sound of {count} utterances is inside this file ({size} of MP3)."
+    else:
+        note = (
+            f"Sound of {count} utterances ({size} of MP3) is over the budget of {budget / 1e6:.0f} MB for one file: "
+            "it lies in the folder audio/ beside this file. Send both."
+        )
+    return f"{note} {missing} utterances have no sound." if missing and count else note
+
+
+def _find(path: object, report: Report, folder: Path) -> Path | None:
+    """The audio file: as it stands, or from the run folder, or from the corpus's own folder."""
+    if not isinstance(path, str | Path) or not str(path):
+        return None
+    roots = [folder, *([Path(str(report.corpus["root"]))] if report.corpus.get("root") else []), Path()]
+    return next((root / path for root in roots if (root / path).is_file()), None)
+
+
+def _compressed(path: Path) -> bytes:
+    import soundfile
+    import soxr
+
+    samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    if not len(samples):
+        raise ValueError("it holds no samples")
+    mono = np.nan_to_num(samples.mean(axis=1))
+    if rate != SAMPLING_RATE:
+        mono = soxr.resample(mono, rate, SAMPLING_RATE)
+    peak = float(np.abs(mono).max())
+    buffer = io.BytesIO()
+    mono = mono if peak <= 1 else mono / peak
+    # MP3 plays in every browser, repeats byte for byte (an Ogg stream has a random serial number), and the encoder's delay is
+    # written into the file, so that a time in the alignment is the same time in the clip.
+    soundfile.write(buffer, mono, SAMPLING_RATE, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.8)
+    return buffer.getvalue()

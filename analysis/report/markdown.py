@@ -1,0 +1,55 @@
+"""The report for a pull request: the headline and what to doubt, as Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from analysis.report.export import markdown_table, markdown_text
+from analysis.report.model import Report
+from analysis.report.page import headline_cells
+from analysis.report.summary import question, selection, synthetic_note, verdicts
+
+__all__ = ["render_markdown"]
+
+_SHOWN_FAILURES = 10
+
+
+def render_markdown(report: Report, figures: tuple[str, ...] = ()) -> str:
+    """The report as GitHub Markdown; ``figures`` are paths of pictures relative to the file."""
+    chosen = selection(report)
+    note = synthetic_note(report)
+    parts = [f"# {markdown_text(report.title)}", *([f"> **{note}**"] if note else []), markdown_text(question(report))]
+    parts.append("\n".join(f"- **{v['words']}**: {markdown_text(v['text'])}" for v in verdicts(report)))
+    names = {
+        "encoder": "encoder", "layer": "layer", "without": "without", "with": f"with {chosen.variant}", "gain": "gain",
+        "null": "gain of the null", "net": "net", "p": "p", "p_adjusted": "p, adjusted", "abx": "ABX error, without → with", "n": "over",
+    }  # fmt: skip
+    rows = headline_cells(report)
+    if rows:
+        parts.append(markdown_table({title: [row[key] for row in rows] for key, title in names.items()}))
+        tag = "SYNTHETIC. " if note else ""
+        parts.append(
+            f"{tag}Mean distance of {markdown_text(chosen.sentence())}. Brackets: intervals. Net = gain − gain of the null."
+        )
+    parts += [f"![{path}]({path})" for path in figures]
+    failures = report.tables.get("failures")
+    if failures is not None and len(failures):
+        shown = failures.head(_SHOWN_FAILURES)
+        parts.append(f"<details><summary>{len(failures)} failures</summary>\n")
+        parts.append(markdown_table({str(c): [str(v) for v in shown[c]] for c in shown.columns}))
+        parts.append("</details>")
+    corpus = report.corpus
+    facts = [
+        f"{corpus[key]} {key.removeprefix('n_')}"
+        for key in ("n_utterances", "n_speakers", "n_tokens", "n_types")
+        if corpus.get(key) is not None
+    ]
+    parts.append(
+        f"Corpus {markdown_text(str(corpus.get('name', '')))}: {', '.join(facts)}; aligner {markdown_text(str(report.provenance.get('aligner', '')))}; "
+        f"configuration `{report.provenance.get('configuration_hash', '')}`, seed {report.provenance.get('seed', '')}."
+    )
+    command = str(report.provenance.get("command", ""))
+    if command:
+        fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", command)), default=0))
+        parts.append(f"Repeat it:\n\n{fence}\n{command}\n{fence}")
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,247 @@
+"""What a report says first: the rows of the headline, and numbers as they are shown.
+
+Everything here reads a :class:`Report`; nothing is computed anew. Rounding happens in :func:`number` and :func:`interval` only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from analysis.report.model import Report
+
+__all__ = [
+    "HEADLINE_COLUMNS",
+    "Selection",
+    "headline_table",
+    "interval",
+    "number",
+    "question",
+    "selection",
+    "synthetic_note",
+    "verdicts",
+]
+
+#: Columns of :func:`headline_table`.
+HEADLINE_COLUMNS = (
+    "encoder", "layer", "without", "without_low", "without_high", "with", "with_low", "with_high", "gain", "gain_low", "gain_high",
+    "null_gain", "null_low", "null_high", "net", "net_low", "net_high", "p_value", "p_adjusted", "abx_without", "abx_with",
+    "n_type_pairs", "n_speakers", "level",
+)  # fmt: skip
+
+LEVEL_WORDS = {"supported": "supported", "not_supported": "not supported", "unclear": "unclear"}
+
+_PREFERRED = {
+    "distance": ("l2", "l2_unit", "mse", "cosine"),
+    "split": ("different_utterance", "different_speaker", "all"),
+    "relation": ("near_homophone",),
+    "vectors": ("raw",),
+    "null": ("null:shuffled", "null:random"),
+    "average": ("macro",),
+    "pooling": ("mean",),
+    "unit": ("syllable",),
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows of the separation table are the headline.
+
+    Attributes
+    ----------
+    keys : mapping
+        ``distance``, ``split``, ``relation``, ``vectors``, ``average``, ``pooling``, ``unit``.
+    variant : str
+        What is set beside ``without``: ``wav2sem`` where there is one.
+    null : str
+        The null that gain is compared with, as ``null:shuffled``; empty when the run had none.
+    layers : mapping of str to int
+        One layer per encoder.
+    """
+
+    keys: Mapping[str, str]
+    variant: str
+    null: str
+    layers: Mapping[str, int] = field(default_factory=dict)
+
+    def sentence(self) -> str:
+        """The selection in words, for captions."""
+        k = self.keys
+        words = [
+            f"{_spoken(k['relation'])} pairs",
+            f"{k['distance']} distance",
+            f"split: {_spoken(k['split'])}",
+            f"{k['vectors']} vectors",
+        ]
+        if self.null:
+            words.append(f"null: {_spoken(self.null)}")
+        return ", ".join(words)
+
+
+def selection(report: Report) -> Selection:
+    """The headline's rows: what ``figures["headline"]`` asks for, completed from what the separation table holds."""
+    table = report.separation
+    asked = dict(report.figures.get("headline") or {})
+    keys = {name: _choose(table[name], asked.get(name), _PREFERRED[name]) for name in _PREFERRED if name != "null"}
+    variants = [v for v in dict.fromkeys(table["variant"]) if v != "without" and not v.startswith("null:")]
+    variant = _choose(variants, asked.get("variant"), ("wav2sem", "oracle"))
+    # Where no vector was added, the nulls have nothing to be compared with but themselves.
+    nets = table[(table["statistic"] == "net") & (table["variant"] == variant)]
+    nulls = [full_null(name) for name in nets["null"]] + [v for v in table["variant"] if v.startswith("null:")]
+    null = _choose(nulls, full_null(asked.get("null")), _PREFERRED["null"])
+    layers = {str(name): int(layer) for name, layer in dict(asked.get("layers") or {}).items()}
+    for encoder in dict.fromkeys(table["encoder"]):
+        if encoder not in layers:
+            rows = nets[nets["encoder"] == encoder]
+            rows = rows if len(rows) else table[table["encoder"] == encoder]
+            layers[encoder] = int(rows["layer"].max())
+    return Selection(keys, variant, null, layers)
+
+
+def full_null(name: str | None) -> str:
+    """``shuffled`` and ``null:shuffled`` both as ``null:shuffled``; empty stays empty."""
+    return "" if not name else name if name.startswith("null:") else f"null:{name}"
+
+
+def headline_table(report: Report, chosen: Selection | None = None) -> pd.DataFrame:
+    """One row per encoder: the distance without and with, the gain, the null's gain, the net, with intervals.
+
+    Absent numbers are NaN. Columns: :data:`HEADLINE_COLUMNS`.
+    """
+    chosen = chosen or selection(report)
+    table = report.separation
+    for name, value in chosen.keys.items():
+        table = table[table[name] == value] if name not in ("relation", "split", "distance") else table
+    levels = {(str(v.get("encoder", "")), v.get("layer")): v.get("level", "") for v in reversed(report.verdicts)}
+    rows = []
+    for encoder, layer in chosen.layers.items():
+        here = table[(table["encoder"] == encoder) & (table["layer"] == layer)]
+        exact = here
+        for name in ("relation", "split", "distance"):
+            exact = exact[exact[name] == chosen.keys[name]]
+        null_rows = exact[exact["null"].map(full_null) == chosen.null]
+        net = _first(null_rows, statistic="net", variant=chosen.variant)
+        row: dict[str, Any] = {"encoder": encoder, "layer": layer}
+        row |= _triple("without", _first(exact, statistic="mean_distance", variant="without"))
+        row |= _triple("with", _first(exact, statistic="mean_distance", variant=chosen.variant))
+        row |= _triple("gain", _first(exact, statistic="gain", variant=chosen.variant))
+        row |= _triple("null", _first(exact, statistic="gain", variant=chosen.null), first="null_gain")
+        row |= _triple("net", net)
+        row["p_value"], row["p_adjusted"] = _value(net, "p_value"), _value(net, "p_adjusted")
+        abx = here[(here["statistic"] == "abx_error") & (here["distance"] == chosen.keys["distance"])]
+        row["abx_without"] = _value(_first(abx, variant="without"), "estimate")
+        row["abx_with"] = _value(_first(abx, variant=chosen.variant), "estimate")
+        counted = net if net is not None else _first(exact, statistic="mean_distance", variant="without")
+        for name in ("n_type_pairs", "n_speakers"):
+            row[name] = 0 if counted is None else int(counted[name])
+        row["level"] = levels.get((encoder, layer), levels.get((encoder, None), ""))
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
+
+
+def question(report: Report) -> str:
+    """The question that the run asked, in one sentence."""
+    asked = report.figures.get("question")
+    if asked:
+        return str(asked)
+    chosen = selection(report)
+    null = f" than {_spoken(chosen.null)} vectors of the same size move them" if chosen.null else ""
+    return f"Does {chosen.variant or 'the module'} move near-homophones further apart{null}?"
+
+
+def verdicts(report: Report) -> list[dict[str, str]]:
+    """The verdicts as ``{"level", "words", "text", "encoder"}``, supported or not; a report without any says so."""
+    found = [
+        {
+            "level": str(v.get("level", "unclear")),
+            "words": LEVEL_WORDS.get(str(v.get("level", "")), str(v.get("level", ""))),
+            "text": str(v.get("text", "")),
+            "encoder": str(v.get("encoder", "")),
+            "rule": str(v.get("rule", "")),
+        }
+        for v in report.verdicts
+    ]
+    return found or [{"level": "unclear", "words": "unclear", "text": "This run drew no verdict.", "encoder": "", "rule": ""}]
+
+
+def synthetic_note(report: Report) -> str:
+    """The sentence that stands wherever numbers of synthetic speech are shown; empty for recordings of people."""
+    if not report.corpus.get("synthetic"):
+        return ""
+    return "SYNTHETIC SPEECH: no person spoke these recordings. The numbers show that the software works, not how people's speech behaves."
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """``value`` with ``digits`` significant digits and a true minus sign; an en dash where there is none."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)) or value is pd.NA:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if float(value) == int(value) and not isinstance(value, float):
+        return f"{int(value)}".replace("-", "−")
+    magnitude = 0 if value == 0 else math.floor(math.log10(abs(value)))
+    decimals = max(0, min(8, digits - 1 - magnitude))
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def interval(estimate: Any, low: Any, high: Any, digits: int = 3) -> str:
+    """``0.53 [0.41, 0.65]``; the estimate alone where there is no interval. All three share the decimals of the widest."""
+    values = [v for v in (estimate, low, high) if v is not None and math.isfinite(float(v))]
+    if estimate is None or not math.isfinite(float(estimate)):
+        return "–"
+    biggest = max((abs(float(v)) for v in values), default=0.0)
+    magnitude = 0 if biggest == 0 else math.floor(math.log10(biggest))
+    decimals = max(0, min(8, digits - 1 - magnitude))
+
+    def shown(value: Any) -> str:
+        text = f"{float(value):.{decimals}f}"
+        return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")
+
+    return shown(estimate) if len(values) < 3 else f"{shown(estimate)} [{shown(low)}, {shown(high)}]"
+
+
+def p_value(value: Any) -> str:
+    """``0.034``, ``< 0.001``, or an en dash."""
+    if value is None or not math.isfinite(float(value)):
+        return "–"
+    return "< 0.001" if float(value) < 0.001 else f"{float(value):.3f}"
+
+
+def _choose(values: Iterable[str], asked: str | None, preferred: tuple[str, ...]) -> str:
+    """What was asked for where it exists, else the first preferred, else the first there is, else nothing."""
+    there = [str(value) for value in dict.fromkeys(values) if value]
+    for wish in (asked, *preferred):
+        if wish and wish in there:
+            return str(wish)
+    return there[0] if there else ""
+
+
+def _first(table: pd.DataFrame, **keys: str) -> pd.Series | None:
+    for name, value in keys.items():
+        table = table[table[name] == value]
+    return table.iloc[0] if len(table) else None
+
+
+def _value(row: pd.Series | None, column: str) -> float:
+    return math.nan if row is None else float(row[column])
+
+
+def _triple(name: str, row: pd.Series | None, first: str = "") -> dict[str, float]:
+    return {
+        first or name: _value(row, "estimate"),
+        f"{name}_low": _value(row, "ci_low"),
+        f"{name}_high": _value(row, "ci_high"),
+    }
+
+
+def _spoken(name: str) -> str:
+    return name.removeprefix("null:").replace("near_homophone", "near-homophone").replace("_", " ")

@@ -202,8 +202,8 @@ def _headline_values(rows: pd.DataFrame, variant: str) -> dict[str, float] | Non
     without = one(variant="without", statistic="mean_distance")
     fused = one(variant=variant, statistic="mean_distance")
     gain = one(variant=variant, statistic="gain")
-    null = one(variant="null:random", statistic="gain")
-    net = one(variant=variant, statistic="net", null="null:random")
+    null = one(variant="null:shuffled", statistic="gain", null=variant)
+    net = one(variant=variant, statistic="net", null="shuffled")
     if without is None or fused is None or gain is None:
         return None
     nan = float("nan")
@@ -217,6 +217,26 @@ def _headline_values(rows: pd.DataFrame, variant: str) -> dict[str, float] | Non
         "high": nan if net is None else net["ci_high"],
         "p": nan if net is None else net["p_value"],
     }
+
+
+def _gate(report: Report, options: Any) -> int:
+    """Compare with a baseline, or write one, as the options ask; the exit code."""
+    if not (options.check or options.accept_baseline):
+        if options.accept:
+            raise ConfigurationError("--accept ROW needs --check BASELINE.json: which baseline shall accept it?")
+        return 0
+    from analysis.regression import accept_row, compare, read_baseline, write_baseline
+
+    if options.accept_baseline:
+        write_baseline(report, Path(options.accept_baseline))
+        print(f"baseline: {options.accept_baseline}")
+        return 0
+    path = Path(options.check)
+    for row in options.accept:
+        accept_row(path, report, row, reason=options.reason)
+    comparison = compare(report, read_baseline(path))
+    print(comparison)
+    return comparison.exit_code
 
 
 def _log_to_stderr() -> None:

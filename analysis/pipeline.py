@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.alignment.types import Alignment
+from analysis.assembly import EncoderRun, assemble, fused, write_syllables
 from analysis.config import cache_folder
-from analysis.corpus.utterance import Corpus
-from analysis.errors import CorpusError, Failure, SeparationError, StrictError, failure_rows
+from analysis.corpus.utterance import Corpus, Utterance
+from analysis.errors import CorpusError, Failure, SeparationError, StrictError
 from analysis.report.model import Report
 from analysis.settings import DecoupleConfig
 
 if TYPE_CHECKING:
     from analysis.embeddings.types import SyllableEmbeddings
-    from analysis.separation import Separation
     from analysis.wav2sem.types import UtteranceVectors
 
 __all__ = ["run"]
@@ -56,8 +56,7 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     alignments, quality = _align(config, corpus, ledger)
     tokens, pairs = _tokens_and_pairs(config, corpus, alignments, ledger)
     runs = [_analyse(config, name, corpus, tokens, pairs, alignments, ledger) for name in config.encoder]
-    maps = _project(config, pairs, runs)
-    report = _assemble(config, corpus, quality, tokens, runs, maps, ledger, started)
+    report = assemble(config, corpus, quality, tokens, runs, ledger.failures, started)
     if write:
         _write(config, report, runs)
     return report
@@ -83,17 +82,6 @@ class _Ledger:
             if self.strict and failure.severity == "error":
                 raise StrictError(f"{failure.stage}: {failure.item}: {failure.reason} {failure.remedy}".rstrip())
             self.failures.append(failure)
-
-
-@dataclass(frozen=True)
-class _EncoderRun:
-    """What one encoder left."""
-
-    name: str
-    embeddings: SyllableEmbeddings
-    semantics: Mapping[str, UtteranceVectors]
-    separation: Separation
-    headline_layer: int
 
 
 def _stage(title: str) -> Callable[[str], None]:
@@ -237,10 +225,11 @@ def _analyse(
     pairs: pd.DataFrame,
     alignments: Mapping[str, Alignment],
     ledger: _Ledger,
-) -> _EncoderRun:
+) -> EncoderRun:
     """Encode once, take every semantic variant from that pass, and score."""
     from analysis.embeddings import extract
     from analysis.encoders import load_encoder
+    from analysis.projection import project_variants
     from analysis.separation import score
     from analysis.wav2sem import load_semantics
 
@@ -272,57 +261,37 @@ def _analyse(
     semantics = {}
     for variant, module in modules.items():
         found = extraction.semantics.get(module.card.name)
-        semantics[variant] = found if found is not None else _semantics_of(module, utterances, ledger)
+        semantics[variant] = found if found is not None else _semantics_of(module, utterances)
     done(f"{len(extraction.embeddings)} tokens, {len(extraction.embeddings.layers)} layers of {encoder.card.dims} dimensions")
 
     done = _stage(f"Separation of {name}")
     separation = score(extraction.embeddings, semantics, pairs, settings=config.separation)
     done(f"{len(separation.table)} rows")
-    # An animation model reads the encoder's last hidden state, so that is the layer of the headline.
-    return _EncoderRun(name, extraction.embeddings, semantics, separation, extraction.embeddings.layers[-1])
+
+    # An animation model reads the encoder's last hidden state, so that is the layer of the headline and of the map.
+    layer = extraction.embeddings.layers[-1]
+    done = _stage(f"Map of {name}")
+    on_map = _rows_on_the_map(config, pairs, extraction.embeddings)
+    variants = {"without": extraction.embeddings.layer(layer)[on_map]}
+    for variant, vectors in semantics.items():
+        variants[variant] = fused(config, extraction.embeddings, vectors, layer)[on_map]
+    chosen = config.projection
+    projections = project_variants(
+        variants, method=chosen.method, seed=config.seed, n_neighbors=chosen.n_neighbors, min_dist=chosen.min_dist
+    )
+    done(f"{len(on_map)} tokens by {chosen.method}")
+    return EncoderRun(name, extraction.embeddings, semantics, pairs, separation, projections, on_map, layer)
 
 
-def _semantics_of(module: Any, utterances: list, ledger: _Ledger) -> UtteranceVectors:
+def _semantics_of(module: Any, utterances: list[Utterance]) -> UtteranceVectors:
     """Vectors of a module that does not sit on this encoder's frames."""
     from analysis.wav2sem.types import UtteranceVectors
 
-    vectors = module.semantics(utterances)
-    return UtteranceVectors(tuple(utterance.id for utterance in utterances), vectors, module.card)
-
-
-def _project(config: DecoupleConfig, pairs: pd.DataFrame, runs: list[_EncoderRun]) -> tuple[pd.DataFrame, list, pd.DataFrame]:
-    """Map coordinates with and without, what is to be known of the maps, and the tokens on them."""
-    from analysis.projection import project_variants
-
-    done = _stage("Map")
-    tables, cards, shown = [], [], []
-    for run_ in runs:
-        rows = _rows_on_the_map(config, pairs, run_.embeddings)
-        tokens = run_.embeddings.tokens.iloc[rows]
-        variants = {"without": run_.embeddings.layer(run_.headline_layer)[rows]}
-        for name in run_.semantics:
-            variants[name] = _fused(config, run_, name)[rows]
-        maps = project_variants(
-            variants,
-            method=config.projection.method,
-            seed=config.seed,
-            n_neighbors=config.projection.n_neighbors,
-            min_dist=config.projection.min_dist,
-        )
-        for variant, projection in maps.items():
-            place = {"encoder": run_.name, "layer": run_.headline_layer, "variant": variant, "method": config.projection.method}
-            table = pd.DataFrame({"token": tokens["token"].to_numpy(), "x": projection.coordinates[:, 0]})
-            tables.append(table.assign(y=projection.coordinates[:, 1], **place))
-            quality = {item.name: getattr(projection, item.name) for item in fields(projection) if item.name != "coordinates"}
-            cards.append(place | quality)
-        shown.append(tokens)
-    on_map = pd.concat(shown).drop_duplicates("token").sort_values("token").reset_index(drop=True)
-    done(f"{len(on_map)} tokens by {config.projection.method}")
-    return pd.concat(tables, ignore_index=True), cards, on_map
+    return UtteranceVectors(tuple(utterance.id for utterance in utterances), module.semantics(utterances), module.card)
 
 
 def _rows_on_the_map(config: DecoupleConfig, pairs: pd.DataFrame, embeddings: SyllableEmbeddings) -> np.ndarray:
-    """Positions of the tokens shown: the near-homophones with most tokens, sampled to the limit with the run's seed."""
+    """Rows of the tokens shown: the near-homophones with most tokens, sampled to the limit with the run's seed."""
     counts = embeddings.tokens["type"].value_counts()
     near = _limit(pairs[pairs["relation"] == "near_homophone"], counts, config.projection.max_pairs)
     types = set(near["type_a"]) | set(near["type_b"])
@@ -332,161 +301,12 @@ def _rows_on_the_map(config: DecoupleConfig, pairs: pd.DataFrame, embeddings: Sy
     return rows
 
 
-def _fused(config: DecoupleConfig, run_: _EncoderRun, variant: str) -> np.ndarray:
-    """Vectors of the headline layer with the semantics of one variant, shape (tokens, dims)."""
-    from analysis.wav2sem.fusion import fuse
-
-    embeddings, semantics = run_.embeddings, run_.semantics[variant]
-    position = {name: i for i, name in enumerate(semantics.utterances)}
-    rows = embeddings.tokens["utterance"].map(position).to_numpy()
-    layer = embeddings.layers.index(run_.headline_layer)
-    return fuse(
-        embeddings.layer(run_.headline_layer),
-        semantics.vectors[rows],
-        mode=config.fusion,
-        share=config.share,
-        frame_norm=float(np.mean(embeddings.frames.frame_norm[:, layer])),
-        seed=config.seed,
-    )
-
-
-def _assemble(
-    config: DecoupleConfig,
-    corpus: Corpus,
-    quality: pd.DataFrame,
-    tokens: pd.DataFrame,
-    runs: list[_EncoderRun],
-    maps: tuple[pd.DataFrame, list, pd.DataFrame],
-    ledger: _Ledger,
-    started: datetime,
-) -> Report:
-    from analysis.corpus import corpus_hash
-
-    projection, map_cards, on_map = maps
-    utterances = pd.DataFrame(
-        {
-            "utterance": [utterance.id for utterance in corpus],
-            "speaker": [utterance.speaker for utterance in corpus],
-            "text": [utterance.text for utterance in corpus],
-            "audio": [str(utterance.audio) for utterance in corpus],
-            "duration": [utterance.duration for utterance in corpus],
-        }
-    )
-    semantics = {f"{run_.name}:{variant}": asdict(vectors.card) for run_ in runs for variant, vectors in run_.semantics.items()}
-    title = f"Near-homophone separation: {corpus.name}" + (" (synthetic speech)" if corpus.synthetic else "")
-    return Report(
-        title=title,
-        corpus={
-            "name": corpus.name,
-            "synthetic": corpus.synthetic,
-            "hash": corpus_hash(corpus),
-            "n_utterances": len(corpus),
-            "n_speakers": int(utterances["speaker"].nunique()),
-            "duration": float(utterances["duration"].sum()),
-            "n_tokens": len(tokens),
-            "n_types": int(tokens["type"].nunique()),
-        },
-        provenance={
-            "versions": _versions(),
-            "encoders": {run_.name: dict(run_.embeddings.provenance.get("encoder", {})) for run_ in runs},
-            "semantics": semantics,
-            "aligner": str(runs[0].embeddings.provenance.get("aligner", "")),
-            "configuration_hash": config.hash(),
-            "seed": config.seed,
-            "command": _command(config),
-            "started": started.isoformat(timespec="seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
-        configuration=config.as_dict(),
-        tables={
-            "separation": pd.concat([run_.separation.table for run_ in runs], ignore_index=True),
-            "pairs": pd.concat([run_.separation.per_pair for run_ in runs], ignore_index=True),
-            "tokens": on_map,
-            "projection": projection,
-            "utterances": utterances,
-            "quality": quality,
-            "failures": pd.DataFrame(failure_rows(ledger.failures), columns=["stage", "item", "reason", "remedy", "severity"]),
-        },
-        verdicts=[verdict for run_ in runs for verdict in run_.separation.verdicts],
-        figures={
-            "headline": {
-                "layers": {run_.name: run_.headline_layer for run_ in runs},
-                "pooling": config.pooling,
-                "unit": config.unit,
-            },
-            "projections": map_cards,
-        },
-    )
-
-
-def _versions() -> dict[str, str]:
-    """Versions of what sets the numbers."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    import analysis
-
-    found = {"analysis": analysis.__version__, "python": platform.python_version()}
-    for name in ("torch", "transformers", "numpy", "scipy", "scikit-learn", "umap-learn", "pocketsphinx", "hibari-tts", "soxr"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _command(config: DecoupleConfig) -> str:
-    """The command line that makes this report again: every setting that is not the default."""
-    import json
-    import shlex
-
-    words = ["python", "-m", "analysis.decouple"]
-    default, chosen = DecoupleConfig(seed=config.seed, share=config.share, fusion=config.fusion), config.as_dict()
-    for name, value in default.as_dict().items():
-        if chosen[name] == value and name not in ("corpus", "seed"):
-            continue
-        if isinstance(value, dict) and name in ("separation", "projection"):
-            words += [f"--{name}.{key}={json.dumps(item)}" for key, item in chosen[name].items() if item != value[key]]
-        elif name == "encoder":
-            words += [part for encoder in chosen[name] for part in ("--encoder", encoder)]
-        else:
-            words += [f"--{name}", value if isinstance(value := chosen[name], str) else json.dumps(value)]
-    if config.share != DecoupleConfig.share:
-        words += ["--share", str(config.share)]
-    if config.fusion != DecoupleConfig.fusion:
-        words += ["--fusion", config.fusion]
-    return shlex.join(words)
-
-
-def _write(config: DecoupleConfig, report: Report, runs: list[_EncoderRun]) -> None:
+def _write(config: DecoupleConfig, report: Report, runs: list[EncoderRun]) -> None:
     from analysis.report import write_report
 
     done = _stage("Report")
     folder = output_folder(config, report.corpus["name"])
     folder.mkdir(parents=True, exist_ok=True)
-    _write_syllables(folder / "syllables.parquet", runs)
+    write_syllables(folder / "syllables.parquet", runs)
     write_report(report, folder, audio=config.audio)
     done(str(folder))
-
-
-def _write_syllables(path: Path, runs: list[_EncoderRun]) -> None:
-    """One row per token with its vector of the headline layer of each encoder, half precision, for other programs to read."""
-    import os
-
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    tokens = runs[0].embeddings.tokens
-    table = pa.Table.from_pandas(tokens, preserve_index=False)
-    for run_ in runs:
-        vectors = run_.embeddings.layer(run_.headline_layer).astype(np.float16)
-        position = pd.Series(np.arange(len(vectors)), index=run_.embeddings.tokens["token"])
-        rows = position.reindex(tokens["token"]).to_numpy()
-        known = ~np.isnan(rows)
-        full = np.full((len(tokens), vectors.shape[1]), np.nan, dtype=np.float16)
-        full[known] = vectors[rows[known].astype(int)]
-        column = pa.FixedSizeListArray.from_arrays(pa.array(full.ravel()), full.shape[1])
-        table = table.append_column(f"{run_.name}_layer_{run_.headline_layer}", column)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(path)

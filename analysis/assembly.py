@@ -1,0 +1,282 @@
+"""The report of a run from what the stages left: tables, what figures need, and where every number came from."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.corpus.utterance import Corpus
+from analysis.errors import Failure, failure_rows
+from analysis.report.model import Report
+from analysis.settings import DecoupleConfig
+
+if TYPE_CHECKING:
+    from analysis.embeddings.types import SyllableEmbeddings
+    from analysis.projection import Projection
+    from analysis.separation import Separation
+    from analysis.wav2sem.types import UtteranceVectors
+
+__all__ = ["HEADLINE", "EncoderRun", "assemble", "fused", "write_syllables"]
+
+#: Which rows of the separation table the headline shows. Shuffled sentence vectors are the null that differs least from the
+#: module: the same vectors, each on the wrong utterance.
+HEADLINE = {
+    "distance": "l2",
+    "split": "different_utterance",
+    "relation": "near_homophone",
+    "vectors": "raw",
+    "null": "null:shuffled",
+    "average": "macro",
+}
+
+
+@dataclass(frozen=True)
+class EncoderRun:
+    """What one encoder left.
+
+    Attributes
+    ----------
+    name : str
+        As asked for.
+    embeddings : SyllableEmbeddings
+    semantics : mapping of str to UtteranceVectors
+        By variant: ``wav2sem``, ``oracle``.
+    pairs : DataFrame
+        What was scored.
+    separation : Separation
+    projections : mapping of str to Projection
+        Map coordinates by variant, of the tokens at ``on_map``.
+    on_map : ndarray of int
+        Rows of the token table.
+    headline_layer : int
+        The last layer stored: what an animation model reads.
+    """
+
+    name: str
+    embeddings: SyllableEmbeddings
+    semantics: Mapping[str, UtteranceVectors]
+    pairs: pd.DataFrame
+    separation: Separation
+    projections: Mapping[str, Projection]
+    on_map: np.ndarray
+    headline_layer: int
+
+
+def fused(config: DecoupleConfig, embeddings: SyllableEmbeddings, semantics: UtteranceVectors, layer: int) -> np.ndarray:
+    """Vectors of one layer with semantics, exactly as they are scored, shape (tokens, dims)."""
+    from analysis.wav2sem.fusion import fuse, semantic_scale
+
+    position = {name: row for row, name in enumerate(semantics.utterances)}
+    column = embeddings.layers.index(layer)
+    frame_norm = float(np.average(embeddings.frames.frame_norm[:, column], weights=embeddings.frames.n_frames))
+    spoken = [position[name] for name in embeddings.tokens["utterance"].unique()]
+    scale = semantic_scale(semantics.vectors[spoken], share=config.share, frame_norm=frame_norm)
+    rows = embeddings.tokens["utterance"].map(position).to_numpy()
+    return fuse(embeddings.layer(layer), semantics.vectors[rows], mode=config.fusion, scale=scale, seed=config.seed)
+
+
+def assemble(
+    config: DecoupleConfig,
+    corpus: Corpus,
+    quality: pd.DataFrame,
+    tokens: pd.DataFrame,
+    runs: list[EncoderRun],
+    failures: list[Failure],
+    started: datetime,
+) -> Report:
+    """The report of one run."""
+    from analysis.corpus import corpus_hash
+
+    utterances = pd.DataFrame(
+        {
+            "utterance": [utterance.id for utterance in corpus],
+            "speaker": [utterance.speaker for utterance in corpus],
+            "text": [utterance.text for utterance in corpus],
+            "audio": [str(utterance.audio) for utterance in corpus],
+            "duration": [utterance.duration for utterance in corpus],
+        }
+    )
+    on_map = pd.concat([run.embeddings.tokens.iloc[run.on_map] for run in runs])
+    return Report(
+        title=f"Near-homophone separation: {corpus.name}" + (" (synthetic speech)" if corpus.synthetic else ""),
+        corpus={
+            "name": corpus.name,
+            "synthetic": corpus.synthetic,
+            "hash": corpus_hash(corpus),
+            "n_utterances": len(corpus),
+            "n_speakers": int(utterances["speaker"].nunique()),
+            "duration": float(utterances["duration"].sum()),
+            "n_tokens": len(tokens),
+            "n_types": int(tokens["type"].nunique()),
+        },
+        provenance={
+            "versions": _versions(),
+            "encoders": {run.name: dict(run.embeddings.provenance.get("encoder", {})) for run in runs},
+            "semantics": {name: asdict(vectors.card) for run in runs for name, vectors in run.semantics.items()},
+            "aligner": str(runs[0].embeddings.provenance.get("aligner", "")),
+            "configuration_hash": config.hash(),
+            "seed": config.seed,
+            "command": command_of(config),
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        configuration=config.as_dict(),
+        tables={
+            "separation": pd.concat([run.separation.table for run in runs], ignore_index=True),
+            "pairs": pd.concat([_pairs_with_distances(run) for run in runs], ignore_index=True),
+            "tokens": on_map.drop_duplicates("token").sort_values("token").reset_index(drop=True),
+            "projection": pd.concat([_coordinates(config, run) for run in runs], ignore_index=True),
+            "utterances": utterances,
+            "quality": quality,
+            "failures": pd.DataFrame(failure_rows(failures), columns=[item.name for item in fields(Failure)]),
+        },
+        verdicts=[verdict for run in runs for verdict in run.separation.verdicts],
+        figures={
+            "headline": HEADLINE
+            | {
+                "layers": {run.name: run.headline_layer for run in runs},
+                "pooling": config.pooling,
+                "unit": config.unit,
+                "variant": next(iter(runs[0].semantics), ""),
+            },
+            "projections": [card for run in runs for card in _projection_cards(config, run)],
+            "nulls": [draws for run in runs for draws in _null_draws(run)],
+            "histograms": [counts for run in runs for counts in _histograms(config, run)],
+            "notes": [note for run in runs for note in run.separation.notes],
+        },
+    )
+
+
+def _pairs_with_distances(run: EncoderRun) -> pd.DataFrame:
+    """Every near-homophone pair with its mean distance under each variant, at the headline's layer, distance and split."""
+    found = run.separation.per_pair
+    found = found[
+        (found["layer"] == run.headline_layer)
+        & (found["distance"] == HEADLINE["distance"])
+        & (found["split"] == HEADLINE["split"])
+        & (found["vectors"] == HEADLINE["vectors"])
+        & (found["relation"] == HEADLINE["relation"])
+    ]
+    keys = ["type_a", "type_b"]
+    wide = found.pivot(index=keys, columns="variant", values="mean_distance").reset_index()
+    wide.columns.name = None
+    counts = found[found["variant"] == "without"][[*keys, "n_token_pairs"]]
+    wide = wide.merge(counts, on=keys)
+    first = next(iter(run.semantics), None)
+    if first is not None:
+        wide["gain"] = wide[first] - wide["without"]
+    place = {name: HEADLINE[name] for name in ("distance", "split")}
+    table = run.pairs[run.pairs["relation"] == HEADLINE["relation"]].merge(wide, on=keys)
+    return table.assign(encoder=run.name, layer=run.headline_layer, **place)
+
+
+def _coordinates(config: DecoupleConfig, run: EncoderRun) -> pd.DataFrame:
+    token = run.embeddings.tokens["token"].to_numpy()[run.on_map]
+    place = {"encoder": run.name, "layer": run.headline_layer, "method": config.projection.method}
+    tables = [
+        pd.DataFrame({**place, "variant": variant, "token": token, "x": found.coordinates[:, 0], "y": found.coordinates[:, 1]})
+        for variant, found in run.projections.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _projection_cards(config: DecoupleConfig, run: EncoderRun) -> list[dict[str, Any]]:
+    """What must be known of each map to look at it."""
+    cards = []
+    for variant, found in run.projections.items():
+        card = {"encoder": run.name, "layer": run.headline_layer, "variant": variant, "method": config.projection.method}
+        cards.append(card | {item.name: getattr(found, item.name) for item in fields(found) if item.name != "coordinates"})
+    return cards
+
+
+def _null_draws(run: EncoderRun) -> list[dict[str, Any]]:
+    """Every draw of each null at the headline, with the value that the module reached."""
+    table = run.separation.table
+    found = []
+    for entry in run.separation.nulls.values():
+        wanted = {"layer": run.headline_layer} | {name: HEADLINE[name] for name in ("relation", "split", "vectors")}
+        if any(entry[name] != value for name, value in wanted.items()):
+            continue
+        keys = {name: entry[name] for name in ("layer", "vectors", "distance", "relation", "split", "variant", "null")}
+        keys |= {"statistic": "net", "average": "macro"}
+        row = table[np.logical_and.reduce([table[name] == value for name, value in keys.items()])]
+        p_value = float(row["p_value"].iloc[0]) if len(row) else float("nan")
+        found.append({**entry, "statistic": "mean_distance", "p_value": p_value})
+    return found
+
+
+def _histograms(config: DecoupleConfig, run: EncoderRun) -> list[dict[str, Any]]:
+    from analysis.separation.histograms import distance_histograms
+
+    variants = {"without": run.embeddings.layer(run.headline_layer)}
+    for name, vectors in run.semantics.items():
+        variants[name] = fused(config, run.embeddings, vectors, run.headline_layer)
+    place = {"encoder": run.name, "layer": run.headline_layer}
+    return [place | counts for counts in distance_histograms(run.embeddings, variants, run.pairs, settings=config.separation)]
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what sets the numbers."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import analysis
+
+    found = {"analysis": analysis.__version__, "python": platform.python_version()}
+    for name in ("torch", "transformers", "numpy", "scipy", "scikit-learn", "umap-learn", "pocketsphinx", "hibari-tts", "soxr"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def command_of(config: DecoupleConfig) -> str:
+    """The command line that makes this report again: every setting that is not the default."""
+    words = ["python", "-m", "analysis.decouple"]
+    default, chosen = DecoupleConfig(seed=config.seed, share=config.share, fusion=config.fusion), config.as_dict()
+    for name, value in default.as_dict().items():
+        if chosen[name] == value and name not in ("corpus", "seed"):
+            continue
+        if isinstance(value, dict) and name in ("separation", "projection"):
+            words += [f"--{name}.{key}={json.dumps(item)}" for key, item in chosen[name].items() if item != value[key]]
+        elif name == "encoder":
+            words += [part for encoder in chosen[name] for part in ("--encoder", encoder)]
+        else:
+            words += [f"--{name}", value if isinstance(value := chosen[name], str) else json.dumps(value)]
+    if config.share != DecoupleConfig.share:
+        words += ["--share", str(config.share)]
+    if config.fusion != DecoupleConfig.fusion:
+        words += ["--fusion", config.fusion]
+    return shlex.join(words)
+
+
+def write_syllables(path: Path, runs: list[EncoderRun]) -> None:
+    """One row per token with its vector of the headline layer of each encoder, half precision, for other programs to read."""
+    import os
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tokens = runs[0].embeddings.tokens
+    table = pa.Table.from_pandas(tokens, preserve_index=False)
+    for run in runs:
+        vectors = run.embeddings.layer(run.headline_layer).astype(np.float16)
+        position = pd.Series(np.arange(len(vectors)), index=run.embeddings.tokens["token"])
+        rows = position.reindex(tokens["token"]).to_numpy()
+        known = ~np.isnan(rows)
+        full = np.full((len(tokens), vectors.shape[1]), np.nan, dtype=np.float16)
+        full[known] = vectors[rows[known].astype(int)]
+        column = pa.FixedSizeListArray.from_arrays(pa.array(full.ravel()), full.shape[1])
+        table = table.append_column(f"{run.name}_layer_{run.headline_layer}", column)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(path)

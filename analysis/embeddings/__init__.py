@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
-from analysis.embeddings.extraction import Extraction, extract
-from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Extraction", "SyllableEmbeddings", "UtteranceFrames", "extract"]
+if TYPE_CHECKING:
+    from analysis.embeddings.extraction import Extraction, extract
+    from analysis.embeddings.store import EmbeddingStore
+    from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
+
+__all__ = ["EmbeddingStore", "Extraction", "SyllableEmbeddings", "UtteranceFrames", "extract"]
+
+# Where each name lives. pandas is imported with the first of them and not before: `python -m analysis.embeddings --help` is quick.
+_HOMES = {
+    "EmbeddingStore": "store",
+    "Extraction": "extraction",
+    "SyllableEmbeddings": "types",
+    "UtteranceFrames": "types",
+    "extract": "extraction",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

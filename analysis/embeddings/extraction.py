@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.config import content_hash
 from analysis.corpus.utterance import Utterance
 from analysis.embeddings.pooling import Span, pool, pooled_dims, require_pooling
 from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
@@ -25,7 +27,18 @@ from analysis.wav2sem.types import Semantics, UtteranceVectors
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Extraction", "Pooled", "Recipe", "extract", "iter_pooled"]
+__all__ = [
+    "Extraction",
+    "Pooled",
+    "Recipe",
+    "assemble",
+    "describe",
+    "extract",
+    "iter_pooled",
+    "make_recipe",
+    "sitting_on",
+    "tokens_by_utterance",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -111,10 +124,15 @@ def extract(
     layers: Sequence[int] | None = None,
     pooling: str = "mean",
     slicing: str = "feature",
+    out: Path | str | None = None,
+    cache: Path | None = None,
+    storage: str = "float32",
     semantics: Sequence[Semantics] = (),
     workers: int | None = None,
     progress: bool = True,
     batch_seconds: float | None = None,
+    alignment_source: str = "",
+    corpus: str = "",
 ) -> Extraction:
     """One vector per token and layer.
 
@@ -131,6 +149,12 @@ def extract(
         A key of :data:`analysis.embeddings.pooling.POOLINGS`.
     slicing : {"feature", "audio"}
         Whether a token's vector has heard the rest of the utterance; see :class:`Recipe`.
+    out : Path, optional
+        Folder of a store: vectors go there shard by shard, and a run that was killed goes on where it stopped.
+    cache : Path, optional
+        Folder under which the store is named by the hash of everything that decides the vectors.
+    storage : {"float32", "float16"}
+        How a store keeps vectors.
     semantics : sequence of Semantics
         Modules asked, in the same pass, for a vector of every utterance from this encoder's hidden states.
     workers : int, optional
@@ -140,6 +164,8 @@ def extract(
     batch_seconds : float, optional
         Most audio in one packed batch; by default one clip on a processor and four minutes on an accelerator. A batch that does
         not fit the device's memory is halved until it does.
+    alignment_source, corpus : str
+        For the provenance.
 
     Returns
     -------
@@ -151,15 +177,38 @@ def extract(
         If a setting is not known or a token belongs to no utterance.
     EncoderError
         If a layer does not exist.
+    StoreError
+        If ``out`` holds another extraction, or the disk is full.
     """
     recipe = make_recipe(encoder, layers=layers, pooling=pooling, slicing=slicing)
-    chosen, spans = tokens_by_utterance(utterances, tokens)
-    results = list(
-        iter_pooled(
-            encoder, chosen, spans, recipe, semantics=semantics, workers=workers, batch_seconds=batch_seconds, progress=progress
+    modules = sitting_on(encoder, semantics)
+    running = {"workers": workers, "batch_seconds": batch_seconds, "progress": progress}
+    if out is not None or cache is not None:
+        from analysis.embeddings.shards import plan_extraction
+
+        plan = plan_extraction(
+            encoder, utterances, tokens, recipe, modules, storage=storage, alignment_source=alignment_source, corpus=corpus
         )
-    )
-    return _assemble(encoder, tokens, results, recipe, semantics)
+        store = plan.open(Path(out) if out is not None else cache / plan.configuration_hash)
+        plan.run(store, **running)
+        return Extraction(store.read(), store.failures(), store.semantics())
+    chosen, groups = tokens_by_utterance(utterances, tokens)
+    results = list(iter_pooled(encoder, [chosen], groups, recipe, semantics=modules, **running))
+    provenance = describe(encoder, recipe, modules, tokens, alignment_source=alignment_source, corpus=corpus, storage="float32")
+    provenance["configuration_hash"] = content_hash(provenance)
+    return assemble(encoder, tokens, results, recipe, modules, provenance)
+
+
+def sitting_on(encoder: Encoder, semantics: Sequence[Semantics]) -> tuple[Semantics, ...]:
+    """Those modules that take their vectors from this encoder's hidden states."""
+    import torch
+
+    card = encoder.card
+    if not semantics:
+        return ()
+    probe = torch.zeros(card.layers, 8, card.dims, device=encoder.device)
+    with torch.inference_mode():
+        return tuple(module for module in semantics if module.from_states(probe, f"{card.name}@{card.revision}") is not None)
 
 
 def make_recipe(encoder: Encoder, *, layers: Sequence[int] | None, pooling: str, slicing: str) -> Recipe:
@@ -168,6 +217,8 @@ def make_recipe(encoder: Encoder, *, layers: Sequence[int] | None, pooling: str,
         raise ConfigurationError(
             f"Slicing {slicing!r} is not known. Choose feature (cut frames, context heard) or audio (cut samples, no context)."
         )
+    if slicing == "audio" and hasattr(encoder, "frames_of"):
+        raise ConfigurationError(f"{encoder.card.name} has frames and no audio to cut; use --slicing feature.")
     return Recipe(check_layers(layers, encoder.card), require_pooling(pooling), slicing)
 
 
@@ -201,7 +252,7 @@ def tokens_by_utterance(utterances: Iterable[Utterance], tokens: pd.DataFrame) -
 
 def iter_pooled(
     encoder: Encoder,
-    utterances: Sequence[Utterance],
+    groups: Sequence[Sequence[Utterance]],
     tokens: Mapping[str, pd.DataFrame],
     recipe: Recipe,
     *,
@@ -210,15 +261,18 @@ def iter_pooled(
     batch_seconds: float | None = None,
     progress: bool = False,
 ) -> Iterator[Pooled]:
-    """What is kept of each utterance, in the order of ``utterances``, never holding more than a few at a time."""
+    """What is kept of each utterance, in their order, never holding more than a few at a time.
+
+    No batch holds utterances of two ``groups``, so what is computed for a group does not depend on the groups beside it.
+    """
     from tqdm import tqdm
 
     on_processor = encoder.device.type == "cpu"
     workers = (_cores() if on_processor else 1) if workers is None else max(1, workers)
     budget = (0.0 if on_processor else _BATCH_SECONDS) if batch_seconds is None else batch_seconds
-    batches = list(_batches(utterances, budget))
+    batches = [batch for group in groups for batch in _batches(group, budget)]
     job = _Job(encoder, recipe, tokens, tuple(semantics))
-    bar = tqdm(total=len(utterances), desc=f"encode {encoder.card.name}", unit="utt", disable=None if progress else True)
+    bar = tqdm(total=sum(map(len, groups)), desc=f"encode {encoder.card.name}", unit="utt", disable=None if progress else True)
     with bar, _threads_of_one_core(workers, on_processor) as pool_of_workers:
         for done in _in_order(pool_of_workers, job, batches, ahead=2 * workers):
             for pooled in done:
@@ -237,6 +291,8 @@ class _Job:
 
     def __call__(self, batch: Sequence[Utterance]) -> list[Pooled]:
         """Results in the order of ``batch``."""
+        if hasattr(self.encoder, "frames_of"):
+            return [self._precomputed(utterance) for utterance in batch]
         results: dict[str, Pooled] = {}
         heard: list[tuple[Utterance, np.ndarray]] = []
         for utterance in batch:
@@ -248,6 +304,11 @@ class _Job:
         for (utterance, waveform), states in zip(heard, self._encode([waveform for _, waveform in heard]), strict=True):
             results[utterance.id] = self._pooled(utterance, waveform, states)
         return [results[utterance.id] for utterance in batch]
+
+    def _precomputed(self, utterance: Utterance) -> Pooled:
+        """Frames that were made elsewhere: no audio is read."""
+        states = self.encoder.frames_of(utterance, None if self.semantics else self.recipe.layers)
+        return self._empty(utterance, states) if isinstance(states, Failure) else self._pooled(utterance, None, states)
 
     def _read(self, utterance: Utterance) -> np.ndarray | Failure:
         from analysis.corpus import read_audio
@@ -276,7 +337,7 @@ class _Job:
         _log.warning("%d clips do not fit the device's memory at once; trying %d", len(waveforms), half)
         return self._encode(waveforms[:half]) + self._encode(waveforms[half:])
 
-    def _pooled(self, utterance: Utterance, waveform: np.ndarray, states: torch.Tensor) -> Pooled:
+    def _pooled(self, utterance: Utterance, waveform: np.ndarray | None, states: torch.Tensor) -> Pooled:
         import torch
 
         card, recipe = self.encoder.card, self.recipe
@@ -352,8 +413,13 @@ class _Job:
         )
 
 
-def _assemble(
-    encoder: Encoder, tokens: pd.DataFrame, results: Sequence[Pooled], recipe: Recipe, semantics: Sequence[Semantics]
+def assemble(
+    encoder: Encoder,
+    tokens: pd.DataFrame,
+    results: Sequence[Pooled],
+    recipe: Recipe,
+    semantics: Sequence[Semantics],
+    provenance: Mapping[str, Any],
 ) -> Extraction:
     """All results as one table, rows in the order of the token table."""
     groups = {name: np.asarray(rows) for name, rows in tokens.groupby("utterance", sort=False).indices.items()}
@@ -381,21 +447,35 @@ def _assemble(
         if known:
             stacked = np.stack([one.semantics[module.card.name] for one in known]).astype(np.float32)
             vectors_of_modules[module.card.name] = UtteranceVectors(tuple(one.utterance for one in known), stacked, module.card)
-    embeddings = SyllableEmbeddings(table, vectors[order], recipe.layers, frames, _provenance(encoder, recipe, tokens))
+    embeddings = SyllableEmbeddings(table, vectors[order], recipe.layers, frames, provenance)
     return Extraction(embeddings, [failure for one in results for failure in one.failures], vectors_of_modules)
 
 
-def _provenance(encoder: Encoder, recipe: Recipe, tokens: pd.DataFrame) -> dict[str, Any]:
+def describe(
+    encoder: Encoder,
+    recipe: Recipe,
+    semantics: Sequence[Semantics],
+    tokens: pd.DataFrame,
+    *,
+    alignment_source: str,
+    corpus: str,
+    storage: str,
+) -> dict[str, Any]:
+    """Everything that decides the vectors, as plain data."""
     from importlib.metadata import version
 
-    units = sorted(set(tokens["unit"])) if "unit" in tokens else []
     return {
         "encoder": asdict(encoder.card),
+        "precision": getattr(encoder, "precision", "float32"),
         "layers": list(recipe.layers),
         "pooling": recipe.pooling,
         "slicing": recipe.slicing,
-        "unit": "+".join(units),
-        "versions": {name: version(name) for name in ("torch", "transformers", "numpy", "pandas")},
+        "storage": storage,
+        "semantics": [asdict(module.card) for module in semantics],
+        "unit": "+".join(sorted(set(tokens["unit"]))) if "unit" in tokens else "",
+        "aligner": alignment_source,
+        "corpus": corpus,
+        "versions": {name: version(name) for name in ("torch", "transformers", "numpy")},
     }
 
 

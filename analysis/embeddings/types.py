@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,24 @@ class SyllableEmbeddings:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @classmethod
+    def read(cls, folder: Path | str, layer: int | Sequence[int] | None = None) -> SyllableEmbeddings:
+        """Embeddings from a store on disk, of one layer, of several, or of all; no other layer is read.
+
+        ``SyllableEmbeddings.read(folder, layer=9).layer(9)`` is the matrix whose row i the table ``.tokens`` describes. In one
+        line each: ``anndata.AnnData(e.layer(9), obs=e.tokens)``;
+        ``xarray.DataArray(e.vectors, dims=("token", "layer", "dim"), coords={"token": e.tokens["token"], "layer": list(e.layers)})``.
+
+        Raises
+        ------
+        StoreError
+            If the store is incomplete or damaged, or does not hold the layer.
+        """
+        from analysis.embeddings.store import EmbeddingStore
+
+        layers = (layer,) if isinstance(layer, int) else layer
+        return EmbeddingStore(folder).read(layers)
 
     def layer(self, layer: int) -> np.ndarray:
         """Vectors of one hidden state, shape ``(N, dims)``, float32."""

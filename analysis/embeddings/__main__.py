@@ -1,0 +1,228 @@
+"""`python -m analysis.embeddings`: vectors of a corpus on disk, shard by shard.
+
+Exit codes: 0 done (or, with --status, complete), 1 --status found shards missing, 2 the request cannot be met, 3 with --strict:
+something was left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.errors import AnalysisError, ConfigurationError, Failure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.corpus import Corpus
+    from analysis.embeddings.store import EmbeddingStore
+
+_EPILOG = """
+examples:
+  python -m analysis.embeddings demo --encoder bundled --out vectors/demo
+  python -m analysis.embeddings /data/LibriSpeech/dev-clean --alignments textgrids/ \\
+      --encoder facebook/hubert-base-ls960 --layers 6-12 --storage float16 --out vectors/hubert --shard 3 --num-shards 16
+  python -m analysis.embeddings --out vectors/hubert --status
+
+Running the same command again is safe: shards that are complete are kept, damaged ones are made anew. Read the result with
+  SyllableEmbeddings.read("vectors/hubert", layer=9)
+or any Parquet reader: vectors/hubert/tokens/*.parquet holds the token table and one column per layer.
+
+exit codes: 0 done (with --status: complete), 1 --status: not complete, 2 the request cannot be met, 3 --strict: failures
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.embeddings",
+        description="One vector per syllable, phone, word or utterance and layer of a speech encoder, stored as sharded Parquet.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("corpus", nargs="?", help="'demo', a LibriSpeech tree, a folder of audio with transcripts, or a manifest")
+    parser.add_argument("--encoder", help="bundled, mfcc, logmel, random:SPEC, features:DIR, FRAMEWORK:FILE, hub id or folder")
+    parser.add_argument("--revision", help="commit, tag or branch of a hub model")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the store")
+    parser.add_argument("--alignments", type=Path, help="folder of TextGrids; without it words and phones are found by --aligner")
+    parser.add_argument("--aligner", default="pocketsphinx", help="pocketsphinx (default), mfa or ctc")
+    parser.add_argument("--tokens", type=Path, help="token table (.csv or .parquet) instead of an alignment")
+    parser.add_argument("--unit", default="syllable", choices=("phone", "syllable", "word", "utterance"))
+    parser.add_argument("--layers", default="all", help="all, or numbers and ranges such as 0,6-9")
+    parser.add_argument("--pooling", default="mean", help="mean, center, middle, parts, max or medoid")
+    parser.add_argument(
+        "--slicing", default="feature", help="feature: cut frames, context heard; audio: cut samples first, no context"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
+    parser.add_argument("--dtype", default="float32", help="float32 (exact), bfloat16, float16, int8 or fastest")
+    parser.add_argument("--storage", default="float32", choices=("float32", "float16"), help="how vectors are stored")
+    parser.add_argument("--workers", type=int, help="threads that encode, one core each (default: all cores)")
+    parser.add_argument("--batch-seconds", type=float, help="audio in one packed batch (default: one clip on CPU, 240 on GPU)")
+    parser.add_argument("--per-shard", type=int, default=128, help="utterances in one shard")
+    parser.add_argument("--shard", type=int, default=0, help="make every NUM_SHARDS-th shard, from this one")
+    parser.add_argument("--num-shards", type=int, default=1, help="machines that share the work")
+    parser.add_argument("--status", action="store_true", help="say what is in --out and stop")
+    parser.add_argument("--strict", action="store_true", help="exit with 3 when something was left out")
+    return parser
+
+
+def _layers(text: str) -> list[int] | None:
+    """Layer numbers from ``all`` or ``0,6-9``."""
+    if text == "all":
+        return None
+    numbers: list[int] = []
+    for piece in text.split(","):
+        first, dash, last = piece.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise ConfigurationError(f"--layers {text!r} is not understood. Write 'all', or numbers and ranges such as 0,6-9.")
+        numbers.extend(range(int(first), int(last if dash else first) + 1))
+    return numbers
+
+
+def _token_table(options: argparse.Namespace, corpus: Corpus) -> tuple[pd.DataFrame, list[Failure], str]:
+    """Token table of the corpus, what failed on the way, and the aligner."""
+    if options.tokens is not None:
+        return _read_tokens(options.tokens), [], str(options.tokens)
+    if options.unit == "utterance":
+        return _whole_utterances(corpus), [], "none"
+    from analysis.alignment import align_cached, make_aligner
+    from analysis.config import cache_folder
+    from analysis.phonology import token_table
+
+    if options.alignments is not None:
+        aligner = make_aligner("textgrid", folder=options.alignments)
+        outcomes = aligner.align(corpus.utterances)
+    else:
+        aligner = make_aligner(options.aligner)
+        outcomes = align_cached(aligner, corpus.utterances, cache_folder("alignments"))
+    failures, alignments = [], {}
+    for outcome in outcomes:
+        if isinstance(outcome, Failure):
+            failures.append(outcome)
+        else:
+            alignments[outcome.utterance_id] = outcome
+    aligned = [utterance for utterance in corpus if utterance.id in alignments]
+    tokens, more = token_table(aligned, [alignments[utterance.id] for utterance in aligned], unit=options.unit)
+    return tokens, failures + more, aligner.source
+
+
+def _read_tokens(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    if not path.is_file():
+        raise ConfigurationError(f"There is no token table at {path}.")
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return pd.read_csv(path, keep_default_na=False, dtype={"utterance": str, "type": str})
+
+
+def _whole_utterances(corpus: Corpus) -> pd.DataFrame:
+    """One token per utterance, from its first sample to its last."""
+    import pandas as pd
+
+    rows = [
+        {
+            "token": number,
+            "utterance": one.id,
+            "speaker": one.speaker,
+            "unit": "utterance",
+            "type": one.text,
+            "start": 0.0,
+            "nucleus_start": 0.0,
+            "coda_start": one.duration,
+            "end": one.duration,
+        }
+        for number, one in enumerate(corpus)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _print_status(store: EmbeddingStore) -> int:
+    states = store.status()
+    complete = [one for one in states if one.state == "complete"]
+    size = sum(one.size for one in complete) / 2**20
+    print(
+        f"{store.folder}: {len(complete)} of {len(states)} shards complete, {sum(one.tokens for one in complete)} tokens, "
+        f"{sum(one.failures for one in complete)} failures, {size:.1f} MiB"
+    )
+    for one in states:
+        if one.state != "complete":
+            print(f"  {one.name}: {one.state}{' (' + one.reason + ')' if one.reason else ''}")
+    return 0 if len(complete) == len(states) else 1
+
+
+def _print_storage_error(store: EmbeddingStore) -> None:
+    errors = [note["storage_error"] for note in store.notes() if note["storage_error"]]
+    if errors:
+        print(
+            f"float16 storage: largest error of an L2 distance {max(one['l2_relative'] for one in errors):.1e} of the mean "
+            f"distance, of a cosine distance {max(one['cosine'] for one in errors):.1e} (over a sample of each shard's tokens)"
+        )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from analysis.embeddings.store import EmbeddingStore
+
+    if options.status:
+        return _print_status(EmbeddingStore(options.out))
+    for name in ("corpus", "encoder"):
+        if getattr(options, name) is None:
+            raise ConfigurationError(f"{'CORPUS' if name == 'corpus' else '--encoder'} is needed to extract; see --help.")
+    layers = _layers(options.layers)
+
+    from analysis.corpus import open_corpus
+    from analysis.embeddings.extraction import make_recipe
+    from analysis.embeddings.shards import plan_extraction
+    from analysis.encoders import load_encoder
+
+    corpus = open_corpus(options.corpus)
+    tokens, failures, source = _token_table(options, corpus)
+    failures = [*corpus.failures, *failures]
+    encoder = load_encoder(options.encoder, device=options.device, dtype=options.dtype, revision=options.revision)
+    recipe = make_recipe(encoder, layers=layers, pooling=options.pooling, slicing=options.slicing)
+    with_tokens = set(tokens["utterance"])
+    plan = plan_extraction(
+        encoder,
+        [utterance for utterance in corpus if utterance.id in with_tokens],
+        tokens,
+        recipe,
+        storage=options.storage,
+        per_shard=options.per_shard,
+        alignment_source=source,
+        corpus=corpus.name,
+    )
+    store = plan.open(options.out)
+    counts = plan.run(
+        store,
+        shard=options.shard,
+        num_shards=options.num_shards,
+        workers=options.workers,
+        batch_seconds=options.batch_seconds,
+    )
+    print(f"{options.out}: {counts.made} shards made, {counts.kept} kept, {counts.others} left to other machines")
+    if counts.others == 0:
+        failures += store.failures()
+        _print_storage_error(store)
+    for failure in failures[:20]:
+        print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
+    if len(failures) > 20:
+        print(f"... and {len(failures) - 20} more; the completion files in {options.out}/complete list them", file=sys.stderr)
+    return 3 if options.strict and any(failure.severity == "error" for failure in failures) else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        return _run(options)
+    except AnalysisError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

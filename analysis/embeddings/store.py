@@ -1,0 +1,496 @@
+"""Embeddings on disk: sharded Parquet that a killed run leaves whole and the next run completes.
+
+A folder holds one extraction::
+
+    store.json                               what was extracted, and into which shards
+    tokens/part-00000.parquet                token table, and one FixedSizeList column per layer
+    utterances/part-00000.parquet            frames, mean and norm of each utterance, semantic vectors
+    complete/part-00000.json                 counts, sizes and hashes of the two files above, failures
+
+A shard exists when its completion file does, and that is written last. Every file is written under another name and then
+renamed, so a reader sees a whole file or none. A completion file names the content it was made from (audio bytes, token rows,
+encoder weights, settings); where that no longer agrees, the shard is made again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.config import content_hash
+from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
+from analysis.errors import Failure, StoreError, failure_rows
+from analysis.wav2sem.types import SemanticsCard, UtteranceVectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["SCHEMA_VERSION", "STORAGE", "EmbeddingStore", "ShardContent", "ShardState", "storage_error"]
+
+SCHEMA_VERSION = 1
+
+#: Number formats in which vectors can be stored.
+STORAGE = ("float32", "float16")
+
+# Rows that Parquet reads at a time: large enough for fast columns, small enough to hold one layer of it in memory.
+_ROW_GROUP = 10_000
+
+
+@dataclass(frozen=True)
+class ShardContent:
+    """What one shard holds, before it is written.
+
+    Attributes
+    ----------
+    tokens : DataFrame, N rows
+        Token table with ``n_frames``; ``row`` is the token's position in the whole table.
+    vectors : ndarray, shape (N, layers, dims)
+    utterances : sequence of str
+    n_frames : ndarray, shape (U,)
+    mean : ndarray, shape (U, layers, dims)
+    frame_norm : ndarray, shape (U, layers)
+    semantics : mapping of str to ndarray, shape (U, S)
+    failures : sequence of Failure
+    """
+
+    tokens: pd.DataFrame
+    vectors: np.ndarray
+    utterances: Sequence[str]
+    n_frames: np.ndarray
+    mean: np.ndarray
+    frame_norm: np.ndarray
+    semantics: Mapping[str, np.ndarray]
+    failures: Sequence[Failure]
+
+
+@dataclass(frozen=True)
+class ShardState:
+    """Where one shard stands.
+
+    Attributes
+    ----------
+    name : str
+    state : {"complete", "missing", "damaged", "stale"}
+    reason : str
+        Why it is damaged or stale.
+    tokens, failures, size : int
+        Rows, failures and bytes of a complete shard.
+    """
+
+    name: str
+    state: str
+    reason: str = ""
+    tokens: int = 0
+    failures: int = 0
+    size: int = 0
+
+
+class EmbeddingStore:
+    """One extraction in one folder.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    StoreError
+        On :meth:`open` and on reading, if the folder holds no store, one of another version, or shards are missing.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    # -- what is planned ---------------------------------------------------------------------------------------------------
+
+    def open(self) -> dict[str, Any]:
+        """What ``store.json`` says."""
+        path = self.folder / "store.json"
+        if not path.is_file():
+            raise StoreError(
+                f"{self.folder} holds no embeddings: there is no store.json in it. Make some with\n"
+                f"    python -m analysis.embeddings CORPUS --encoder ENCODER --out {self.folder}"
+            )
+        try:
+            plan = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise StoreError(f"{path} is damaged ({error}). Delete the folder and extract again.") from error
+        if plan.get("schema_version") != SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.folder} is of schema version {plan.get('schema_version')}; this version of the toolkit reads "
+                f"{SCHEMA_VERSION}. Extract again into another folder."
+            )
+        return plan
+
+    def begin(self, configuration: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]) -> None:
+        """Write the plan, or check that the folder already holds this very extraction.
+
+        Parameters
+        ----------
+        configuration : mapping
+            Everything that decides the vectors.
+        shards : sequence of mapping
+            ``name``, ``utterances`` and ``tokens`` (counts) of each.
+
+        Raises
+        ------
+        StoreError
+            If the folder holds another extraction; the settings that differ are named.
+        """
+        configuration = json.loads(json.dumps(configuration))
+        plan = {
+            "schema_version": SCHEMA_VERSION,
+            "configuration_hash": content_hash(configuration),
+            "configuration": configuration,
+            "shards": [dict(shard) for shard in shards],
+        }
+        if (self.folder / "store.json").is_file():
+            found = self.open()
+            if found["configuration_hash"] != plan["configuration_hash"]:
+                differences = ", ".join(_differences(found["configuration"], configuration)) or "settings"
+                raise StoreError(
+                    f"{self.folder} holds another extraction; it differs in: {differences}. Its vectors are not reused. "
+                    f"Give another folder, or delete this one."
+                )
+            return
+        for part in ("tokens", "utterances", "complete"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        _write_text(self.folder / "store.json", json.dumps(plan, indent=1, sort_keys=True) + "\n")
+
+    def state(self, name: str, content: str | None = None) -> ShardState:
+        """Where a shard stands; with ``content``, whether it was made from that content. Files are hashed."""
+        path = self._complete(name)
+        if not path.is_file():
+            return ShardState(name, "missing")
+        try:
+            note = json.loads(path.read_text(encoding="utf-8"))
+            files = note["files"]
+        except (json.JSONDecodeError, KeyError):
+            return ShardState(name, "damaged", f"{path.name} cannot be read")
+        if content is not None and note["content"] != content:
+            return ShardState(name, "stale", "audio or weights changed since it was made")
+        for relative, facts in files.items():
+            file = self.folder / relative
+            if not file.is_file():
+                return ShardState(name, "damaged", f"{relative} is gone")
+            if file.stat().st_size != facts["bytes"]:
+                return ShardState(name, "damaged", f"{relative} has {file.stat().st_size} bytes, {facts['bytes']} were written")
+            if _sha256(file) != facts["sha256"]:
+                return ShardState(name, "damaged", f"{relative} has changed since it was written")
+        size = sum(facts["bytes"] for facts in files.values())
+        return ShardState(name, "complete", tokens=note["tokens"], failures=len(note["failures"]), size=size)
+
+    def status(self) -> list[ShardState]:
+        """Where every shard stands."""
+        return [self.state(shard["name"]) for shard in self.open()["shards"]]
+
+    # -- writing -----------------------------------------------------------------------------------------------------------
+
+    def write(self, name: str, content: str, shard: ShardContent) -> None:
+        """Write one shard; its completion file comes last.
+
+        Raises
+        ------
+        StoreError
+            If the disk is full, or float16 cannot hold the vectors.
+        """
+        plan = self.open()
+        configuration = plan["configuration"]
+        storage = configuration["storage"]
+        if storage == "float16" and shard.vectors.size and np.abs(shard.vectors).max() > np.finfo(np.float16).max:
+            raise StoreError(
+                f"Shard {name} has a value of {np.abs(shard.vectors).max():.4g}; float16 ends at 65504. Store float32."
+            )
+        metadata = {
+            "schema_version": SCHEMA_VERSION,
+            "shard": name,
+            "content": content,
+            "configuration_hash": plan["configuration_hash"],
+            "configuration": configuration,
+        }
+        files = {}
+        for part, table in (
+            ("tokens", _token_table(shard, configuration, storage)),
+            ("utterances", _utterance_table(shard, configuration)),
+        ):
+            path = self.folder / part / f"{name}.parquet"
+            _write_parquet(path, table, metadata)
+            files[f"{part}/{path.name}"] = {"bytes": path.stat().st_size, "sha256": _sha256(path), "rows": table.num_rows}
+        note = {
+            "content": content,
+            "tokens": len(shard.tokens),
+            "files": files,
+            "failures": failure_rows(shard.failures),
+            "storage_error": storage_error(shard.vectors) if storage == "float16" else None,
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        _write_text(self._complete(name), json.dumps(note, indent=1, sort_keys=True) + "\n")
+
+    def _complete(self, name: str) -> Path:
+        return self.folder / "complete" / f"{name}.json"
+
+    def notes(self) -> list[dict[str, Any]]:
+        """What the completion files say, in the order of the shards.
+
+        Raises
+        ------
+        StoreError
+            If shards are missing; they are named.
+        """
+        names = [shard["name"] for shard in self.open()["shards"]]
+        missing = [name for name in names if not self._complete(name).is_file()]
+        if missing:
+            raise StoreError(
+                f"{self.folder} is not complete: {len(missing)} of {len(names)} shards are missing, the first is {missing[0]}. "
+                f"Run the same command again; what is there is kept."
+            )
+        return [json.loads(self._complete(name).read_text(encoding="utf-8")) for name in names]
+
+    # -- reading -----------------------------------------------------------------------------------------------------------
+
+    def read(self, layers: Sequence[int] | None = None) -> SyllableEmbeddings:
+        """Tokens and vectors of the given layers (all by default); no other layer is read from disk.
+
+        Raises
+        ------
+        StoreError
+            If the store is incomplete or a file is damaged, or a layer is not in it.
+        """
+        plan = self.open()
+        self.notes()
+        configuration = plan["configuration"]
+        stored = configuration["layers"]
+        layers = tuple(stored if layers is None else layers)
+        absent = [layer for layer in layers if layer not in stored]
+        if absent:
+            raise StoreError(f"{self.folder} holds the layers {stored}; not in it: {absent}. Extract them into another folder.")
+        columns = [_layer(layer) for layer in layers]
+        tables, vectors, frames = [], [], []
+        for shard in plan["shards"]:
+            path = self.folder / "tokens" / f"{shard['name']}.parquet"
+            table = _read_parquet(
+                path, lambda names: [name for name in names if not name.startswith("layer_") or name in columns]
+            )
+            vectors.append(np.stack([_matrix(table[column]) for column in columns], axis=1))
+            tables.append(table.drop_columns(columns).to_pandas())
+            frames.append(self._utterances(shard["name"], layers))
+        tokens = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        matrix = np.concatenate(vectors)
+        # Shards hold utterances in their order; the token table may be in another.
+        order = np.argsort(tokens["row"].to_numpy(), kind="stable")
+        if not np.array_equal(order, np.arange(len(order))):
+            tokens, matrix = tokens.iloc[order], matrix[order]
+        tokens = tokens.drop(columns="row").reset_index(drop=True)
+        together = UtteranceFrames(
+            utterances=tuple(name for one in frames for name in one.utterances),
+            n_frames=np.concatenate([one.n_frames for one in frames]),
+            mean=np.concatenate([one.mean for one in frames]),
+            frame_norm=np.concatenate([one.frame_norm for one in frames]),
+        )
+        provenance = {**configuration, "layers": list(layers), "configuration_hash": plan["configuration_hash"]}
+        return SyllableEmbeddings(tokens, matrix, layers, together, provenance)
+
+    def failures(self) -> list[Failure]:
+        """Everything that was left out, in order."""
+        return [Failure(**row) for note in self.notes() for row in note["failures"]]
+
+    def semantics(self) -> dict[str, UtteranceVectors]:
+        """Semantic vectors made in the same pass, by module name."""
+        plan = self.open()
+        found = {}
+        for card in plan["configuration"]["semantics"]:
+            ids: list[str] = []
+            matrices = []
+            column = f"semantics_{card['name']}"
+            for shard in plan["shards"]:
+                path = self.folder / "utterances" / f"{shard['name']}.parquet"
+                table = _read_parquet(path, lambda names, column=column: [n for n in names if n in ("utterance", column)])
+                if column in table.column_names:
+                    ids += table["utterance"].to_pylist()
+                    matrices.append(_matrix(table[column]))
+            if matrices:
+                found[card["name"]] = UtteranceVectors(tuple(ids), np.concatenate(matrices), SemanticsCard(**card))
+        return found
+
+    def _utterances(self, name: str, layers: Sequence[int]) -> UtteranceFrames:
+        wanted = ["utterance", "n_frames", *(f"mean_{_layer(k)}" for k in layers), *(f"norm_{_layer(k)}" for k in layers)]
+        table = _read_parquet(self.folder / "utterances" / f"{name}.parquet", lambda _: wanted)
+        return UtteranceFrames(
+            utterances=tuple(table["utterance"].to_pylist()),
+            n_frames=table["n_frames"].to_numpy(),
+            mean=np.stack([_matrix(table[f"mean_{_layer(k)}"]) for k in layers], axis=1),
+            frame_norm=np.stack([table[f"norm_{_layer(k)}"].to_numpy() for k in layers], axis=1),
+        )
+
+
+def storage_error(vectors: np.ndarray, most: int = 400, seed: int = 0) -> dict[str, float]:
+    """What float16 costs: largest relative error of L2 and largest error of cosine distances between sampled tokens.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (N, layers, dims), float32
+    most : int
+        Tokens sampled.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.choice(len(vectors), size=min(most, len(vectors)), replace=False))
+    worst = {"l2_relative": 0.0, "cosine": 0.0}
+    if len(rows) < 2:
+        return worst
+    upper = np.triu_indices(len(rows), 1)
+    for layer in range(vectors.shape[1]):
+        exact = vectors[rows, layer].astype(np.float64)
+        short = exact.astype(np.float16).astype(np.float64)
+        l2, cosine = (_distances(exact, upper), _distances(short, upper)), (_cosines(exact, upper), _cosines(short, upper))
+        apart = l2[0] > 0
+        if apart.any():
+            worst["l2_relative"] = max(worst["l2_relative"], float(np.abs(l2[1] - l2[0])[apart].max() / l2[0][apart].mean()))
+        worst["cosine"] = max(worst["cosine"], float(np.abs(cosine[1] - cosine[0]).max()))
+    return worst
+
+
+def _distances(matrix: np.ndarray, upper: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    norms = np.einsum("nd,nd->n", matrix, matrix)
+    squared = norms[:, None] + norms[None, :] - 2 * matrix @ matrix.T
+    return np.sqrt(np.maximum(squared[upper], 0))
+
+
+def _cosines(matrix: np.ndarray, upper: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    unit = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-30)
+    return 1 - (unit @ unit.T)[upper]
+
+
+def _layer(layer: int) -> str:
+    return f"layer_{layer:02d}"
+
+
+def _list_column(matrix: np.ndarray, storage: str) -> pa.Array:
+    """``(N, dims)`` as a FixedSizeList column."""
+    import pyarrow as pa
+
+    matrix = np.ascontiguousarray(matrix, dtype=storage)
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
+
+
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    """A FixedSizeList column as ``(N, dims)``."""
+    width = column.type.list_size
+    values = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    dtype = column.type.value_type.to_pandas_dtype()
+    return np.concatenate(values).reshape(-1, width) if values else np.empty((0, width), dtype=dtype)
+
+
+def _token_table(shard: ShardContent, configuration: Mapping[str, Any], storage: str) -> pa.Table:
+    import pyarrow as pa
+
+    table = pa.Table.from_pandas(shard.tokens, preserve_index=False).replace_schema_metadata(None)
+    for index, layer in enumerate(configuration["layers"]):
+        table = table.append_column(_layer(layer), _list_column(shard.vectors[:, index], storage))
+    return table
+
+
+def _utterance_table(shard: ShardContent, configuration: Mapping[str, Any]) -> pa.Table:
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {
+        "utterance": pa.array(list(shard.utterances), type=pa.string()),
+        "n_frames": pa.array(np.asarray(shard.n_frames, dtype=np.int64)),
+    }
+    for index, layer in enumerate(configuration["layers"]):
+        columns[f"norm_{_layer(layer)}"] = pa.array(np.ascontiguousarray(shard.frame_norm[:, index], dtype=np.float32))
+        columns[f"mean_{_layer(layer)}"] = _list_column(shard.mean[:, index], "float32")
+    for name, matrix in shard.semantics.items():
+        columns[f"semantics_{name}"] = _list_column(matrix, "float32")
+    return pa.table(columns)
+
+
+def _write_parquet(path: Path, table: pa.Table, metadata: Mapping[str, Any]) -> None:
+    import pyarrow.parquet as pq
+
+    text = json.dumps(metadata, sort_keys=True)
+    table = table.replace_schema_metadata({"analysis": text})
+    plain = [field.name for field in table.schema if not str(field.type).startswith("fixed_size_list")]
+    with _renamed(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            row_group_size=_ROW_GROUP,
+            compression={name: "zstd" if name in plain else "none" for name in table.column_names},
+            use_dictionary=plain,
+            write_statistics=plain,
+        )
+
+
+def _read_parquet(path: Path, columns: Any) -> pa.Table:
+    """The columns that ``columns(names)`` picks.
+
+    Raises
+    ------
+    StoreError
+        If the file is absent or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=columns(file.schema_arrow.names))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreError(
+            f"{path} cannot be read ({str(error).splitlines()[0]}). It is damaged or gone; run the extraction again, it makes this "
+            f"shard anew and keeps the others."
+        ) from error
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    """A name to write to; the file gets its own name when it is whole and on disk, and is removed when writing fails."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise StoreError(
+            f"The disk is full: {path} could not be written ({free / 2**20:.0f} MiB free). Complete shards are kept. Free some "
+            f"space (or store float16, or fewer layers) and run the same command again."
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write_text(path: Path, text: str) -> None:
+    with _renamed(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _differences(found: Any, wanted: Any, at: str = "") -> list[str]:
+    """Where two settings differ, as dotted names with both values."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        names = sorted(set(found) | set(wanted))
+        return [one for name in names for one in _differences(found.get(name), wanted.get(name), f"{at}.{name}" if at else name)]
+    return [] if found == wanted else [f"{at} ({found!r} there, {wanted!r} now)"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbeddingStore", "Extraction", "SyllableEmbeddings", "UtteranceFrames", "extract"]
 
-# Where each name lives. pandas is imported with the first of them and not before: `python -m analysis.embeddings --help` is quick.
+# Where each name lives. pandas comes with the first of them and not before, so that --help is quick.
 _HOMES = {
     "EmbeddingStore": "store",
     "Extraction": "extraction",

@@ -450,8 +450,8 @@ def _read_parquet(path: Path, columns: Any) -> pa.Table:
             return file.read(columns=columns(file.schema_arrow.names))
     except (pa.ArrowInvalid, OSError) as error:
         raise StoreError(
-            f"{path} cannot be read ({str(error).splitlines()[0]}). It is damaged or gone; run the extraction again, it makes this "
-            f"shard anew and keeps the others."
+            f"{path} cannot be read ({str(error).splitlines()[0]}). It is damaged or gone; run the extraction again, it makes "
+            f"this shard anew and keeps the others."
         ) from error
 
 

@@ -74,8 +74,8 @@ class SyllableEmbeddings:
         """Embeddings from a store on disk, of one layer, of several, or of all; no other layer is read.
 
         ``SyllableEmbeddings.read(folder, layer=9).layer(9)`` is the matrix whose row i the table ``.tokens`` describes. In one
-        line each: ``anndata.AnnData(e.layer(9), obs=e.tokens)``;
-        ``xarray.DataArray(e.vectors, dims=("token", "layer", "dim"), coords={"token": e.tokens["token"], "layer": list(e.layers)})``.
+        line each: ``anndata.AnnData(e.layer(9), obs=e.tokens)``, and
+        ``xarray.DataArray(e.vectors, dims=("token", "layer", "dim"), coords={"layer": list(e.layers)})``.
 
         Raises
         ------

@@ -174,7 +174,7 @@ def load_model(target: str, revision: str | None) -> tuple[nn.Module, str]:
         shown = ", ".join(missing[:8] or [str(key) for key in report["mismatched_keys"]][:8])
         raise CheckpointError(
             f"{target} lacks weights that {type(model).__name__} needs: {shown}"
-            f"{' and more' if len(missing) > 8 else ''}. Its config.json says {config.model_type}; are its weights of another family?"
+            f"{' and more' if len(missing) > 8 else ''}. Its config.json says {config.model_type}; are its weights another family's?"
         )
     if config.model_type == "whisper":
         model = model.encoder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ class WhisperFrames:
             return [waveform]
         frames = math.ceil(len(waveform) / hop)
         edges = [hop * ((frames * index) // count) for index in range(count)] + [len(waveform)]
-        return [waveform[first:end] for first, end in zip(edges[:-1], edges[1:], strict=True)]
+        return [waveform[first:end] for first, end in pairwise(edges)]
 
     def _embedded(self, waveform: np.ndarray) -> torch.Tensor:
         """Input of the first Transformer layer, ``(frames, dims)``."""

@@ -102,7 +102,7 @@ def write_model(family: str, folder: Path, seed: int = 0, **changes: object) -> 
     config = getattr(transformers, f"{name}Config")(**{**options, **changes})
     model = getattr(transformers, f"{name}Model")(config).eval()
     with torch.no_grad():  # fresh biases and norms are all nought and one: a wrong one would not show
-        for key, parameter in model.named_parameters():
+        for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))
     model.save_pretrained(folder)

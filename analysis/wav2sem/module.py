@@ -293,10 +293,14 @@ class ReferenceModule(nn.Module):
         states = model.encoder(states, attention_mask=None if bool(mask.all()) else mask).last_hidden_state
         return states, mask
 
+    def pooled(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """One vector per utterance from the last hidden states, ``(B, dims)``."""
+        vectors = masked_mean(x, mask)
+        return self.projection(vectors) if self.projection is not None else vectors
+
     def forward(self, waveforms: Sequence[torch.Tensor]) -> torch.Tensor:
         """Semantic vectors, ``(B, dims)``."""
-        vectors = masked_mean(*self.frames(waveforms))
-        return self.projection(vectors) if self.projection is not None else vectors
+        return self.pooled(*self.frames(waveforms))
 
     def save(self, folder: Path, *, target: str = "", max_seconds: float = 60.0) -> None:
         """Write a folder that ``Wav2Vec2Model.from_pretrained`` reads, and beside it ``wav2sem.json`` and the projection."""

@@ -142,6 +142,13 @@ class SharedSemantics(_Module):
         self._encoder = encoder
         self.card = SemanticsCard(name=name, source="frames", dims=config.dims, revision=revision, target=config.target)
 
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> SharedSemantics:
+        """Move to a device, and to a float type; the host encoder is loaded anew there when it is needed."""
+        if torch.device(device).type != self.device.type:
+            self._encoder = None
+        super().to(device, dtype)
+        return self
+
     @property
     def host(self) -> str:
         """The host encoder, ``name@revision``."""
@@ -179,8 +186,8 @@ class SharedSemantics(_Module):
         config = self.module.config
         if states.ndim != 3 or states.shape[0] <= max(config.layers) or states.shape[2] != config.host_dims:
             raise SemanticsError(
-                f"The module {self.card.name!r} reads layers {', '.join(map(str, config.layers))} of {config.host_dims} dims from all "
-                f"hidden states of its host; it was given states of shape {tuple(states.shape)}."
+                f"The module {self.card.name!r} reads layers {', '.join(map(str, config.layers))} of {config.host_dims} dims "
+                f"from all hidden states of its host; it was given states of shape {tuple(states.shape)}."
             )
         return self._from_layers(states[list(config.layers)])
 

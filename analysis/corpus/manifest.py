@@ -79,7 +79,7 @@ def _in_folder(root: Path) -> Path | None:
 def _columns(path: Path) -> dict[str, str]:
     """For each of our columns that the manifest has, its name there."""
     try:
-        first = next(_rows(path), {})
+        first = next(read_rows(path), {})
     except (CorpusError, OSError):
         return {}
     return _matched(first)
@@ -111,7 +111,7 @@ def read(root: Path) -> Iterator[Recording | Failure]:
             f"{root} holds no manifest: no file manifest or metadata ({', '.join(MANIFEST_SUFFIXES)}) "
             f"with columns path and transcript."
         )
-    rows = _rows(path)
+    rows = read_rows(path)
     first = next(rows, None)
     if first is None:
         raise CorpusError(f"The manifest {path} has no rows. Write one for each recording, below a line with the column names.")
@@ -122,7 +122,7 @@ def read(root: Path) -> Iterator[Recording | Failure]:
                 f"The manifest {path} has no column {needed!r}; it has {', '.join(map(repr, first))}. "
                 f"Name the column one of: {', '.join(ALIASES[needed])}."
             )
-    short = "id" in columns or stems_are_unique(Path(str(row.get(columns["path"]) or "")) for row in _rows(path))
+    short = "id" in columns or stems_are_unique(Path(str(row.get(columns["path"]) or "")) for row in read_rows(path))
     for number, row in enumerate(chain([first], rows), start=1):
         yield _recording(path, number, row, columns, short)
 
@@ -180,7 +180,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         yield from _parquet_rows(path)

@@ -14,7 +14,7 @@ from analysis.corpus.recording import Recording, validated
 from analysis.corpus.utterance import Corpus, Utterance
 from analysis.errors import CorpusError, Failure
 
-__all__ = ["LAYOUTS", "Layout", "iter_corpus", "open_corpus"]
+__all__ = ["LAYOUTS", "Layout", "iter_corpus", "known_layouts", "locate", "open_corpus"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,15 @@ _READERS = "analysis.corpus.readers."
 #: In the order in which they are tried: the telling ones first, the folder of anything with transcripts last.
 LAYOUTS = (
     Layout("librispeech", "*.trans.txt beside the audio of each chapter", _READERS + "librispeech"),
+    Layout("common_voice", "clips/ beside validated.tsv, or such a table", _READERS + "common_voice"),
     Layout("manifest", "a CSV, TSV, JSONL or Parquet file with columns path, transcript, speaker", "analysis.corpus.manifest"),
+    Layout("ljspeech", "wavs/ and metadata.csv with `id|text|text` lines", _READERS + "ljspeech"),
+    Layout("vctk", "wav48*/SPEAKER/*.flac and txt/SPEAKER/*.txt", _READERS + "vctk"),
+    Layout("timit", "DIALECT/SPEAKER/*.WAV with .TXT, .WRD and .PHN", _READERS + "timit"),
+    Layout("buckeye", "s01/s0101a.wav with .words and .phones", _READERS + "buckeye"),
+    Layout("arctic", "wav/, lab/ and etc/txt.done.data of CMU Arctic voices", _READERS + "arctic"),
+    Layout("vocaset", "FaceTalk_*_TA/sentence01.wav and sentence lists", _READERS + "vocaset"),
+    Layout("biwi", "F1_01.wav, F1_e01.wav, ... and sentence lists", _READERS + "biwi"),
     Layout("folder", "audio beside .lab, .txt or .TextGrid files of the same name (MFA corpora)", _READERS + "folder"),
 )
 
@@ -67,7 +75,7 @@ def open_corpus(spec: str | Path) -> Corpus:
     CorpusError
         If there is no such file or folder, no layout fits, or not one utterance can be used.
     """
-    layout, root = _located(spec)
+    layout, root = locate(spec)
     if layout is None:
         from analysis.corpus.demo import demo_corpus
 
@@ -89,7 +97,7 @@ def iter_corpus(spec: str | Path) -> Iterator[Utterance | Failure]:
 
     Takes what :func:`open_corpus` takes. A corpus that cannot be located raises at once, before the first item.
     """
-    layout, root = _located(spec)
+    layout, root = locate(spec)
     if layout is None:
         from analysis.corpus.demo import demo_corpus
 
@@ -97,8 +105,14 @@ def iter_corpus(spec: str | Path) -> Iterator[Utterance | Failure]:
     return validated(layout.read(root))
 
 
-def _located(spec: str | Path) -> tuple[Layout | None, Path]:
-    """Layout and place of a corpus; no layout stands for the demo."""
+def locate(spec: str | Path) -> tuple[Layout | None, Path]:
+    """Layout and place of the corpus that ``spec`` names; None for a layout stands for the demo.
+
+    Raises
+    ------
+    CorpusError
+        If there is no such file or folder, or no layout fits it.
+    """
     text = str(spec)
     if text == "demo":
         return None, Path()
@@ -107,10 +121,10 @@ def _located(spec: str | Path) -> tuple[Layout | None, Path]:
     root = Path(rest if forced else text).expanduser()
     if not root.exists():
         if colon and not forced and Path(rest).exists():
-            raise CorpusError(f"There is no corpus layout {name!r}. Known layouts:\n{_known()}")
+            raise CorpusError(f"There is no corpus layout {name!r}. Known layouts:\n{known_layouts()}")
         raise CorpusError(
             f"There is no corpus at {root} (looked in {Path.cwd()}). "
-            f"Give `demo`, a folder, a manifest file, or `layout:path` with one of these layouts:\n{_known()}"
+            f"Give `demo`, a folder, a manifest file, or `layout:path` with one of these layouts:\n{known_layouts()}"
         )
     # absolute, but with links kept: names of a linked corpus are the user's own
     root = Path(os.path.abspath(root))
@@ -131,16 +145,17 @@ def _located(spec: str | Path) -> tuple[Layout | None, Path]:
     else:
         seen = "it is a file of none of the kinds that manifests have"
     raise CorpusError(
-        f"{root} is no corpus of a known layout: {seen}. Known layouts, any of which `layout:path` forces:\n{_known()}"
+        f"{root} is no corpus of a known layout: {seen}. Known layouts, any of which `layout:path` forces:\n{known_layouts()}"
     )
 
 
-def _known() -> str:
+def known_layouts() -> str:
+    """Names of all layouts and what their files look like, one a line."""
     width = max(len(layout.name) for layout in LAYOUTS)
     return "\n".join(f"  {layout.name:{width}}  {layout.looks}" for layout in LAYOUTS)
 
 
-def _sample(root: Path, *, depth: int = 5, folders: int = 4, files: int = 200) -> list[str]:
+def _sample(root: Path, *, depth: int = 6, folders: int = 4, files: int = 200) -> list[str]:
     """Some paths below ``root``: a few folders of each folder, down to ``depth``, and the first files of each."""
     found: list[str] = []
 

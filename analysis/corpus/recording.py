@@ -12,9 +12,9 @@ import numpy as np
 
 from analysis.corpus.audio import is_audio, read_header
 from analysis.corpus.utterance import Utterance
-from analysis.errors import AudioError, CorpusError, Failure
+from analysis.errors import AnalysisError, AudioError, CorpusError, Failure
 
-__all__ = ["Recording", "Seen", "corpus_failure", "read_text", "stems_are_unique", "tree", "validated"]
+__all__ = ["Recording", "Seen", "corpus_failure", "failure_of", "read_text", "stems_are_unique", "tree", "validated"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,12 @@ def corpus_failure(item: str, reason: str, remedy: str) -> Failure:
     return Failure(stage="corpus", item=item, reason=reason, remedy=remedy)
 
 
+def failure_of(item: str, error: AnalysisError) -> Failure:
+    """The row for an error, whose first sentence says what is wrong and whose others say what to do."""
+    reason, _, remedy = str(error).partition(". ")
+    return corpus_failure(item, reason.rstrip(".") + ".", remedy)
+
+
 def validated(recordings: Iterable[Recording | Failure]) -> Iterator[Utterance | Failure]:
     """Utterances whose transcript exists, whose audio has a readable header and whose id is new; failures for the others."""
     ids = Seen()
@@ -124,9 +130,7 @@ def _utterance(recording: Recording) -> Utterance | Failure:
             extra=recording.extra,
         )
     except (AudioError, CorpusError) as error:
-        # "what is wrong: ... . what to do." is one text in an error and two cells in the table
-        reason, _, remedy = str(error).partition(". ")
-        return corpus_failure(recording.id, reason.rstrip(".") + ".", remedy)
+        return failure_of(recording.id, error)
 
 
 def tree(root: Path) -> Iterator[tuple[Path, list[str]]]:

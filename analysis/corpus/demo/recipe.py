@@ -46,16 +46,16 @@ class PseudoSpeaker:
     tract: float
 
 
-# Mean pitch from about 105 to 300 Hz and tracts from 18 % longer to 15 % shorter cover adult men, women and children.
+# Median pitch from about 100 to 280 Hz and tracts from 18 % longer to 11 % shorter cover men, women and older children.
 SPEAKERS = (
     PseudoSpeaker("demo1", speed=1.00, pitch=1.00, pitch_range=1.0, tract=1.00),
     PseudoSpeaker("demo2", speed=0.90, pitch=0.60, pitch_range=1.1, tract=0.87),
     PseudoSpeaker("demo3", speed=1.12, pitch=0.52, pitch_range=0.8, tract=0.85),
-    PseudoSpeaker("demo4", speed=0.95, pitch=1.32, pitch_range=1.2, tract=1.10),
+    PseudoSpeaker("demo4", speed=0.95, pitch=1.28, pitch_range=1.1, tract=1.08),
     PseudoSpeaker("demo5", speed=1.15, pitch=1.15, pitch_range=0.8, tract=1.05),
     PseudoSpeaker("demo6", speed=0.85, pitch=0.82, pitch_range=1.2, tract=0.95),
     PseudoSpeaker("demo7", speed=1.05, pitch=0.70, pitch_range=0.7, tract=0.91),
-    PseudoSpeaker("demo8", speed=1.08, pitch=1.50, pitch_range=1.0, tract=1.15),
+    PseudoSpeaker("demo8", speed=1.08, pitch=1.45, pitch_range=0.9, tract=1.12),
 )
 
 # Which of the six sentences of a pair fill its eight places: those with both words twice, the others once.

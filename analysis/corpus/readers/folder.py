@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from analysis.corpus.audio import is_audio
 from analysis.corpus.labels import transcript_of_textgrid
-from analysis.corpus.recording import Recording, corpus_failure, read_text, stems_are_unique, tree
+from analysis.corpus.recording import Recording, failure_of, read_text, stems_are_unique, tree
 from analysis.errors import CorpusError, Failure
 
 #: In the order in which they are looked for, lower case.
@@ -54,9 +54,8 @@ def _recording(utterance: str, path: Path, present: dict[str, str]) -> Recording
         try:
             words, aligned = transcript_of_textgrid(path.with_name(grid))
         except CorpusError as error:
-            reason, _, remedy = str(error).partition(". ")
             if not any(stem + suffix in present for suffix in TRANSCRIPT_SUFFIXES[:-1]):
-                return corpus_failure(utterance, reason.rstrip(".") + ".", remedy)
+                return failure_of(utterance, error)
             words, aligned = None, False
         text = words
         wanted = path.with_name(grid)

@@ -1,0 +1,49 @@
+"""Buckeye: ``s01/s0101a.wav`` (or ``s01/s0101a/s0101a.wav``) with ``.words`` and ``.phones`` of the same name.
+
+A recording is one track of an interview, several minutes long, and its transcript the words of the speaker in the ``.words``
+file. The label files are kept as ``extra["word_labels"]`` and ``extra["phone_labels"]``;
+:func:`analysis.corpus.labels.read_buckeye` reads them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from analysis.corpus.audio import is_audio
+from analysis.corpus.labels import read_buckeye
+from analysis.corpus.recording import Recording, corpus_failure, tree
+from analysis.errors import CorpusError, Failure
+
+_SPEAKER = re.compile(r"s\d{2}")
+
+
+def fits(root: Path, sample: Sequence[str]) -> bool:
+    """Whether there are ``.phones`` and ``.words`` files."""
+    suffixes = {Path(name).suffix.lower() for name in sample}
+    return {".phones", ".words"} <= suffixes
+
+
+def read(root: Path) -> Iterator[Recording | Failure]:
+    """Tracks of all speakers below ``root``."""
+    for folder, names in tree(root):
+        present = {name.lower(): folder / name for name in names}
+        for name in filter(is_audio, names):
+            path = folder / name
+            stem = path.stem
+            extra = {
+                key: str(present[f"{stem.lower()}{suffix}"])
+                for key, suffix in (("phone_labels", ".phones"), ("word_labels", ".words"))
+                if f"{stem.lower()}{suffix}" in present
+            }
+            found = _SPEAKER.match(stem.lower())
+            text = None
+            if "word_labels" in extra:
+                try:
+                    text = " ".join(interval.label for interval in read_buckeye(extra["word_labels"]))
+                except CorpusError as error:
+                    yield corpus_failure(stem, str(error), "Fetch the label file again.")
+                    continue
+            speaker = found.group() if found else folder.name
+            yield Recording(stem, path, text, speaker, extra, transcript=str(folder / f"{stem}.words"))

@@ -131,6 +131,7 @@ class ExtractionPlan:
             raise ConfigurationError(
                 f"--shard {shard} of --num-shards {num_shards}: shards are counted from 0 to {num_shards - 1}."
             )
+        store.sweep()
         mine = range(shard, len(self.shards), num_shards)
         contents = {index: self.content(index) for index in mine}
         states = {index: store.state(self.name(index), contents[index]) for index in mine}

@@ -19,9 +19,10 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -239,6 +240,13 @@ class EmbeddingStore:
         }
         _write_text(self._complete(name), json.dumps(note, indent=1, sort_keys=True) + "\n")
 
+    def sweep(self, older_than: float = 3600.0) -> None:
+        """Remove half-written files that killed runs left, if nobody has written to them for ``older_than`` seconds."""
+        for path in self.folder.rglob(".*.partial"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > older_than:
+                    path.unlink()
+
     def _complete(self, name: str) -> Path:
         return self.folder / "complete" / f"{name}.json"
 
@@ -257,7 +265,13 @@ class EmbeddingStore:
                 f"{self.folder} is not complete: {len(missing)} of {len(names)} shards are missing, the first is {missing[0]}. "
                 f"Run the same command again; what is there is kept."
             )
-        return [json.loads(self._complete(name).read_text(encoding="utf-8")) for name in names]
+        try:
+            return [json.loads(self._complete(name).read_text(encoding="utf-8")) for name in names]
+        except json.JSONDecodeError as error:
+            raise StoreError(
+                f"A completion file in {self.folder / 'complete'} is damaged ({error}). Run the same command again; it makes "
+                f"that shard anew."
+            ) from error
 
     # -- reading -----------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.encoders.specification import EncoderSpec, parse_spec
@@ -116,6 +117,30 @@ def _build_random(spec: EncoderSpec, device: torch.device, dtype: str, revision:
     return TransformersFrames(model.to(device), extractor, **card)
 
 
+def _build_spectral(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
+    from analysis.encoders.spectral import SpectralFrames
+
+    spec.allow()
+    return SpectralFrames(spec.kind, device)
+
+
+def _build_features(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
+    from analysis.encoders.precomputed import PrecomputedFrames
+
+    spec.allow("rate", "first")
+    rate, first = spec.option("rate"), spec.option("first")
+    try:
+        numbers = float(rate) if rate is not None else 0.0, float(first) if first is not None else None
+    except ValueError:
+        numbers = 0.0, None
+    if not 0 < numbers[0] <= 1000 or (numbers[1] is not None and not 0 <= numbers[1] < 10):
+        raise ConfigurationError(
+            f"Encoder {spec.text!r} needs its frame rate, such as features:{spec.target}?rate=50 (frames per second, at most "
+            f"1000); first=0.0125 gives the time of the first frame's centre in seconds (half a frame by default)."
+        )
+    return PrecomputedFrames(Path(spec.target), numbers[0], first=numbers[1], name=spec.text, device=device)
+
+
 def _padded(spec: EncoderSpec) -> bool:
     return spec.option("padded", ("yes", "no"), "no") == "yes"
 
@@ -128,4 +153,10 @@ def _seed(spec: EncoderSpec) -> int:
         raise ConfigurationError(f"Encoder {spec.text!r}: seed={text!r} is not a whole number.") from None
 
 
-_BUILDERS = {"bundled": _build_bundled, "random": _build_random}
+_BUILDERS = {
+    "bundled": _build_bundled,
+    "random": _build_random,
+    "mfcc": _build_spectral,
+    "logmel": _build_spectral,
+    "features": _build_features,
+}

@@ -165,21 +165,28 @@ def load_model(target: str, revision: str | None) -> tuple[nn.Module, str]:
         load_strictly(model, inner or state, str(path))
         return model, digest(model.state_dict())
     config = _config(target, revision)
-    with _quiet(), _explained(target, revision, "model.safetensors"):
-        model, report = _class_of(config).from_pretrained(
-            target, revision=revision, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
-        )
+    try:
+        with _quiet(), _explained(target, revision, "model.safetensors"):
+            model, report = _class_of(config).from_pretrained(
+                target, revision=revision, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
+            )
+    except RuntimeError as error:  # shapes that differ
+        raise CheckpointError(_misfit(target, config, str(error).strip().splitlines()[0])) from error
     missing = sorted(set(report["missing_keys"]) - ALLOWED_MISSING)
-    if missing or report["mismatched_keys"]:
-        shown = ", ".join(missing[:8] or [str(key) for key in report["mismatched_keys"]][:8])
-        raise CheckpointError(
-            f"{target} lacks weights that {type(model).__name__} needs: {shown}"
-            f"{' and more' if len(missing) > 8 else ''}. Its config.json says {config.model_type}; are its weights another family's?"
-        )
+    if missing:
+        named = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
+        raise CheckpointError(_misfit(target, config, f"{len(missing)} weights are missing: {named}"))
     if config.model_type == "whisper":
         model = model.encoder
     commit = getattr(config, "_commit_hash", None)
     return model.eval(), commit or digest(model.state_dict())
+
+
+def _misfit(target: str, config: Any, reason: str) -> str:
+    return (
+        f"The weights of {target} do not fit the family that its config.json names, {config.model_type}: {reason}. "
+        f"Take weights and config.json from the same model."
+    )
 
 
 def empty_model(target: str, revision: str | None, seed: int = 0) -> tuple[nn.Module, Any]:

@@ -5,13 +5,15 @@ For looking: whether a difference is a regression is for :mod:`analysis.regressi
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from analysis.report.export import markdown_table, markdown_text
 from analysis.report.model import Report
-from analysis.report.page import headline_cells, template
+from analysis.report.page import headline_cells, stylesheet, template
 from analysis.report.summary import interval, number, synthetic_note, verdicts
 from analysis.separation.types import KEY_COLUMNS
 
@@ -24,8 +26,8 @@ _SETTINGS = ("configuration_hash", "aligner", "seed", "command")
 def compare_tables(first: Report, second: Report) -> pd.DataFrame:
     """Rows of both separation tables joined on their keys.
 
-    Columns: the keys, ``a``, ``a_low``, ``a_high``, ``b``, ``b_low``, ``b_high``, ``difference`` (b - a), ``overlap`` (whether the
-    intervals overlap; False where either is missing and the estimates differ), ``where`` (``both``, ``only a``, ``only b``).
+    Columns: the keys, ``a``, ``a_low``, ``a_high``, ``b``, ``b_low``, ``b_high``, ``difference`` (b - a), ``overlap`` (whether
+    the intervals overlap; False where either is missing and the estimates differ), ``where`` (``both``, ``only a``, ``only b``).
     """
     keys = list(KEY_COLUMNS)
     sides = []
@@ -47,9 +49,8 @@ def write_comparison(first: Report, second: Report, folder: Path, *, names: tupl
     folder.mkdir(parents=True, exist_ok=True)
     table = compare_tables(first, second)
     both = table[table["where"] == "both"]
-    order = both.assign(size=(both["difference"] / both["a"].abs().where(both["a"] != 0)).abs()).sort_values(
-        "size", ascending=False
-    )
+    relative = (both["difference"] / both["a"].abs().where(both["a"] != 0)).abs()
+    order = both.assign(size=relative).sort_values("size", ascending=False, kind="stable")
     moved = [
         {
             "key": ", ".join(str(row[name]) for name in KEY_COLUMNS if str(row[name]) not in ("", "nan")),
@@ -69,14 +70,9 @@ def write_comparison(first: Report, second: Report, folder: Path, *, names: tupl
         }
         for letter, name, report in zip("AB", names, (first, second), strict=True)
     ]  # fmt: skip
-    settings = [
-        (key, str(first.provenance.get(key, "")), str(second.provenance.get(key, "")))
-        for key in _SETTINGS
-    ]  # fmt: skip
+    settings = [(key, str(first.provenance.get(key, "")), str(second.provenance.get(key, ""))) for key in _SETTINGS]
     settings.insert(0, ("corpus hash", str(first.corpus.get("hash", "")), str(second.corpus.get("hash", ""))))
-    page = template("compare.html").render(
-        sides=sides, counts=counts, moved=moved, settings=settings, css=_css(), n_apart=counts["intervals apart"]
-    )
+    page = template("compare.html").render(sides=sides, counts=counts, moved=moved, settings=settings, css=stylesheet())
     written = {name: folder / name for name in ("compare.html", "compare.md", "compare.csv")}
     written["compare.html"].write_text(page, encoding="utf-8")
     written["compare.md"].write_text(_markdown(sides, counts, moved, settings), encoding="utf-8")
@@ -84,15 +80,12 @@ def write_comparison(first: Report, second: Report, folder: Path, *, names: tupl
     return written
 
 
-def _css():
-    from markupsafe import Markup
-
-    from analysis.report.page import template_text
-
-    return Markup(template_text("report.css"))
-
-
-def _markdown(sides, counts, moved, settings) -> str:
+def _markdown(
+    sides: Sequence[Mapping[str, Any]],
+    counts: Mapping[str, int],
+    moved: Sequence[Mapping[str, str]],
+    settings: Sequence[tuple[str, str, str]],
+) -> str:
     parts = ["# Two runs side by side"]
     for side in sides:
         rows = side["headline"]

@@ -17,8 +17,8 @@ import pandas as pd
 
 from analysis.errors import ConfigurationError
 from analysis.report.model import Report
-from analysis.report.style import CATEGORICAL, OTHER_COLOUR, RELATION_COLOURS, SYMBOLS, VENUES, Venue, variant_colour
-from analysis.report.summary import Selection, full_null, headline_table, selection
+from analysis.report.style import CATEGORICAL, OTHER_COLOUR, RELATION_COLOURS, VENUES, Venue, variant_colour
+from analysis.report.summary import Selection, full_null, headline_table, selection, spoken, without_other_modules
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,6 +70,7 @@ def draw_figures(report: Report, folder: Path, *, venue: str = "acl", formats: S
                 # Dates would make equal runs differ.
                 stamp = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
                 figure.savefig(path, dpi=300, metadata=stamp)
+                figure.set_layout_engine("none")  # what was laid out for the first format holds for the others
                 written[path.name] = path
     return written
 
@@ -266,7 +267,7 @@ def _frequent_pairs(report: Report, tokens: pd.DataFrame) -> list[tuple[str, str
 
 
 def layers_figure(report: Report, venue: Venue) -> Figure | None:
-    """Gain, null gain and net by layer with bands, one panel per encoder."""
+    """The distance without, with and with the null by layer, with bands, one panel per encoder."""
     chosen = selection(report)
     rows = _selected(report.separation, chosen)
     encoders = [e for e in chosen.layers if rows[rows["encoder"] == e]["layer"].nunique() > 1]
@@ -277,18 +278,18 @@ def layers_figure(report: Report, venue: Venue) -> Figure | None:
     figure = _figure(venue.page if columns > 1 else venue.column, 1.45 * lines + 0.75)
     grid = figure.subplots(lines, columns, squeeze=False, sharey=False)
     curves = [
-        ("mean_distance", "without", "", "without", "#4D4D4D", ":"),
-        ("mean_distance", chosen.variant, "", f"with {chosen.variant}", variant_colour("wav2sem"), "-"),
+        ("without", "without", "#4D4D4D", ":"),
+        (chosen.variant, f"with {chosen.variant}", variant_colour("wav2sem"), "-"),
+        (chosen.null, f"null: {chosen.null.removeprefix('null:')}", variant_colour("null"), "--"),
     ]
-    if chosen.null:
-        label = f"null: {chosen.null.removeprefix('null:')}"
-        curves.append(("mean_distance", chosen.null, "", label, variant_colour("null"), "--"))
     for ax in grid.flat[len(encoders) :]:
         ax.set_visible(False)
     for ax, encoder in zip(grid.flat, encoders, strict=False):
-        for statistic, variant, null, label, colour, dash in curves:
-            curve = rows[(rows["encoder"] == encoder) & (rows["statistic"] == statistic) & (rows["variant"] == variant)]
-            curve = curve[curve["null"].map(full_null) == null].sort_values("layer")
+        for variant, label, colour, dash in curves:
+            curve = rows[(rows["encoder"] == encoder) & (rows["statistic"] == "mean_distance") & (rows["variant"] == variant)]
+            curve = curve.sort_values("layer")
+            if not len(curve):
+                continue
             ax.plot(curve["layer"], curve["estimate"], dash, color=colour, label=label)
             ax.fill_between(curve["layer"], curve["ci_low"], curve["ci_high"], color=colour, alpha=0.15, linewidth=0)
         ax.set_title(_plain_text(encoder))
@@ -305,7 +306,7 @@ def layers_figure(report: Report, venue: Venue) -> Figure | None:
 def _selected(table: pd.DataFrame, chosen: Selection) -> pd.DataFrame:
     for name, value in chosen.keys.items():
         table = table[table[name] == value]
-    return table
+    return without_other_modules(table, chosen.variant)
 
 
 def distances_figure(report: Report, venue: Venue) -> Figure | None:
@@ -418,7 +419,7 @@ def heatmap_figure(report: Report, venue: Venue) -> Figure | None:
 
 
 def heatmap_cells(pairs: pd.DataFrame | None) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Mean gain and number of pairs by phone distance (rows) and viseme distance (columns), rounded to 0.05 where there are many."""
+    """Mean gain and number of pairs by phone distance (rows) and viseme distance (columns), to tenths where there are many."""
     if pairs is None or not len(pairs) or "viseme_distance" not in pairs:
         return None
     table = pairs[["phone_distance", "viseme_distance", "gain"]].dropna()
@@ -437,6 +438,7 @@ def nulls_figure(report: Report, venue: Venue) -> Figure | None:
     entries = [
         n for n in entries if full_null(n.get("null")) == chosen.null and n.get("layer") == chosen.layers.get(n.get("encoder"))
     ]
+    entries = [n for n in entries if n.get("variant", chosen.variant) == chosen.variant]
     entries = [n for n in entries if n.get("distance", chosen.keys["distance"]) == chosen.keys["distance"]][:6]
     if not entries:
         return None
@@ -450,7 +452,7 @@ def nulls_figure(report: Report, venue: Venue) -> Figure | None:
         ax.hist(entry["draws"], bins=20, color=variant_colour("null"), alpha=0.75, label=f"{len(entry['draws'])} null draws")
         ax.axvline(entry["observed"], color=variant_colour("wav2sem"), label="observed")
         ax.set_title(_plain_text(f"{entry['encoder']} (layer {entry['layer']})"))
-        ax.set_xlabel(f"{entry.get('statistic', 'gain')} ({chosen.keys['distance']})")
+        ax.set_xlabel(f"{spoken(entry.get('statistic', 'gain'))} ({chosen.keys['distance']})")
         ax.yaxis.get_major_locator().set_params(integer=True)
     grid[0, 0].set_ylabel("draws")
     handles, labels = grid.flat[0].get_legend_handles_labels()

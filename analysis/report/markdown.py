@@ -22,7 +22,8 @@ def render_markdown(report: Report, figures: tuple[str, ...] = ()) -> str:
     parts.append("\n".join(f"- **{v['words']}**: {markdown_text(v['text'])}" for v in verdicts(report)))
     names = {
         "encoder": "encoder", "layer": "layer", "without": "without", "with": f"with {chosen.variant}", "gain": "gain",
-        "null": "gain of the null", "net": "net", "p": "p", "p_adjusted": "p, adjusted", "abx": "ABX error, without → with", "n": "over",
+        "null": "gain of the null", "net": "net", "p": "p", "p_adjusted": "p, adjusted", 
+        "abx": "ABX error, without → with", "n": "over",
     }  # fmt: skip
     rows = headline_cells(report)
     if rows:
@@ -39,17 +40,16 @@ def render_markdown(report: Report, figures: tuple[str, ...] = ()) -> str:
         parts.append(markdown_table({str(c): [str(v) for v in shown[c]] for c in shown.columns}))
         parts.append("</details>")
     corpus = report.corpus
-    facts = [
-        f"{corpus[key]} {key.removeprefix('n_')}"
-        for key in ("n_utterances", "n_speakers", "n_tokens", "n_types")
-        if corpus.get(key) is not None
-    ]
+    counted = ("n_utterances", "n_speakers", "n_tokens", "n_types")
+    facts = ", ".join(f"{corpus[key]} {key.removeprefix('n_')}" for key in counted if corpus.get(key) is not None)
+    provenance = {key: markdown_text(str(report.provenance.get(key, ""))) for key in ("aligner", "configuration_hash", "seed")}
     parts.append(
-        f"Corpus {markdown_text(str(corpus.get('name', '')))}: {', '.join(facts)}; aligner {markdown_text(str(report.provenance.get('aligner', '')))}; "
-        f"configuration `{report.provenance.get('configuration_hash', '')}`, seed {report.provenance.get('seed', '')}."
+        f"Corpus {markdown_text(str(corpus.get('name', '')))}: {facts}; aligner {provenance['aligner']}; "
+        f"configuration `{provenance['configuration_hash']}`, seed {provenance['seed']}."
     )
     command = str(report.provenance.get("command", ""))
     if command:
-        fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", command)), default=0))
+        longest = max(map(len, re.findall(r"`+", command)), default=0)
+        fence = "`" * max(3, 1 + longest)
         parts.append(f"Repeat it:\n\n{fence}\n{command}\n{fence}")
     return "\n\n".join(parts) + "\n"

@@ -35,8 +35,9 @@ class Report:
         Every setting of the run.
     tables : mapping of str to DataFrame
         ``separation`` (:data:`analysis.separation.types.SEPARATION_COLUMNS`), ``pairs`` (pair table with per-pair distances with
-        and without), ``tokens`` (tokens on the map), ``projection`` (``token``, ``encoder``, ``layer``, ``variant``, ``x``, ``y``),
-        ``utterances`` (id, speaker, text, audio, duration, alignment quality), ``failures``, ``quality``, and what later rooms add.
+        and without), ``tokens`` (tokens on the map), ``projection`` (``token``, ``encoder``, ``layer``, ``variant``, ``method``,
+        ``x``, ``y``), ``utterances`` (``utterance``, ``speaker``, ``text``, ``audio``, ``duration``), ``failures``, ``quality``,
+        and what later rooms add.
     verdicts : list of mapping
         ``rule``, ``encoder``, ``layer``, ``text`` (a sentence), ``level`` (``supported``, ``not_supported``, ``unclear``).
     figures : mapping

@@ -16,9 +16,19 @@ from analysis.report.clips import Clips
 from analysis.report.export import tables_archive
 from analysis.report.model import Report
 from analysis.report.style import CATEGORICAL, NULL_COLOURS, OTHER_COLOUR, RELATION_COLOURS, SYMBOLS, VARIANT_COLOURS
-from analysis.report.summary import headline_table, interval, number, p_value, question, selection, synthetic_note, verdicts
+from analysis.report.summary import (
+    headline_table,
+    interval,
+    number,
+    p_value,
+    question,
+    selection,
+    synthetic_note,
+    verdicts,
+    without_other_modules,
+)
 
-__all__ = ["headline_cells", "render_page", "safe_json", "template", "template_text"]
+__all__ = ["headline_cells", "render_page", "safe_json", "stylesheet", "template"]
 
 # More rows than this of one table make a page slow to open; the complete table is in the archive that the page carries.
 _SHOWN_ROWS = 200
@@ -46,7 +56,7 @@ def render_page(report: Report, clips: Clips) -> str:
         "separation": _separation_view(report),
         "pairs": _pair_view(report),
         "histograms": report.figures.get("histograms") or [],
-        "nulls": report.figures.get("nulls") or [],
+        "nulls": [n for n in report.figures.get("nulls") or [] if n.get("variant", chosen.variant) == chosen.variant],
     }  # fmt: skip
     archive = tables_archive(report)
     return template("report.html").render(
@@ -54,6 +64,7 @@ def render_page(report: Report, clips: Clips) -> str:
         question=question(report),
         verdicts=verdicts(report),
         note=synthetic_note(report),
+        notes=[str(text) for text in report.figures.get("notes") or []],
         headline=headline_cells(report),
         selection=chosen,
         has_map=bool(view["maps"]),
@@ -75,8 +86,8 @@ def render_page(report: Report, clips: Clips) -> str:
         data=Markup(safe_json(view)),
         sound=Markup(safe_json(clips.sources)),
         plotly=Markup(get_plotlyjs()),
-        css=Markup(template_text("report.css")),
-        script=Markup(template_text("report.js")),
+        css=stylesheet(),
+        script=Markup(_template_text("report.js")),
     )
 
 
@@ -85,7 +96,7 @@ def template(name: str) -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(template_text),
+        loader=jinja2.FunctionLoader(_template_text),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -95,8 +106,15 @@ def template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def template_text(name: str) -> str:
+def _template_text(name: str) -> str:
     return resources.files("analysis.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def stylesheet() -> Any:
+    """The styles of every page, as markup."""
+    from markupsafe import Markup
+
+    return Markup(_template_text("report.css"))
 
 
 def safe_json(value: Any) -> str:
@@ -152,8 +170,9 @@ def _token_view(report: Report) -> dict[str, Any]:
         },
         "types": types, "speakers": speakers, "utterances": _utterance_view(report, utterances),
     }  # fmt: skip
-    if "viseme" in tokens:
-        view["tokens"]["viseme"], view["visemes"] = _codes(tokens["viseme"])
+    view["groups"] = {}
+    for name, labels in _viseme_labels(tokens).items():
+        view["tokens"][name], view["groups"][name] = _codes(labels)
     view["maps"] = _map_view(report, tokens, projection)
     pairs = report.tables.get("pairs")
     relations: list[list[Any]] = []
@@ -166,6 +185,33 @@ def _token_view(report: Report) -> dict[str, Any]:
                 relations.append([place[left], place[right], kind])
     view["relations"] = relations
     return view
+
+
+def _viseme_labels(tokens: pd.DataFrame) -> dict[str, list[str]]:
+    """What is seen of each token: the viseme classes of its nucleus and of its onset's first phone, with their phones."""
+    if "viseme" in tokens:
+        return {"viseme": tokens["viseme"].astype(str).tolist()}
+    if "phones" not in tokens:
+        return {}
+    from analysis.phonology import load_visemes
+
+    classes = load_visemes()
+    members: dict[str, list[str]] = {}
+    for phone, viseme in classes.items():
+        members.setdefault(viseme, []).append(phone)
+
+    def label(phone: str) -> str:
+        viseme = classes.get(phone, "")
+        return f"{viseme} ({' '.join(members[viseme])})" if viseme else "none"
+
+    phones = tokens["phones"].astype(str).str.split()
+    nuclei = [
+        n or (p[0] if p else "") for n, p in zip(tokens.get("nucleus", pd.Series("", index=tokens.index)), phones, strict=True)
+    ]
+    return {
+        "viseme": [label(str(n).split(" ")[0]) for n in nuclei],
+        "onset_viseme": [label(str(o).split(" ")[0]) for o in tokens.get("onset", pd.Series("", index=tokens.index))],
+    }
 
 
 def _map_view(report: Report, tokens: pd.DataFrame, projection: pd.DataFrame) -> list[dict[str, Any]]:
@@ -212,6 +258,9 @@ def _separation_view(report: Report) -> dict[str, Any]:
     chosen = selection(report)
     for name in ("pooling", "unit", "average", "vectors"):
         table = table[table[name] == chosen.keys[name]]
+    table = without_other_modules(table, chosen.variant)
+    # A null's row names its module where a net's row names its null: only the latter is shown.
+    table = table.assign(null=table["null"].where(~table["variant"].str.startswith("null:"), ""))
     complete = len(table) <= _SEPARATION_ROWS
     if not complete:
         table = table[(table["distance"] == chosen.keys["distance"])].head(_SEPARATION_ROWS)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 __all__ = ["CATEGORICAL", "RELATION_COLOURS", "SYMBOLS", "VARIANT_COLOURS", "VENUES", "Venue", "variant_colour"]
 
-#: Okabe and Ito 2008, "Color universal design": distinct for all common forms of colour vision; no yellow, which vanishes on white.
+#: Okabe and Ito 2008, "Color universal design": distinct for all common forms of colour vision; without its yellow, which
+#: vanishes on white.
 CATEGORICAL = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#666666")
 #: Marker shapes that go with the colours, so that no reading rests on colour alone: (plotly, matplotlib).
 SYMBOLS = (

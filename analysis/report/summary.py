@@ -28,7 +28,8 @@ __all__ = [
 
 #: Columns of :func:`headline_table`.
 HEADLINE_COLUMNS = (
-    "encoder", "layer", "without", "without_low", "without_high", "with", "with_low", "with_high", "gain", "gain_low", "gain_high",
+    "encoder", "layer", "without", "without_low", "without_high", "with", "with_low", "with_high",
+    "gain", "gain_low", "gain_high",
     "null_gain", "null_low", "null_high", "net", "net_low", "net_high", "p_value", "p_adjusted", "abx_without", "abx_with",
     "n_type_pairs", "n_speakers", "level",
 )  # fmt: skip
@@ -72,13 +73,13 @@ class Selection:
         """The selection in words, for captions."""
         k = self.keys
         words = [
-            f"{_spoken(k['relation'])} pairs",
+            f"{spoken(k['relation'])} pairs",
             f"{k['distance']} distance",
-            f"split: {_spoken(k['split'])}",
+            f"split: {spoken(k['split'])}",
             f"{k['vectors']} vectors",
         ]
         if self.null:
-            words.append(f"null: {_spoken(self.null)}")
+            words.append(f"null: {spoken(self.null)}")
         return ", ".join(words)
 
 
@@ -123,8 +124,8 @@ def headline_table(report: Report, chosen: Selection | None = None) -> pd.DataFr
         exact = here
         for name in ("relation", "split", "distance"):
             exact = exact[exact[name] == chosen.keys[name]]
-        null_rows = exact[exact["null"].map(full_null) == chosen.null]
-        net = _first(null_rows, statistic="net", variant=chosen.variant)
+        net = _first(exact[exact["null"].map(full_null) == chosen.null], statistic="net", variant=chosen.variant)
+        exact = without_other_modules(exact, chosen.variant)
         row: dict[str, Any] = {"encoder": encoder, "layer": layer}
         row |= _triple("without", _first(exact, statistic="mean_distance", variant="without"))
         row |= _triple("with", _first(exact, statistic="mean_distance", variant=chosen.variant))
@@ -133,6 +134,8 @@ def headline_table(report: Report, chosen: Selection | None = None) -> pd.DataFr
         row |= _triple("net", net)
         row["p_value"], row["p_adjusted"] = _value(net, "p_value"), _value(net, "p_adjusted")
         abx = here[(here["statistic"] == "abx_error") & (here["distance"] == chosen.keys["distance"])]
+        same_split = abx["split"] == chosen.keys["split"]
+        abx = abx[same_split] if same_split.any() else abx
         row["abx_without"] = _value(_first(abx, variant="without"), "estimate")
         row["abx_with"] = _value(_first(abx, variant=chosen.variant), "estimate")
         counted = net if net is not None else _first(exact, statistic="mean_distance", variant="without")
@@ -143,13 +146,19 @@ def headline_table(report: Report, chosen: Selection | None = None) -> pd.DataFr
     return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
 
 
+def without_other_modules(table: pd.DataFrame, module: str) -> pd.DataFrame:
+    """``table`` less the rows of nulls that stand in for another module (a null's row names its module in ``null``)."""
+    is_null = table["variant"].str.startswith("null:")
+    return table[~is_null | table["null"].isin(["", module])]
+
+
 def question(report: Report) -> str:
     """The question that the run asked, in one sentence."""
     asked = report.figures.get("question")
     if asked:
         return str(asked)
     chosen = selection(report)
-    null = f" than {_spoken(chosen.null)} vectors of the same size move them" if chosen.null else ""
+    null = f" than {spoken(chosen.null)} vectors of the same size move them" if chosen.null else ""
     return f"Does {chosen.variant or 'the module'} move near-homophones further apart{null}?"
 
 
@@ -172,7 +181,10 @@ def synthetic_note(report: Report) -> str:
     """The sentence that stands wherever numbers of synthetic speech are shown; empty for recordings of people."""
     if not report.corpus.get("synthetic"):
         return ""
-    return "SYNTHETIC SPEECH: no person spoke these recordings. The numbers show that the software works, not how people's speech behaves."
+    return (
+        "SYNTHETIC SPEECH: no person spoke these recordings. The numbers show that the software works, "
+        "not how people's speech behaves."
+    )
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -243,5 +255,6 @@ def _triple(name: str, row: pd.Series | None, first: str = "") -> dict[str, floa
     }
 
 
-def _spoken(name: str) -> str:
+def spoken(name: str) -> str:
+    """A name of the separation table in words."""
     return name.removeprefix("null:").replace("near_homophone", "near-homophone").replace("_", " ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ TYPES = {
     "play": "P L EY", "blay": "B L EY", "fan": "F AE N", "van": "V AE N", "sip": "S IH P", "zip": "Z IH P",
     "thin": "TH IH N", "sin": "S IH N", "moon": "M UW N", "noon": "N UW N", "yacht": "Y AA T", "lounge": "L AW N JH",
 }  # fmt: skip
-NULLS = ("null:random", "null:shuffled", "null:constant")
+NULLS = ("null:random", "null:shuffled")
 HOSTILE = '</script><script>window.injected = true</script> the <b>ship</b> & the "sheep" \'twas'
 
 
@@ -42,7 +42,7 @@ def synthetic_report(
         "projections": [
             {
                 "encoder": encoder, "layer": headline_layer[encoder], "variant": variant, "method": method,
-                "parameters": {"seed": 0, "n_neighbors": 15, "min_dist": 0.1, "neighbors": "exact", "library": "umap-learn 0.5.12"},
+                "parameters": {"seed": 0, "n_neighbors": 15, "min_dist": 0.1, "neighbors": "exact", "library": "umap-learn 0.5"},
                 "trustworthiness": 0.951, "continuity": 0.962, "quality": {"n_neighbors": 10, "n_points": n_tokens},
             }
             for encoder in encoders for variant in ("without", "wav2sem") for method in methods
@@ -71,7 +71,7 @@ def synthetic_report(
         },
         provenance={
             "versions": {"analysis": "0.1.0", "torch": "2.13.0", "numpy": np.__version__},
-            "encoders": {e: {"name": e, "family": "wav2vec2", "revision": "f" * 12, "dims": 64, "layers": len(layers)} for e in encoders},
+            "encoders": {e: {"name": e, "revision": "f" * 12, "dims": 64, "layers": len(layers)} for e in encoders},
             "semantics": {"wav2sem": {"name": "wav2sem", "source": "audio", "dims": 64, "revision": "0" * 12}},
             "aligner": "synthesis 1", "configuration_hash": "cd34" * 8, "seed": 0,
             "command": "python -m analysis.decouple --corpus demo --encoders bundled random:bundled mfcc",
@@ -130,7 +130,6 @@ def _tokens(rng: np.random.Generator, n_tokens: int, n_utterances: int, n_speake
                 "word": word, "word_index": place, "position": 0, "n_syllables": 1, "stress": 1, "onset": onset,
                 "nucleus": nucleus, "coda": " ".join(coda), "start": start, "nucleus_start": start + 0.03,
                 "coda_start": start + 0.08, "end": start + 0.11, "previous_phone": "", "next_phone": "",
-                "viseme": {"IY": "spread", "IH": "spread", "AE": "open", "EH": "open", "OW": "round", "UW": "round"}.get(nucleus, "mid"),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -221,72 +220,41 @@ def _pairs(rng, encoders, layers) -> pd.DataFrame:
 
 def _separation(rng, encoders, layers) -> pd.DataFrame:
     rows = []
+    shared = {
+        "pooling": "mean", "unit": "syllable", "vectors": "raw", "average": "macro", "null": "", "ci_level": 0.95,
+        "method": "crossed_t", "p_value": np.nan, "p_adjusted": np.nan, "effect_size": np.nan, "n_tokens": 360,
+        "n_token_pairs": 5400, "n_type_pairs": 31, "n_speakers": 6, "n_utterances": 24, "seed": 0, "note": "",
+    }  # fmt: skip
 
-    def row(**values):
-        filled = {
-            "pooling": "mean", "unit": "syllable", "vectors": "raw", "average": "macro", "null": "", "ci_level": 0.95,
-            "method": "crossed_t", "p_value": np.nan, "p_adjusted": np.nan, "effect_size": np.nan, "n_tokens": 360,
-            "n_token_pairs": 5400, "n_type_pairs": 31, "n_speakers": 6, "n_utterances": 24, "seed": 0, "note": "",
-        }  # fmt: skip
-        rows.append({**filled, **values})
+    def row(key, variant, statistic, estimate, half_width=np.nan, **more):
+        bounds = {"estimate": estimate, "ci_low": estimate - half_width, "ci_high": estimate + half_width}
+        rows.append({**shared, **key, "variant": variant, "statistic": statistic, **bounds, **more})
 
-    for e, encoder in enumerate(encoders):
-        for layer in layers:
-            for distance, unit in (("l2", 16.0), ("cosine", 0.3)):
-                for split in ("all", "same_utterance", "different_utterance"):
-                    for relation, scale in (("same_type", 0.85), ("near_homophone", 1.0), ("unrelated", 1.25)):
-                        base = unit * scale * (1 + 0.02 * layer + 0.1 * e) + rng.normal(0, 0.01 * unit)
-                        width = 0.03 * unit
-                        key = {"encoder": encoder, "layer": layer, "distance": distance, "relation": relation, "split": split}
-                        row(
-                            **key,
-                            variant="without",
-                            statistic="mean_distance",
-                            estimate=base,
-                            ci_low=base - width,
-                            ci_high=base + width,
-                        )
-                        gains = {
-                            "null:random": 0.16,
-                            "null:shuffled": 0.15,
-                            "null:constant": 0.0,
-                            "oracle": 0.2,
-                            "wav2sem": 0.15 + 0.04 * e,
-                        }
-                        for variant, share in gains.items():
-                            gain = 0.0 if split == "same_utterance" else unit * share + rng.normal(0, 0.005 * unit)
-                            row(
-                                **key,
-                                variant=variant,
-                                statistic="mean_distance",
-                                estimate=base + gain,
-                                ci_low=base + gain - width,
-                                ci_high=base + gain + width,
-                            )
-                            row(
-                                **key,
-                                variant=variant,
-                                statistic="gain",
-                                estimate=gain,
-                                ci_low=gain - width / 2,
-                                ci_high=gain + width / 2,
-                            )
-                            gains[variant] = gain
-                        for null in NULLS:
-                            net = gains["wav2sem"] - gains[null]
-                            row(
-                                **key, variant="wav2sem", statistic="net", null=null, estimate=net, ci_low=net - width, ci_high=net + width,
-                                p_value=0.04 + 0.2 * e, p_adjusted=min(1, 0.12 + 0.2 * e), effect_size=net / unit,
-                            )  # fmt: skip
-                for variant in ("without", "wav2sem", *NULLS):
-                    value = 0.12 + 0.02 * e - 0.005 * layer + (0.01 if variant != "without" else 0)
-                    row(
-                        encoder=encoder, layer=layer, distance=distance, relation="all", split="different_utterance", variant=variant,
-                        statistic="abx_error", estimate=value, ci_low=value - 0.02, ci_high=value + 0.02,
-                    )  # fmt: skip
-                    row(
-                        encoder=encoder, layer=layer, distance=distance, relation="all", split="different_utterance", variant=variant,
-                        statistic="between_within_ratio", estimate=1.2 - value, ci_low=np.nan, ci_high=np.nan, method="none", note="no formula",
-                    )  # fmt: skip
-    table = pd.DataFrame(rows)[list(SEPARATION_COLUMNS)]
-    return table.astype(SEPARATION_COLUMNS)
+    relations = {"same_type": 0.85, "near_homophone": 1.0, "unrelated": 1.25}
+    splits = ("all", "same_utterance", "different_utterance")
+    for (e, encoder), layer, (distance, unit) in product(enumerate(encoders), layers, (("l2", 16.0), ("cosine", 0.3))):
+        place = {"encoder": encoder, "layer": layer, "distance": distance}
+        width = 0.03 * unit
+        for split, (relation, scale) in product(splits, relations.items()):
+            key = {**place, "relation": relation, "split": split}
+            base = unit * scale * (1 + 0.02 * layer + 0.1 * e) + rng.normal(0, 0.01 * unit)
+            row(key, "without", "mean_distance", base, width)
+            for module, share in (("wav2sem", 0.15 + 0.04 * e), ("oracle", 0.2 + 0.04 * e)):
+                moved = 0.0 if split == "same_utterance" else unit
+                gains = {module: moved * share} | {null: moved * (0.15 + rng.normal(0, 0.005)) for null in NULLS}
+                for variant, gain in gains.items():
+                    # A row of a null names the module that it stands in for; a net row names the null without its prefix.
+                    stands_for = module if variant in NULLS else ""
+                    row(key, variant, "mean_distance", base + gain, width, null=stands_for)
+                    row(key, variant, "gain", gain, width / 2, null=stands_for)
+                for null in NULLS:
+                    net = gains[module] - gains[null]
+                    p = 0.04 + 0.2 * e
+                    tested = {"p_value": p, "p_adjusted": min(1, 3 * p), "effect_size": net / unit}
+                    row(key, module, "net", net, width, null=null.removeprefix("null:"), **tested)
+        key = {**place, "relation": "all", "split": "different_utterance"}
+        for variant, extra in (("without", 0.0), ("wav2sem", 0.01), ("oracle", 0.005)):
+            error = 0.12 + 0.02 * e - 0.005 * layer + extra
+            row(key, variant, "abx_error", error, 0.02)
+            row(key, variant, "between_within_ratio", 1.2 - error, method="none", note="no interval is known")
+    return pd.DataFrame(rows)[list(SEPARATION_COLUMNS)].astype(SEPARATION_COLUMNS)

@@ -148,7 +148,7 @@
       return { of: (i) => names.indexOf(relation(i)), names: names.map(spoken), hues: names.map((n) => colour(C.relation[n])), shapes, present: names.map((_, k) => k) };
     }
     const codes = T[state.colour] || T.type;
-    const names = { type: data.types, speaker: data.speakers, viseme: data.visemes }[state.colour] || data.types;
+    const names = { type: data.types, speaker: data.speakers, ...data.groups }[state.colour] || data.types;
     const count = new Map();
     for (const i of found || T.id.keys()) count.set(codes[i], (count.get(codes[i]) || 0) + 1);
     let order = [...count.keys()].sort((a, b) => count.get(b) - count.get(a) || a - b);
@@ -195,7 +195,7 @@
         marker: { color: hues, symbol: shapes, size, opacity: 0.85, line: { width: 0 } }, selectedpoints: found,
         selected: { marker: { opacity: 0.95 } }, unselected: { marker: { opacity: 0.08 } },
       };
-      const bare = { showgrid: false, zeroline: false, showticklabels: false, ticks: "", automargin: false };
+      const bare = { showgrid: false, showline: false, zeroline: false, showticklabels: false, ticks: "", automargin: false };
       Plotly.react(box, [trace], layout({
         margin: { l: 6, r: 6, t: 6, b: 6 }, showlegend: false, dragmode: "lasso", uirevision: `${state.encoder}${state.method}`,
         selectionrevision: 1, xaxis: axis(bare), yaxis: axis({ ...bare, scaleanchor: "x" }), newselection: { line: { color: css("--ink") } },
@@ -319,7 +319,7 @@
     const methods = unique(data.maps.map((m) => m.method));
     state.method = methods[0];
     options($("map-method"), methods, methods[0], (m) => ({ umap: "UMAP", tsne: "t-SNE", pca: "PCA", pacmap: "PaCMAP" })[m] || m);
-    if (!data.visemes) $("map-colour").querySelector('[value="viseme"]').remove();
+    for (const name of ["viseme", "onset_viseme"]) if (!T[name]) $("map-colour").querySelector(`[value="${name}"]`).remove();
     $("map-encoder").addEventListener("change", (e) => { state.encoder = Number(e.target.value); drawMaps(); });
     $("map-method").addEventListener("change", (e) => { state.method = e.target.value; drawMaps(); });
     $("map-colour").addEventListener("change", (e) => { state.colour = e.target.value; drawMaps(); });
@@ -361,7 +361,7 @@
     const found = rowsWhere(wanted), names = S.levels.encoder.filter((_, k) => found.some((i) => S.encoder[i] === k));
     const { columns, rows } = grid(Math.max(1, names.length)), traces = [], extra = {}, cells = [];
     const dashes = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
-    const line = (i) => (level("null", i) && level("null", i) !== "nan" ? `${level("variant", i)} − ${level("null", i)}` : level("variant", i));
+    const line = (i) => (level("null", i) ? `${level("variant", i)} − null:${level("null", i).replace(/^null:/, "")}` : level("variant", i));
     const lines = unique(found.map(line));
     names.forEach((encoder, k) => {
       const n = k ? k + 1 : "";
@@ -379,7 +379,7 @@
     });
     const box = $("layers-plot");
     box.style.height = 90 + 270 * rows + "px";
-    Plotly.react(box, traces, layout({ ...extra, grid: { rows, columns, pattern: "independent", xgap: 0.16, ygap: 0.3 }, margin: { l: 60, r: 16, t: 84, b: 46 }, legend: { orientation: "h", y: 1.02, yref: "container", yanchor: "top", x: 0 }, annotations: names.map(panelTitle) }), pictureConfig);
+    Plotly.react(box, traces, layout({ ...extra, grid: { rows, columns, pattern: "independent", xgap: 0.16, ygap: 0.3 }, margin: { l: 60, r: 16, t: 84, b: 46 }, legend: { orientation: "h", y: 0.995, yref: "container", yanchor: "top", x: 0 }, annotations: names.map(panelTitle) }), pictureConfig);
     table($("layers-table"), ["encoder", "layer", "variant", "estimate", "low", "high"], cells);
   }
   if ($("layers-plot")) {
@@ -417,7 +417,7 @@
     }));
     const box = $("distances-plot");
     box.style.height = 90 + 230 * variants.length + "px";
-    Plotly.react(box, traces, layout({ ...extra, grid: { rows: variants.length, columns: splits.length, pattern: "independent", xgap: 0.14, ygap: 0.22 }, margin: { l: 60, r: 16, t: 78, b: 46 }, legend: { orientation: "h", y: 1.02, yref: "container", yanchor: "top", x: 0 }, annotations: notes }), pictureConfig);
+    Plotly.react(box, traces, layout({ ...extra, grid: { rows: variants.length, columns: splits.length, pattern: "independent", xgap: 0.14, ygap: 0.22 }, margin: { l: 60, r: 16, t: 78, b: 46 }, legend: { orientation: "h", y: 0.995, yref: "container", yanchor: "top", x: 0 }, annotations: notes }), pictureConfig);
   }
   const h0 = (list) => (list.length ? list[0].distance : "");
   if ($("distances-plot")) {

@@ -10,8 +10,9 @@ import sys
 RANKS = [
     {"decouple", "__main__"},
     {"pipeline"},
-    {"settings"},
+    {"assembly"},
     {"report", "regression", "pytest_plugin"},
+    {"settings"},
     {"separation", "projection"},
     {"embeddings"},
     {"wav2sem"},

@@ -43,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_join(commands)
     _add_frameworks(commands)
     _add_synthesize(commands)
+    _add_render(commands)
+    _add_study(commands)
     return parser
 
 
@@ -455,6 +457,90 @@ def _synthesize(options: argparse.Namespace) -> int:
     )
     print(f"{len(made.clips)} clips and {len(made.runs)} runs in {made.folder}. Measure them with:")
     print(f"python -m analysis.face {shlex.join(made.arguments)}")
+    return 0
+
+
+def _add_render(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "render", help="draw one sequence as an animated GIF", description="Draw a sequence of vertices from the front, for a study or a look."
+    )
+    parser.set_defaults(command=_render)
+    parser.add_argument("sequence", type=Path, metavar="CLIP.npy", help="vertices of shape (frames, vertices * 3) or (frames, vertices, 3)")
+    parser.add_argument("out", type=Path, metavar="OUT.gif")
+    parser.add_argument("--fps", type=int, default=25, metavar="N", help="frames a second (25)")
+    parser.add_argument("--faces", type=Path, metavar="FILE", help="triangles: .obj, .ply (text) or .npy of shape (n, 3); points without")
+    parser.add_argument("--size", type=int, default=240, metavar="PIXELS")
+
+
+def _render(options: argparse.Namespace) -> int:
+    from analysis.face.figures import read_faces, write_gif
+    from analysis.face.sequences import as_sequence, open_array
+
+    array = open_array(options.sequence)
+    width = array.shape[-1] if array.ndim else 0
+    n_vertices = array.shape[-2] if array.ndim > 2 and width == 3 else width // 3
+    faces = read_faces(options.faces) if options.faces else None
+    print(write_gif(as_sequence(array, n_vertices, str(options.sequence)), options.out, fps=options.fps, faces=faces, size=options.size))
+    return 0
+
+
+def _add_study(commands: argparse._SubParsersAction) -> None:
+    study = commands.add_parser("study", help="a user study: make its page, analyse its answers", description="Which of two animations do people prefer?")
+    actions = study.add_subparsers(required=True, metavar="ACTION")
+    make = actions.add_parser(
+        "make",
+        help="write a static page that asks for A/B preferences",
+        description="Write OUT/page (for the raters: open index.html, or put it on any web server) and OUT/key.json (for you).",
+    )
+    make.set_defaults(command=_study_make)
+    make.add_argument("--pairs", required=True, type=Path, metavar="FILE", help="a .csv: item, method_a, media_a, method_b, media_b[, text, audio]")
+    make.add_argument("--out", required=True, type=Path, metavar="DIR")
+    make.add_argument("--title", default="Which face speaks better?")
+    make.add_argument("--question", default="In which animation do the lips fit the speech better?")
+    make.add_argument("--attention-checks", type=int, default=2, metavar="N")
+    make.add_argument("--seed", type=int, default=0)
+    analyse = actions.add_parser(
+        "analyse",
+        help="preference, intervals, agreement and a per-item table",
+        description="Analyse the files that raters saved. Raters who miss attention checks are left out and named.",
+    )
+    analyse.set_defaults(command=_study_analyse)
+    analyse.add_argument("answers", nargs="+", type=Path, metavar="ANSWERS.json")
+    analyse.add_argument("--key", type=Path, metavar="FILE", help="key.json; looked for beside the answers and above them when not given")
+    analyse.add_argument("--reference", metavar="METHOD", help="whose share to report (default: the one with a + in its name)")
+    analyse.add_argument("--allowed-misses", type=int, default=0, metavar="N", help="attention checks a rater may miss (0)")
+    analyse.add_argument("--json", type=Path, metavar="OUT")
+    analyse.add_argument("--seed", type=int, default=0)
+
+
+def _study_make(options: argparse.Namespace) -> int:
+    from analysis.face.study import make_study, read_items
+
+    made = make_study(
+        read_items(options.pairs),
+        options.out,
+        title=options.title,
+        question=options.question,
+        attention_checks=options.attention_checks,
+        seed=options.seed,
+    )
+    print(f"page for the raters: {made['page']}\nkey, which stays with you: {made['key']}")
+    return 0
+
+
+def _study_analyse(options: argparse.Namespace) -> int:
+    from analysis.face.study import analyse, read_answers
+
+    key = options.key
+    if key is None:
+        folder = options.answers[0].resolve().parent
+        key = next((place / "key.json" for place in (folder, *folder.parents[:2]) if (place / "key.json").is_file()), folder / "key.json")
+    answers, excluded = read_answers(options.answers, key, allowed_misses=options.allowed_misses)
+    result = analyse(answers, reference=options.reference, excluded=excluded, seed=options.seed)
+    print(result.to_text())
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(result.to_json(), encoding="utf-8")
     return 0
 
 

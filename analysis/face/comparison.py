@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -177,9 +176,9 @@ def sign_flip_test(differences: np.ndarray, *, n_permutations: int = 9999, seed:
     observed = abs(differences.sum())
     tolerance = 1e-12 * np.abs(differences).sum()
     if len(differences) <= _EXACT_UNITS:
-        signs = np.array(list(product((-1.0, 1.0), repeat=len(differences))))
+        signs = 2.0 * (np.arange(2 ** len(differences))[:, None] >> np.arange(len(differences)) & 1) - 1.0
         return float(np.mean(np.abs(signs @ differences) >= observed - tolerance))
-    signs = np.random.default_rng(seed).choice((-1.0, 1.0), size=(n_permutations, len(differences)))
+    signs = 2.0 * np.random.default_rng(seed).integers(2, size=(n_permutations, len(differences)), dtype=np.int8) - 1.0
     extreme = np.count_nonzero(np.abs(signs @ differences) >= observed - tolerance)
     return float((1 + extreme) / (1 + n_permutations))
 

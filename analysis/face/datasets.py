@@ -117,7 +117,7 @@ def read_templates(path: str | Path) -> dict[str, np.ndarray]:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError) as error:
         raise FaceError(f"{path} cannot be read as an .npz of plain arrays ({error}). Write it again with numpy.savez.") from None

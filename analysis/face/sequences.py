@@ -44,23 +44,25 @@ def open_array(path: Path) -> np.ndarray:
     FaceError
         If the file is missing, truncated, no .npy file, or holds pickled objects.
     """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            magic = stream.read(6)
+    except OSError:
+        raise FaceError(f"There is no file {path}.") from None
+    if magic != b"\x93NUMPY":
+        raise FaceError(f"{path} is no .npy file. Save the vertices with numpy.save.")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise FaceError(f"There is no file {path}.") from None
     except (ValueError, EOFError, OSError) as error:
-        reason = str(error)
-        if "allow_pickle" in reason or "Object arrays" in reason or "Python objects in dtype" in reason:
-            if path.open("rb").read(6) == b"\x93NUMPY":
-                raise FaceError(
-                    f"{path} holds pickled Python objects, which could run code and are not loaded. Save the vertices as a plain "
-                    f"array: numpy.save(path, numpy.asarray(vertices, dtype='float32'))."
-                ) from None
-            raise FaceError(f"{path} is no .npy file. Save the vertices with numpy.save.") from None
-        size = path.stat().st_size if path.is_file() else 0
+        if "Python objects in dtype" in str(error):
+            raise FaceError(
+                f"{path} holds pickled Python objects, which could run code and are not loaded. Save the vertices as a plain array: "
+                f"numpy.save(path, numpy.asarray(vertices, dtype='float32'))."
+            ) from None
         raise FaceError(
-            f"{path} cannot be read as a .npy file of its stated size; it has {size:,} bytes. Was it cut short while being written or "
-            f"copied? Write it again. ({reason})"
+            f"{path} cannot be read as a .npy file of its stated size; it has {path.stat().st_size:,} bytes. Was it cut short while being "
+            f"written or copied? Write it again. ({error})"
         ) from None
 
 
@@ -140,19 +142,14 @@ def matched_length(prediction: np.ndarray, truth: np.ndarray, *, tolerance: int,
     """
     gap = len(prediction) - len(truth)
     if abs(gap) > tolerance:
-        ratio = len(prediction) / len(truth)
         cause = "Does the prediction belong to another clip, or was its audio cut?"
-        for numerator, denominator in ((60, 30), (60, 25), (50, 25), (30, 25)):
-            for high, low in ((numerator, denominator), (denominator, numerator)):
-                if abs(ratio * low / high - 1) * len(truth) * high / low <= tolerance + 1:
-                    cause = (
-                        f"The ratio is that of {high} to {low} frames a second: are the frame rates right? State them with "
-                        f"--prediction-fps and --truth-fps."
-                    )
-                    break
-            else:
-                continue
-            break
+        rates = [(60, 30), (60, 25), (50, 25), (30, 25), (30, 60), (25, 60), (25, 50), (25, 30)]
+        high, low = min(rates, key=lambda pair: abs(len(prediction) - len(truth) * pair[0] / pair[1]))
+        if abs(len(prediction) - len(truth) * high / low) <= tolerance + 1:
+            cause = (
+                f"The ratio is that of {high} to {low} frames a second: are the frame rates right? State them with --prediction-fps and "
+                f"--truth-fps."
+            )
         raise FaceError(
             f"{name}: the prediction has {len(prediction)} frames and the truth {len(truth)} at {fps} frames a second, a gap of "
             f"{abs(gap)} where {tolerance} is allowed. {cause}"

@@ -1,0 +1,372 @@
+"""What raters preferred: exact binomial, an interval that allows for raters and items, agreement, and a per-item table."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.errors import FaceError, Failure
+
+__all__ = ["Answer", "Preference", "StudyResult", "analyse", "fleiss_kappa", "krippendorff_alpha", "read_answers"]
+
+# Under this many raters or items an interval that resamples them is said to be weak.
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One choice: ``preferred`` over ``other``, by ``rater``, on ``item``."""
+
+    rater: str
+    item: str
+    preferred: str
+    other: str
+    side: str
+    milliseconds: int
+
+
+@dataclass(frozen=True)
+class Preference:
+    """How often one method was preferred to another.
+
+    Attributes
+    ----------
+    method, other : str
+    share : float
+        Of answers that prefer ``method``.
+    n_preferred, n_answers, n_raters, n_items : int
+    exact_low, exact_high, p_exact : float
+        Clopper-Pearson interval and two-sided exact binomial p-value against one half. Answers are taken as independent, which
+        they are not where a rater answers often.
+    cluster_low, cluster_high : float
+        Bootstrap over raters and items crossed (Owen 2007): the interval to claim other raters and other clips from.
+    p_raters : float
+        Sign-flip test on each rater's share minus one half: the test to claim other raters from.
+    fleiss_kappa, krippendorff_alpha : float
+        Agreement of raters on items; NaN where it is not defined. Fleiss needs every item to have equally many answers.
+    left_share : float
+        Of answers that chose the left side; far from one half means that sides were not looked at.
+    weak : bool
+        Fewer than eight raters or items: the crossed interval is too narrow.
+    """
+
+    method: str
+    other: str
+    share: float
+    n_preferred: int
+    n_answers: int
+    n_raters: int
+    n_items: int
+    exact_low: float
+    exact_high: float
+    p_exact: float
+    cluster_low: float
+    cluster_high: float
+    p_raters: float
+    fleiss_kappa: float
+    krippendorff_alpha: float
+    left_share: float
+    weak: bool
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """The outcome of a study.
+
+    Attributes
+    ----------
+    preferences : tuple of Preference
+        One per pair of methods.
+    items : tuple of dict
+        Per item: ``item``, ``method``, ``other``, ``n_preferred``, ``n_answers``, ``share``, ``exact_low``, ``exact_high``.
+    excluded : tuple of Failure
+        Raters who failed an attention check, and files that could not be used.
+    """
+
+    preferences: tuple[Preference, ...]
+    items: tuple[dict[str, Any], ...]
+    excluded: tuple[Failure, ...]
+
+    def to_json(self) -> str:
+        """All of it; NaN as null."""
+        document = {
+            "schema": "analysis.face.study.result",
+            "preferences": [asdict(row) for row in self.preferences],
+            "items": list(self.items),
+            "excluded": [failure.as_row() for failure in self.excluded],
+        }
+        return json.dumps(_without_nan(document), indent=1, ensure_ascii=False, allow_nan=False)
+
+    def to_text(self) -> str:
+        """For a terminal."""
+        lines = []
+        for row in self.preferences:
+            lines += [
+                f"{row.method} preferred to {row.other}: {row.share:.1%} ({row.n_preferred} of {row.n_answers} answers; {row.n_raters} "
+                f"raters, {row.n_items} items)",
+                f"  exact binomial, answers as independent: 95% [{row.exact_low:.1%}, {row.exact_high:.1%}], p = {row.p_exact:.4g}",
+                f"  other raters and other items: 95% [{row.cluster_low:.1%}, {row.cluster_high:.1%}]"
+                + (" (weak: under eight raters or items)" if row.weak else ""),
+                f"  other raters: sign-flip p = {row.p_raters:.4g}",
+                f"  agreement: Fleiss kappa {row.fleiss_kappa:.3f}, Krippendorff alpha {row.krippendorff_alpha:.3f}; left chosen "
+                f"{row.left_share:.1%}",
+            ]
+        width = max([len(str(row["item"])) for row in self.items] + [4])
+        lines += ["", f"{'item'.ljust(width)}  share  answers  95% exact  (share preferring the first method named above)"]
+        lines += [
+            f"{str(row['item']).ljust(width)}  {row['share']:5.1%}  {row['n_answers']:7d}  [{row['exact_low']:.1%}, {row['exact_high']:.1%}]"
+            for row in self.items
+        ]
+        lines += [f"left out: {failure.item}: {failure.reason}" for failure in self.excluded]
+        return "\n".join(lines)
+
+
+def read_answers(files: Iterable[str | Path], key: str | Path, *, allowed_misses: int = 0) -> tuple[list[Answer], list[Failure]]:
+    """Answers of all raters with the methods' names, and who was left out.
+
+    Parameters
+    ----------
+    files : iterable of path
+        What raters saved.
+    key : str or Path
+        The ``key.json`` of the study.
+    allowed_misses : int
+        Attention checks a rater may miss.
+
+    Raises
+    ------
+    FaceError
+        If the key cannot be read, or there is no file.
+    """
+    key = Path(key)
+    items, checks, study = _read_key(key)
+    answers: list[Answer] = []
+    excluded: list[Failure] = []
+    seen: dict[str, Path] = {}
+    paths = [Path(file) for file in files]
+    if not paths:
+        raise FaceError("There is no file of answers. Give the .json files that raters saved.")
+    for path in paths:
+        try:
+            document = _read_document(path, study)
+            rater = document["rater"]
+            if rater in seen:
+                raise FaceError(f"rater {rater} has already answered in {seen[rater].name}; the first file counts")
+            good, misses = _answers_of(document, items, checks)
+        except FaceError as error:
+            excluded.append(Failure("face", path.name, str(error), "Ask for the file again, or leave it out."))
+            continue
+        seen[rater] = path
+        if misses > allowed_misses:
+            excluded.append(
+                Failure("face", rater, f"missed {misses} attention checks where {allowed_misses} are allowed", "Leave the rater out.")
+            )
+            continue
+        answers += good
+    return answers, excluded
+
+
+def _read_key(path: Path) -> tuple[dict[str, Any], dict[str, str], str]:
+    if not path.is_file():
+        raise FaceError(f"There is no key {path}. `study make` wrote key.json beside the page's folder; pass it with --key.")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != "analysis.face.study.key":
+            raise KeyError("schema")
+        return document["items"], document["checks"], document["study"]
+    except (ValueError, KeyError, TypeError):
+        raise FaceError(f"{path} is no key of a study. `study make` writes it as key.json.") from None
+
+
+def _read_document(path: Path, study: str) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise FaceError("there is no such file") from None
+    except ValueError as error:
+        raise FaceError(f"it is no JSON ({error})") from None
+    if not isinstance(document, dict) or document.get("schema") != "analysis.face.study.answers":
+        raise FaceError("it holds no answers of a study page")
+    if document.get("study") != study:
+        raise FaceError(f"it answers the study {document.get('study')}, and the key is of {study}")
+    if not isinstance(document.get("rater"), str) or not isinstance(document.get("answers"), list):
+        raise FaceError("it names no rater or holds no list of answers")
+    return document
+
+
+def _answers_of(document: dict[str, Any], items: dict[str, Any], checks: dict[str, str]) -> tuple[list[Answer], int]:
+    """Answers to real items, and how many attention checks were missed or left out."""
+    answers: list[Answer] = []
+    misses, met = len(checks), set()
+    for row in document["answers"]:
+        identity, chosen, side = (row.get(name) if isinstance(row, dict) else None for name in ("id", "chosen", "side"))
+        if not isinstance(identity, str) or chosen not in (0, 1) or side not in ("left", "right") or identity in met:
+            raise FaceError(f"answer {row!r:.80} is unreadable or stands twice")
+        met.add(identity)
+        if identity in checks:
+            misses -= side == checks[identity]
+            continue
+        if identity not in items:
+            raise FaceError(f"it answers the item {identity}, which the key does not hold")
+        methods = items[identity]["methods"]
+        time = row.get("milliseconds")
+        answers.append(
+            Answer(
+                document["rater"],
+                items[identity]["item"],
+                methods[chosen],
+                methods[1 - chosen],
+                side,
+                int(time) if isinstance(time, int | float) else 0,
+            )
+        )
+    return answers, misses
+
+
+def analyse(
+    answers: Sequence[Answer],
+    *,
+    reference: str | None = None,
+    excluded: Sequence[Failure] = (),
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> StudyResult:
+    """Preference, interval, test, agreement and per-item table.
+
+    Parameters
+    ----------
+    answers : sequence of Answer
+    reference : str, optional
+        The method whose share is reported; by default the one whose name says ``+``, else the last in alphabetical order.
+    excluded : sequence of Failure
+    n_resamples, seed : int
+
+    Raises
+    ------
+    FaceError
+        If there is no answer.
+    """
+    if not answers:
+        why = f" ({excluded[0].item}: {excluded[0].reason})" if excluded else ""
+        raise FaceError(f"There is no answer to analyse: all {len(excluded)} files or raters were left out{why}.")
+    groups: dict[tuple[str, str], list[Answer]] = {}
+    for answer in answers:
+        one, two = sorted((answer.preferred, answer.other), key=lambda name: (name != reference, "+" not in name, name))
+        pair = (one, two)
+        groups.setdefault(pair, []).append(answer)
+    preferences, items = [], []
+    for (method, other), chosen in sorted(groups.items()):
+        preferences.append(_preference(method, other, chosen, n_resamples, seed))
+        for item in sorted({answer.item for answer in chosen}):
+            votes = [answer.preferred == method for answer in chosen if answer.item == item]
+            low, high, _ = _exact(sum(votes), len(votes))
+            items.append(
+                {
+                    "item": item,
+                    "method": method,
+                    "other": other,
+                    "n_preferred": sum(votes),
+                    "n_answers": len(votes),
+                    "share": sum(votes) / len(votes),
+                    "exact_low": low,
+                    "exact_high": high,
+                }
+            )
+    return StudyResult(tuple(preferences), tuple(items), tuple(excluded))
+
+
+def _preference(method: str, other: str, answers: list[Answer], n_resamples: int, seed: int) -> Preference:
+    from analysis.face.comparison import sign_flip_test
+
+    liked = np.array([answer.preferred == method for answer in answers], dtype=float)
+    raters, rater_codes = np.unique([answer.rater for answer in answers], return_inverse=True)
+    items, item_codes = np.unique([answer.item for answer in answers], return_inverse=True)
+    low, high, p = _exact(int(liked.sum()), len(liked))
+    cluster_low, cluster_high = _crossed_bootstrap(liked, rater_codes, item_codes, n_resamples, seed)
+    per_rater = np.bincount(rater_codes, weights=liked) / np.bincount(rater_codes) - 0.5
+    votes = [[answer.preferred for answer in answers if answer.item == item] for item in items]
+    return Preference(
+        method=method,
+        other=other,
+        share=float(liked.mean()),
+        n_preferred=int(liked.sum()),
+        n_answers=len(liked),
+        n_raters=len(raters),
+        n_items=len(items),
+        exact_low=low,
+        exact_high=high,
+        p_exact=p,
+        cluster_low=cluster_low,
+        cluster_high=cluster_high,
+        p_raters=sign_flip_test(per_rater, seed=seed),
+        fleiss_kappa=fleiss_kappa(votes),
+        krippendorff_alpha=krippendorff_alpha(votes),
+        left_share=sum(answer.side == "left" for answer in answers) / len(answers),
+        weak=min(len(raters), len(items)) < _FEW,
+    )
+
+
+def _exact(n_preferred: int, n: int) -> tuple[float, float, float]:
+    """Clopper-Pearson bounds from the beta distribution, and the two-sided binomial p-value against one half."""
+    from scipy.special import bdtr, betaincinv
+
+    low = float(betaincinv(n_preferred, n - n_preferred + 1, 0.025)) if n_preferred else 0.0
+    high = float(betaincinv(n_preferred + 1, n - n_preferred, 0.975)) if n_preferred < n else 1.0
+    return low, high, min(1.0, 2.0 * float(bdtr(min(n_preferred, n - n_preferred), n, 0.5)))
+
+
+def _crossed_bootstrap(liked: np.ndarray, raters: np.ndarray, items: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float]:
+    """Percentile interval of the share, resampling raters and items independently; an answer weighs the product of its two counts."""
+    rng = np.random.default_rng(seed)
+    shape = (raters.max() + 1, items.max() + 1)
+    liked_sums, counts = np.zeros(shape), np.zeros(shape)
+    np.add.at(liked_sums, (raters, items), liked)
+    np.add.at(counts, (raters, items), 1.0)
+    of_raters, of_items = (rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float) for n in shape)
+    weighted = (of_raters @ liked_sums * of_items).sum(axis=1)
+    weights = (of_raters @ counts * of_items).sum(axis=1)
+    low, high = np.quantile(weighted[weights > 0] / weights[weights > 0], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def fleiss_kappa(votes: Sequence[Sequence[str]]) -> float:
+    """Fleiss' kappa of answers by item; NaN unless all items have equally many answers (at least two) of more than one kind."""
+    sizes = {len(row) for row in votes}
+    if len(sizes) != 1 or min(sizes) < 2:
+        return float("nan")
+    counts = _counts(votes)
+    n = counts.sum(axis=1)[0]
+    agreement = ((counts**2).sum(axis=1) - n) / (n * (n - 1))
+    chance = ((counts.sum(axis=0) / counts.sum()) ** 2).sum()
+    return float((agreement.mean() - chance) / (1 - chance)) if chance < 1 else float("nan")
+
+
+def krippendorff_alpha(votes: Sequence[Sequence[str]]) -> float:
+    """Krippendorff's alpha for nominal answers by item, any number of answers each; NaN where all answers are of one kind."""
+    counts = _counts([row for row in votes if len(row) > 1])
+    if not counts.size:
+        return float("nan")
+    sizes = counts.sum(axis=1)
+    n, totals = counts.sum(), counts.sum(axis=0)
+    observed = ((sizes**2 - (counts**2).sum(axis=1)) / (sizes - 1)).sum() / n
+    expected = (n**2 - (totals**2).sum()) / (n * (n - 1))
+    return float(1 - observed / expected) if expected > 0 else float("nan")
+
+
+def _counts(votes: Sequence[Sequence[str]]) -> np.ndarray:
+    kinds = sorted({vote for row in votes for vote in row})
+    return np.array([[Counter(row)[kind] for kind in kinds] for row in votes], dtype=float)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

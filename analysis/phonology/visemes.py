@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from analysis.errors import LexiconError
 from analysis.phonology.lexicon_files import lexicon_folder, read_rows
 
-__all__ = ["DEFAULT_VISEMES", "lip_features", "load_visemes", "viseme_maps"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["DEFAULT_VISEMES", "lip_distances", "lip_features", "load_visemes", "viseme_maps"]
 
 #: The map used unless another is named: the 14 classes of MPEG-4 face animation, which current lip-sync engines follow.
 DEFAULT_VISEMES = "mpeg4"
@@ -50,6 +54,22 @@ def _load(name: str) -> Mapping[str, str]:
             raise LexiconError(f"{path}: phone {row['phone']!r} stands twice. Remove one of the two rows.")
         classes[row["phone"]] = row["viseme"]
     return MappingProxyType(classes)
+
+
+@cache
+def lip_distances() -> tuple[dict[str, int], np.ndarray]:
+    """Index of each ARPAbet phone, and how far apart two phones are on the lips.
+
+    Returns
+    -------
+    tuple of dict and ndarray
+        ``(n, n)`` float64 in [0, 1]: the largest difference among rounding, opening and closure.
+    """
+    import numpy as np
+
+    features = lip_features()
+    values = np.array(list(features.values()))
+    return {phone: i for i, phone in enumerate(features)}, np.abs(values[:, None, :] - values[None, :, :]).max(axis=2)
 
 
 @cache

@@ -193,7 +193,8 @@ def plain_ipa(text: str) -> str:
 
 
 def _differences(first: Phone, second: Phone, columns: tuple[str, ...]) -> list[str]:
-    return [column for column in columns if first.contrasts.get(column, "") != second.contrasts.get(column, "")]
+    values = ((column, first.contrasts[column], second.contrasts[column]) for column in columns)
+    return [column for column, a, b in values if a and b and a != b]  # an empty cell: the column does not apply
 
 
 def _some(labels: Iterable[str]) -> str:

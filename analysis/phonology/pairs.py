@@ -257,8 +257,24 @@ def weighted_distance(a: Sequence[str], b: Sequence[str], *, inventory: str = "a
 
 
 def pair_lists() -> list[str]:
-    """Names of the pair lists that come along."""
-    return sorted(path.stem for path in (lexicon_folder() / "pairs").glob("*.tsv"))
+    """Names of the pair lists that come along; ``demo`` holds those for which the demo corpus was written."""
+    return sorted({path.stem for path in (lexicon_folder() / "pairs").glob("*.tsv")} | {"demo"})
+
+
+def _list_path(name_or_path: str | Path) -> Path:
+    if str(name_or_path) == "demo":
+        import analysis.corpus.demo
+
+        return Path(analysis.corpus.demo.__file__).with_name("pairs.csv")
+    path = lexicon_folder() / "pairs" / f"{name_or_path}.tsv"
+    if path.is_file():
+        return path
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise LexiconError(
+            f"There is no pair list {str(name_or_path)!r}. Choose one of {', '.join(pair_lists())}, or give a file."
+        )
+    return path
 
 
 def load_pairs(name_or_path: str | Path, *, lexicon: str | Path = "cmudict", threshold: float = 0.4) -> pd.DataFrame:
@@ -268,8 +284,8 @@ def load_pairs(name_or_path: str | Path, *, lexicon: str | Path = "cmudict", thr
     ----------
     name_or_path : str or Path
         A list that comes along (:func:`pair_lists`), or a tab-separated (``.tsv``), comma-separated (``.csv``) or Parquet file.
-        It needs the columns ``type_a`` and ``type_b``; where ``phones_a`` and ``phones_b`` are given they are used, else the
-        first pronunciation in the lexicon. Whatever else the file says of distances is computed anew.
+        It needs the columns ``type_a`` and ``type_b`` (or ``word_a`` and ``word_b``); where ``phones_a`` and ``phones_b`` are
+        given they are used, else the first pronunciation in the lexicon. What the file says of distances is computed anew.
     lexicon : str or Path
     threshold : float
         At or under which a pair is called near-homophonic.
@@ -288,13 +304,7 @@ def load_pairs(name_or_path: str | Path, *, lexicon: str | Path = "cmudict", thr
 
     from analysis.phonology.lexicon import load_lexicon
 
-    path = lexicon_folder() / "pairs" / f"{name_or_path}.tsv"
-    if not path.is_file():
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise LexiconError(
-                f"There is no pair list {str(name_or_path)!r}. Choose one of {', '.join(pair_lists())}, or give a file."
-            )
+    path = _list_path(name_or_path)
     if path.suffix == ".parquet":
         rows = pd.read_parquet(path)
     else:
@@ -302,6 +312,7 @@ def load_pairs(name_or_path: str | Path, *, lexicon: str | Path = "cmudict", thr
         rows = pd.read_csv(
             path, sep=separator, comment="#", dtype=str, keep_default_na=False, quoting=0 if separator == "," else 3
         )
+    rows = rows.rename(columns={"word_a": "type_a", "word_b": "type_b"})
     missing = [column for column in ("type_a", "type_b") if column not in rows]
     if missing:
         raise LexiconError(f"{path} has the columns {', '.join(map(str, rows.columns))}; missing: {', '.join(missing)}.")

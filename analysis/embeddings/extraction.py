@@ -22,6 +22,7 @@ from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
 from analysis.encoders.types import Encoder
 from analysis.encoders.waveforms import check_layers, fault_of
 from analysis.errors import AudioError, ConfigurationError, Failure
+from analysis.timebase import FrameGrid
 from analysis.wav2sem.types import Semantics, UtteranceVectors
 
 if TYPE_CHECKING:
@@ -314,7 +315,7 @@ class _Job:
         from analysis.corpus import read_audio
 
         try:
-            waveform = read_audio(utterance, sampling_rate=self.encoder.card.grid.sampling_rate)
+            waveform = read_audio(utterance, sampling_rate=self.encoder.card.sampling_rate)
         except AudioError as error:
             return Failure("embeddings", utterance.id, str(error), "mend or remove the recording")
         fault = fault_of(waveform, self.encoder.card)
@@ -353,7 +354,7 @@ class _Job:
             columns = ("start", "nucleus_start", "coda_start", "end")
             spans = [Span(*times) for times in table[list(columns)].itertuples(index=False, name=None)]
             if recipe.slicing == "feature":
-                vectors, counts = pool(states, spans, card.grid, recipe.pooling)
+                vectors, counts = pool(states, spans, self._grid(waveform), recipe.pooling)
                 found = vectors.cpu().numpy()
             else:
                 found, counts = self._pooled_alone(waveform, spans)
@@ -386,18 +387,24 @@ class _Job:
     def _pooled_alone(self, waveform: np.ndarray, spans: Sequence[Span]) -> tuple[np.ndarray, list[int]]:
         """Vectors of tokens cut out of the audio and encoded without their context."""
         card, recipe = self.encoder.card, self.recipe
-        rate = card.grid.sampling_rate
+        rate = card.sampling_rate
         pieces = [waveform[round(span.start * rate) : round(span.end * rate)] for span in spans]
         usable = [index for index, piece in enumerate(pieces) if fault_of(piece, card) is None]
         found = np.zeros((len(spans), len(recipe.layers), pooled_dims(recipe.pooling, card.dims)), dtype=np.float32)
         counts = [0] * len(spans)
         for index, states in zip(usable, self.encoder.encode([pieces[i] for i in usable], recipe.layers), strict=True):
             # Every frame of the piece belongs to the token: the span ends with the last frame's centre, not before it.
-            length = max(len(pieces[index]) / rate, float(card.grid.centers(states.shape[1])[-1]) + 1 / rate)
+            grid = self._grid(pieces[index])
+            length = max(len(pieces[index]) / rate, float(grid.centers(states.shape[1])[-1]) + 1 / rate)
             span = spans[index].shifted(spans[index].start)
-            vectors, frames = pool(states, [Span(0.0, span.nucleus_start, span.coda_start, length)], card.grid, recipe.pooling)
+            vectors, frames = pool(states, [Span(0.0, span.nucleus_start, span.coda_start, length)], grid, recipe.pooling)
             found[index], counts[index] = vectors[0].cpu().numpy(), frames[0]
         return found, counts
+
+    def _grid(self, waveform: np.ndarray | None) -> FrameGrid:
+        """Where the frames of this clip lie; encoders that resample frames stretch their grid a little with each clip."""
+        own = getattr(self.encoder, "clip_grid", None)
+        return self.encoder.card.grid if own is None or waveform is None else own(len(waveform))
 
     def _empty(self, utterance: Utterance, failure: Failure) -> Pooled:
         n_layers, dims = len(self.recipe.layers), self.encoder.card.dims

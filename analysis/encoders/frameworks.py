@@ -32,10 +32,12 @@ class FrameworkData:
         Frames per second after resampling (50 where there is none).
     paired : bool
         Two neighbouring frames are concatenated into one of twice the dims.
-    even : bool
-        A last odd frame is dropped.
+    even : str
+        Where a last odd frame is dropped: ``before`` the Transformer, ``after`` it, or empty.
     projection : str
         Module that the encoder's output passes through next, empty where there is none.
+    large_base : str
+        Base of the framework's larger variant (1024 dims), empty where there is none.
     """
 
     name: str
@@ -44,8 +46,9 @@ class FrameworkData:
     resample: str
     rate: float
     paired: bool = False
-    even: bool = False
+    even: str = ""
     projection: str = ""
+    large_base: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Framework:
 
 
 _WAV2VEC2 = "facebook/wav2vec2-base-960h"
+_XLSR = "facebook/wav2vec2-large-xlsr-53"
 _CONVOLUTIONS = ("feature_extractor.",)
 
 _TABLE = (
@@ -95,7 +99,7 @@ _TABLE = (
         _CONVOLUTIONS,
         (
             FrameworkData("vocaset", _WAV2VEC2, 30.0, "before", 30.0, projection="audio_feature_map"),
-            FrameworkData("biwi", _WAV2VEC2, 25.0, "none", 50.0, even=True, projection="audio_feature_map"),
+            FrameworkData("biwi", _WAV2VEC2, 25.0, "none", 50.0, even="before", projection="audio_feature_map"),
         ),
         "after the encoder, before audio_feature_map",
     ),
@@ -107,7 +111,7 @@ _TABLE = (
         _CONVOLUTIONS,
         (
             FrameworkData("vocaset", _WAV2VEC2, 30.0, "before", 30.0, projection="audio_feature_map"),
-            FrameworkData("biwi", _WAV2VEC2, 25.0, "none", 50.0, even=True, projection="audio_feature_map"),
+            FrameworkData("biwi", _WAV2VEC2, 25.0, "none", 50.0, even="before", projection="audio_feature_map"),
         ),
         "after the encoder, before audio_feature_map",
     ),
@@ -118,8 +122,8 @@ _TABLE = (
         "audio_encoder.",
         _CONVOLUTIONS,
         (
-            FrameworkData("vocaset", "microsoft/wavlm-base-plus", 30.0, "after", 30.0),
-            FrameworkData("biwi", "microsoft/wavlm-base-plus", 25.0, "after", 25.0),
+            FrameworkData("vocaset", "microsoft/wavlm-base-plus", 30.0, "after", 30.0, large_base=_XLSR),
+            FrameworkData("biwi", "microsoft/wavlm-base-plus", 25.0, "after", 25.0, large_base=_XLSR),
         ),
         "before the decoder (the large model, from facebook/wav2vec2-large-xlsr-53, needs a 768 -> 1024 linear)",
     ),
@@ -130,8 +134,8 @@ _TABLE = (
         "audio_encoder.",
         (*_CONVOLUTIONS, "feature_projection.", "encoder.layers.0.", "encoder.layers.1."),
         (
-            FrameworkData("vocaset", "facebook/hubert-base-ls960", 30.0, "after", 60.0, paired=True, even=True),
-            FrameworkData("biwi", "facebook/hubert-base-ls960", 25.0, "none", 50.0, paired=True, even=True),
+            FrameworkData("vocaset", "facebook/hubert-base-ls960", 30.0, "after", 60.0, paired=True, even="after"),
+            FrameworkData("biwi", "facebook/hubert-base-ls960", 25.0, "none", 50.0, paired=True, even="after"),
         ),
         "after the encoder, before the frames are paired",
     ),
@@ -142,8 +146,8 @@ _TABLE = (
         "denoise_fn.audio_encoder.",
         _CONVOLUTIONS,
         (
-            FrameworkData("vocaset", "facebook/hubert-large-ls960-ft", 30.0, "none", 50.0, even=True),
-            FrameworkData("biwi", _WAV2VEC2, 25.0, "none", 50.0, paired=True, even=True),
+            FrameworkData("vocaset", "facebook/hubert-large-ls960-ft", 30.0, "none", 50.0, even="after"),
+            FrameworkData("biwi", _WAV2VEC2, 25.0, "none", 50.0, paired=True, even="after"),
         ),
         "after the last hidden state",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.encoders.frameworks import FRAMEWORKS
 from analysis.encoders.specification import EncoderSpec, parse_spec
 from analysis.errors import ConfigurationError
 
@@ -141,6 +142,12 @@ def _build_features(spec: EncoderSpec, device: torch.device, dtype: str, revisio
     return PrecomputedFrames(Path(spec.target), numbers[0], first=numbers[1], name=spec.text, device=device)
 
 
+def _build_checkpoint(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
+    from analysis.encoders.checkpoint import load_checkpoint_encoder
+
+    return load_checkpoint_encoder(spec, device, revision)
+
+
 def _padded(spec: EncoderSpec) -> bool:
     return spec.option("padded", ("yes", "no"), "no") == "yes"
 
@@ -159,4 +166,5 @@ _BUILDERS = {
     "mfcc": _build_spectral,
     "logmel": _build_spectral,
     "features": _build_features,
+    **dict.fromkeys(FRAMEWORKS, _build_checkpoint),
 }

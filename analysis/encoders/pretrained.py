@@ -96,14 +96,18 @@ class TransformersFrames:
         if not self.packs or len(inputs) < 2:
             return [self._states(values, layers) for values in inputs]
         samples = [values.shape[1] for values in inputs]
-        frames = [frame_count(count, self.model.config.conv_kernel, self.model.config.conv_stride) for count in samples]
+        frames = [self.frames(count) for count in samples]
         with packed(frames, samples):
             together = self._states(torch.cat(inputs, dim=1), layers)
         return list(together.split(frames, dim=1))
 
+    def frames(self, samples: int) -> int:
+        """Frames that the Transformer sees of a clip of ``samples``."""
+        return frame_count(samples, self.model.config.conv_kernel, self.model.config.conv_stride)
+
     def _input(self, waveform: np.ndarray) -> torch.Tensor:
         """One clip as the model wants it, ``(1, samples)`` or ``(1, frames, bands)``."""
-        rate = self.card.grid.sampling_rate
+        rate = self.card.sampling_rate
         kwargs = {} if "input_values" in self.extractor.model_input_names else {"padding": False}
         features = self.extractor(waveform, sampling_rate=rate, return_tensors="pt", **kwargs)
         return features[self.model.main_input_name].to(self.device, self.model.dtype)

@@ -40,6 +40,8 @@ class EncoderCard:
         What layer 0 and the last layer are.
     weights : str
         ``pretrained``, ``random``, ``none``.
+    input_rate : int
+        Hz of the waveform, where the grid needs a finer clock than the waveform's (30 frames per second of 16 kHz); 0: the same.
     """
 
     name: str
@@ -52,6 +54,12 @@ class EncoderCard:
     normalization: str
     layer_meaning: str = "layer k is hidden_states[k]; 0 is the input of the first Transformer layer"
     weights: str = "pretrained"
+    input_rate: int = 0
+
+    @property
+    def sampling_rate(self) -> int:
+        """Hz of the waveform that the encoder takes."""
+        return self.input_rate or self.grid.sampling_rate
 
 
 @runtime_checkable
@@ -73,7 +81,7 @@ class Encoder(Protocol):
         Parameters
         ----------
         waveforms : sequence of ndarray, shape (samples,), float32
-            Mono, at ``card.grid.sampling_rate``, as read from the file: the encoder normalises.
+            Mono, at ``card.sampling_rate``, as read from the file: the encoder normalises.
         layers : sequence of int, optional
             Which hidden states; all by default.
 

@@ -14,7 +14,7 @@ __all__ = ["check_layers", "check_waveform", "fault_of"]
 
 def fault_of(waveform: np.ndarray, card: EncoderCard) -> tuple[str, str] | None:
     """What keeps a waveform from being encoded, as (reason, remedy), or None when nothing does."""
-    rate = card.grid.sampling_rate
+    rate = card.sampling_rate
     if waveform.ndim != 1:
         return f"the waveform has shape {waveform.shape}; one channel is needed", "mix the channels down to one"
     if len(waveform) < card.receptive_field:

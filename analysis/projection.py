@@ -209,7 +209,9 @@ def _exact_neighbors(points: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, 
 def _umap(
     points: np.ndarray, seed: int, n_neighbors: int, min_dist: float, start: np.ndarray | None
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    import umap
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TensorFlow, which a variant of UMAP not used here would need, is absent
+        import umap
 
     _keep_compiled_code(umap)
     exact = len(points) < EXACT_BELOW

@@ -87,15 +87,15 @@ def selection(report: Report) -> Selection:
     """The headline's rows: what ``figures["headline"]`` asks for, completed from what the separation table holds."""
     table = report.separation
     asked = dict(report.figures.get("headline") or {})
-    keys = {name: _choose(table[name], asked.get(name), _PREFERRED[name]) for name in _PREFERRED if name != "null"}
-    variants = [v for v in dict.fromkeys(table["variant"]) if v != "without" and not v.startswith("null:")]
+    keys = {name: _choose(table[name].unique(), asked.get(name), _PREFERRED[name]) for name in _PREFERRED if name != "null"}
+    variants = [v for v in table["variant"].unique() if v != "without" and not v.startswith("null:")]
     variant = _choose(variants, asked.get("variant"), ("wav2sem", "oracle"))
     # Where no vector was added, the nulls have nothing to be compared with but themselves.
     nets = table[(table["statistic"] == "net") & (table["variant"] == variant)]
-    nulls = [full_null(name) for name in nets["null"]] + [v for v in table["variant"] if v.startswith("null:")]
+    nulls = [full_null(name) for name in nets["null"].unique()] + [v for v in table["variant"].unique() if v.startswith("null:")]
     null = _choose(nulls, full_null(asked.get("null")), _PREFERRED["null"])
     layers = {str(name): int(layer) for name, layer in dict(asked.get("layers") or {}).items()}
-    for encoder in dict.fromkeys(table["encoder"]):
+    for encoder in table["encoder"].unique():
         if encoder not in layers:
             rows = nets[nets["encoder"] == encoder]
             rows = rows if len(rows) else table[table["encoder"] == encoder]

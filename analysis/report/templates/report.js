@@ -8,7 +8,7 @@
 
   // Text goes into the page as text. Plotly reads a few tags in labels, so what comes from the corpus is escaped for it.
   const esc = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-  const spoken = (name) => String(name).replace(/^null:/, "null: ").replace("near_homophone", "near-homophone").replace(/_/g, " ");
+  const spoken = (name) => String(name).replace(/\bnull:(?! )/, "null: ").replace("near_homophone", "near-homophone").replace(/_/g, " ");
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const show = (v, d = 3) => (v === null || v === undefined || Number.isNaN(v) ? "–" : Number(v).toPrecision(d).replace("-", "−"));
   const unique = (list) => [...new Set(list)];

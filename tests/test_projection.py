@@ -1,0 +1,156 @@
+"""Maps: coordinates that repeat, keep neighbours, and say how far they can be trusted."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.errors import ConfigurationError
+from analysis.projection import METHODS, _exact_neighbors, _procrustes, project, project_variants
+
+_spec = importlib.util.spec_from_file_location("neighbourhoods", Path(__file__).parent / "reference" / "neighbourhoods.py")
+reference = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reference)
+
+INSTALLED = [name for name in METHODS if name != "pacmap" or importlib.util.find_spec("pacmap")]
+
+
+def clusters(n=60, dims=32, groups=3, apart=20.0, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % groups
+    return apart * rng.normal(size=(groups, dims))[labels] + rng.normal(size=(n, dims)), labels
+
+
+def purity(coordinates, labels):
+    distances = np.linalg.norm(coordinates[:, None] - coordinates[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    return float((labels[distances.argmin(axis=1)] == labels).mean())
+
+
+@pytest.mark.parametrize("method", INSTALLED)
+def test_map_repeats_and_keeps_well_separated_groups_apart(method):
+    vectors, labels = clusters()
+    first, second = (project(vectors, method=method, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first.coordinates, second.coordinates)
+    assert first.coordinates.shape == (60, 2) and np.isfinite(first.coordinates).all() and len(first) == 60
+    assert purity(first.coordinates, labels) == 1.0
+    assert first.trustworthiness > 0.8 and first.continuity > 0.8
+    assert first.parameters["seed"] == 3 and first.method == method
+    caption = first.caption()
+    assert f"trustworthiness {first.trustworthiness:.3f}" in caption and "claims rest on the scores" in caption
+
+
+@pytest.mark.parametrize("method", ["umap", "tsne"])
+def test_another_seed_gives_another_map_where_chance_plays(method):
+    vectors, _ = clusters(apart=0.0)
+    assert not np.allclose(
+        project(vectors, method=method, seed=0).coordinates, project(vectors, method=method, seed=1).coordinates
+    )
+
+
+def test_small_sets_get_exact_neighbours():
+    assert project(clusters()[0], method="umap").parameters["neighbors"] == "exact"
+
+
+def test_pca_of_a_plane_is_perfect_and_gives_its_shares():
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(50, 2)) * [3, 1]
+    turned = plane @ np.linalg.qr(rng.normal(size=(10, 10)))[0][:2]
+    found = project(turned, method="pca")
+    assert found.trustworthiness == 1.0 and found.continuity == 1.0
+    assert sum(found.parameters["explained_variance"]) == pytest.approx(1, abs=1e-5)
+    between = np.linalg.norm(plane[:, None] - plane[None], axis=-1)
+    np.testing.assert_allclose(np.linalg.norm(found.coordinates[:, None] - found.coordinates[None], axis=-1), between, atol=1e-4)
+
+
+def test_trust_agrees_with_counting_and_falls_to_half_for_noise():
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(40, 6))
+    found = project(vectors, method="pca")
+    as_used = vectors.astype(np.float32).astype(float)
+    k = found.quality["n_neighbors"]
+    assert found.trustworthiness == pytest.approx(reference.trustworthiness(as_used, found.coordinates, k))
+    assert found.continuity == pytest.approx(reference.trustworthiness(found.coordinates, as_used, k))
+    from analysis.projection import _neighbourhood_quality
+
+    noise, _, _ = _neighbourhood_quality(rng.normal(size=(300, 50)), rng.normal(size=(300, 2)), 0)
+    assert noise == pytest.approx(0.5, abs=0.06)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(6, 20), st.integers(2, 5), st.integers(0, 1000))
+def test_exact_neighbours_agree_with_counting(n, k, seed):
+    points = np.random.default_rng(seed).integers(0, 5, size=(n, 3)).astype(np.float32)  # many ties and twins
+    indices, distances = _exact_neighbors(points, k)
+    assert indices.tolist() == reference.nearest(points.tolist(), k)
+    assert (np.diff(distances, axis=1) >= 0).all() and (distances[:, 0] == 0).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0, 6.28), st.floats(0.1, 10), st.booleans(), st.integers(0, 100))
+def test_procrustes_undoes_turn_mirror_scale_and_shift(angle, scale, mirrored, seed):
+    points = np.random.default_rng(seed).normal(size=(12, 2))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([-1 if mirrored else 1, 1])
+    np.testing.assert_allclose(_procrustes(points @ turn * scale + 5, points), points, atol=1e-8)
+
+
+def test_variants_lie_on_each_other():
+    vectors, _ = clusters(apart=5.0)
+    moved = vectors + 0.1 * np.random.default_rng(5).normal(size=vectors.shape)
+    for method in ("pca", "tsne", "umap"):
+        maps = project_variants({"without": vectors, "wav2sem": moved}, method=method)
+        a, b = (maps[name].coordinates for name in ("without", "wav2sem"))
+        np.testing.assert_array_equal(a, project(vectors, method=method).coordinates)
+        spread = np.linalg.norm(a - a.mean(axis=0), axis=1).mean()
+        assert np.linalg.norm(a - b, axis=1).mean() < 0.5 * spread, method
+        assert maps["wav2sem"].parameters["laid_onto"] == "without"
+
+
+def test_equal_vectors_and_tiny_sets_do_not_break():
+    assert np.isfinite(project(np.ones((8, 4)), method="pca").coordinates).all()
+    assert project(clusters(n=6)[0], method="tsne").coordinates.shape == (6, 2)
+    assert project(clusters(n=6)[0], method="umap").parameters["n_neighbors"] == 5
+
+
+@pytest.mark.parametrize(
+    ("vectors", "options", "message"),
+    [
+        (np.ones((9, 3)), {"method": "isomap"}, "There is no projection 'isomap'. Choose one of umap, tsne, pca, pacmap."),
+        (np.ones((9, 3)), {"n_neighbors": 1}, "n_neighbors is 1; a neighbourhood needs at least 2 points."),
+        (
+            np.ones((3, 3)),
+            {},
+            "A map needs vectors of shape (N, D) with N >= 5 and D >= 2, not (3, 3). Map more tokens, or leave the projection out.",
+        ),
+        (
+            np.array([[1.0, 2.0]] * 6 + [[np.nan, 1.0]]),
+            {},
+            "1 of 7 vectors hold NaN or infinity (first: row 6). Half precision overflows above 65504; extract those layers in float32.",
+        ),
+        (np.ones((9, 3)), {"init": np.ones((8, 2))}, "init must be a finite array of shape (9, 2), not (8, 2)."),
+    ],
+)
+def test_bad_requests_say_what_to_do(vectors, options, message):
+    with pytest.raises(ConfigurationError) as raised:
+        project(vectors, **options)
+    assert str(raised.value) == message
+
+
+def test_pacmap_missing_names_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pacmap", None)
+    with pytest.raises(ConfigurationError, match="needs the package pacmap: pip install pacmap"):
+        project(clusters()[0], method="pacmap")
+
+
+def test_import_is_light():
+    code = (
+        "import sys, analysis.projection; print([m for m in ('umap', 'sklearn', 'numba', 'torch', 'pacmap') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -293,7 +293,10 @@ def _semantics_of(module: Any, utterances: list[Utterance]) -> UtteranceVectors:
 def _rows_on_the_map(config: DecoupleConfig, pairs: pd.DataFrame, embeddings: SyllableEmbeddings) -> np.ndarray:
     """Rows of the tokens shown: the near-homophones with most tokens, sampled to the limit with the run's seed."""
     counts = embeddings.tokens["type"].value_counts()
-    near = _limit(pairs[pairs["relation"] == "near_homophone"], counts, config.projection.max_pairs)
+    near = pairs[pairs["relation"] == "near_homophone"]
+    # sheep/ship tells a reader more than is/his: exchanged phones come before added ones
+    exchanged = ~near["edit_class"].isin(["insertion", ""])
+    near = _limit(near[exchanged] if exchanged.any() else near, counts, config.projection.max_pairs)
     types = set(near["type_a"]) | set(near["type_b"])
     rows = np.flatnonzero(embeddings.tokens["type"].isin(types))
     if len(rows) > config.projection.max_points:

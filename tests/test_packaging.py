@@ -73,3 +73,10 @@ def test_nothing_under_the_gpl_is_needed_at_run_time(repository):
                 pending.append(requirement.name)
     assert len(seen) > 40
     assert not bad
+
+
+def test_every_package_of_the_checkout_is_installed(repository):
+    setuptools = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = {path.parent for path in (repository / "analysis").rglob("*.py")}
+    found = {".".join(folder.relative_to(repository).parts) for folder in folders}
+    assert set(setuptools["packages"]) == found | {"analysis.lexicons"}

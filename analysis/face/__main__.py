@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from analysis.alignment.types import Alignment
     from analysis.face.datasets import Truth
     from analysis.face.evaluation import Run, RunMeasures
-    from analysis.face.regions import Region
 
 _EPILOG = """exit codes:
   0  done
@@ -43,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_join(commands)
     _add_frameworks(commands)
     _add_synthesize(commands)
+    _add_demo(commands)
     _add_render(commands)
     _add_study(commands)
     return parser
@@ -89,7 +89,7 @@ example:
         "--condition",
         default="auto",
         metavar="HOW",
-        help="several predictions of a clip: own, mean, best, a style subject, or auto (default: own where there is one, else mean)",
+        help="several predictions of a clip: own, mean, best, a style subject, or auto (default: own if there is one, else mean)",
     )
     how.add_argument(
         "--tolerance", type=int, default=2, metavar="FRAMES", help="length gap allowed between prediction and truth (2)"
@@ -336,7 +336,7 @@ def _print_homophones(extra: dict[str, dict]) -> None:
         )
 
 
-def _write(table, options: argparse.Namespace) -> None:  # noqa: ANN001 - FaceTable would be imported for the annotation alone
+def _write(table, options: argparse.Namespace) -> None:
     for path, text in (
         (options.json, table.to_json),
         (options.csv, table.to_csv),
@@ -351,7 +351,7 @@ def _add_join(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "join",
         help="put tables of several data sets side by side",
-        description="Join files that `table --json` wrote, as the published table shows both data sets. Mixed presets or regions are refused.",
+        description="Join files that `table --json` wrote, as the published table does. Mixed presets or regions are refused.",
     )
     parser.set_defaults(command=_join)
     parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE.json")
@@ -397,8 +397,8 @@ def _add_synthesize(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "synthesize",
         help="write a synthetic data set with predictions of all six frameworks, with and without",
-        description="Write small meshes whose lips follow the phones of real alignments, in the layout of VOCASET or BIWI, and six frameworks' "
-        "predictions of them with and without the module. The numbers say nothing about the frameworks.",
+        description="Write small meshes whose lips follow the phones of real alignments, in the layout of VOCASET or BIWI, and "
+        "six frameworks' predictions of them with and without the module. The numbers say nothing about the frameworks.",
     )
     parser.set_defaults(command=_synthesize)
     parser.add_argument("out", type=Path, metavar="OUT")
@@ -406,45 +406,64 @@ def _add_synthesize(commands: argparse._SubParsersAction) -> None:
     _add_speech(parser)
 
 
-def _add_speech(parser: argparse.ArgumentParser) -> None:
+def _add_speech(parser: argparse.ArgumentParser, corpus: str = "builtin") -> None:
     parser.add_argument(
         "--corpus",
-        default="builtin",
+        default=corpus,
         metavar="SPEC",
-        help="builtin (phone strings, no audio; default), demo, or a corpus to align",
+        help=f"builtin (phone strings, no audio), demo, or any corpus to align (default {corpus})",
     )
     parser.add_argument(
-        "--aligner", default="pocketsphinx", metavar="NAME", help="for --corpus: pocketsphinx (default), ctc, mfa"
+        "--aligner", default="pocketsphinx", metavar="NAME", help="for a corpus: pocketsphinx (default), ctc, mfa"
     )
-    parser.add_argument("--n-clips", type=int, default=12, metavar="N", help="clips to make (12)")
+    parser.add_argument("--n-clips", type=int, default=24, metavar="N", help="clips to make (24)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
+    group = parser.add_argument_group("predictions from audio (a ridge regression on an encoder's frames), or planted ones")
+    group.add_argument(
+        "--encoder",
+        metavar="SPEC",
+        help="which encoder hears the audio: bundled, mfcc, any other of analysis.encoders; none: planted",
+    )
+    group.add_argument(
+        "--semantics", default="wav2sem", metavar="SPEC", help="the module: wav2sem (default), oracle:mean, oracle:cls, a folder"
+    )
+    group.add_argument(
         "--improvement",
         type=float,
         default=0.5,
         metavar="SHARE",
-        help="share of the planted faults that the module takes away (0.5); 0 plants none",
+        help="planted: share of the faults that the module takes away (0.5); 0 for none",
     )
 
 
-def _alignments(options: argparse.Namespace) -> list[Alignment]:
+def _speech(options: argparse.Namespace) -> tuple[list[Alignment], dict]:
+    """Alignments, and how predictions are to be made."""
     from analysis.face.synthetic import builtin_alignments
 
     if options.n_clips < 1:
         raise ConfigurationError(f"--n-clips is {options.n_clips}; at least one clip is needed.")
     if options.corpus == "builtin":
-        return builtin_alignments(options.n_clips)
+        if options.encoder:
+            raise ConfigurationError("--encoder needs audio, which the builtin sentences do not have. Give --corpus demo.")
+        return builtin_alignments(options.n_clips), {"improvement": options.improvement}
     from analysis.alignment import make_aligner
     from analysis.corpus import open_corpus
 
-    utterances = open_corpus(options.corpus).utterances[: options.n_clips]
+    utterances = {one.id: one for one in open_corpus(options.corpus).utterances[: options.n_clips]}
     found = []
-    for result in make_aligner(options.aligner).align(utterances):
+    for result in make_aligner(options.aligner).align(list(utterances.values())):
         if isinstance(result, Failure):
             print(f"left out: {result.item}: {result.reason}", file=sys.stderr)
         else:
             found.append(result)
-    return found
+    if not options.encoder:
+        return found, {"improvement": options.improvement}
+    from analysis.encoders import load_encoder
+    from analysis.face.audio_driven import audio_predictor
+    from analysis.wav2sem import load_semantics
+
+    predictors = audio_predictor(utterances, load_encoder(options.encoder), load_semantics(options.semantics))
+    return found, {"predictors": predictors, "module": "Wav2Sem" if options.semantics == "wav2sem" else options.semantics}
 
 
 def _synthesize(options: argparse.Namespace) -> int:
@@ -452,23 +471,72 @@ def _synthesize(options: argparse.Namespace) -> int:
 
     from analysis.face.synthetic import synthesize
 
-    made = synthesize(
-        options.out, _alignments(options), dataset=options.dataset, seed=options.seed, improvement=options.improvement
-    )
+    alignments, how = _speech(options)
+    made = synthesize(options.out, alignments, dataset=options.dataset, seed=options.seed, **how)
     print(f"{len(made.clips)} clips and {len(made.runs)} runs in {made.folder}. Measure them with:")
     print(f"python -m analysis.face {shlex.join(made.arguments)}")
     return 0
 
 
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="from audio to the table: both data sets synthesised, all six frameworks with and without, joined",
+        description="Synthesise both data sets, measure all six frameworks with and without the module, and join the two "
+        "tables. The numbers say nothing about the frameworks.",
+    )
+    parser.set_defaults(command=_demo)
+    parser.add_argument("out", type=Path, metavar="OUT")
+    _add_speech(parser, corpus="demo")
+    parser.set_defaults(encoder="bundled")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from analysis.face.synthetic import synthesize
+
+    if options.corpus == "builtin":
+        options.encoder = None
+    alignments, how = _speech(options)
+    tables = []
+    for dataset in ("vocaset", "biwi"):
+        made = synthesize(options.out / dataset, alignments, dataset=dataset, seed=options.seed, **how)
+        tables.append(options.out / f"{dataset}.json")
+        outputs = [
+            "--json",
+            str(tables[-1]),
+            "--figures",
+            str(options.out / dataset / "figures"),
+            "--faces",
+            str(made.folder / "faces.npy"),
+        ]
+        print(f"== {dataset}, synthetic ==")
+        code = main([*made.arguments, *outputs])
+        if code:
+            return code
+        print()
+    print("== both ==")
+    written = [
+        f"--{kind}={options.out / f'table.{ending}'}"
+        for kind, ending in (("markdown", "md"), ("latex", "tex"), ("csv", "csv"), ("json", "json"))
+    ]
+    return main(["join", *map(str, tables), *written])
+
+
 def _add_render(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
-        "render", help="draw one sequence as an animated GIF", description="Draw a sequence of vertices from the front, for a study or a look."
+        "render",
+        help="draw one sequence as an animated GIF",
+        description="Draw a sequence of vertices from the front, for a study or a look.",
     )
     parser.set_defaults(command=_render)
-    parser.add_argument("sequence", type=Path, metavar="CLIP.npy", help="vertices of shape (frames, vertices * 3) or (frames, vertices, 3)")
+    parser.add_argument(
+        "sequence", type=Path, metavar="CLIP.npy", help="vertices of shape (frames, vertices * 3) or (frames, vertices, 3)"
+    )
     parser.add_argument("out", type=Path, metavar="OUT.gif")
     parser.add_argument("--fps", type=int, default=25, metavar="N", help="frames a second (25)")
-    parser.add_argument("--faces", type=Path, metavar="FILE", help="triangles: .obj, .ply (text) or .npy of shape (n, 3); points without")
+    parser.add_argument(
+        "--faces", type=Path, metavar="FILE", help="triangles: .obj, .ply (text) or .npy of shape (n, 3); points without"
+    )
     parser.add_argument("--size", type=int, default=240, metavar="PIXELS")
 
 
@@ -480,12 +548,18 @@ def _render(options: argparse.Namespace) -> int:
     width = array.shape[-1] if array.ndim else 0
     n_vertices = array.shape[-2] if array.ndim > 2 and width == 3 else width // 3
     faces = read_faces(options.faces) if options.faces else None
-    print(write_gif(as_sequence(array, n_vertices, str(options.sequence)), options.out, fps=options.fps, faces=faces, size=options.size))
+    print(
+        write_gif(
+            as_sequence(array, n_vertices, str(options.sequence)), options.out, fps=options.fps, faces=faces, size=options.size
+        )
+    )
     return 0
 
 
 def _add_study(commands: argparse._SubParsersAction) -> None:
-    study = commands.add_parser("study", help="a user study: make its page, analyse its answers", description="Which of two animations do people prefer?")
+    study = commands.add_parser(
+        "study", help="a user study: make its page, analyse its answers", description="Which of two animations do people prefer?"
+    )
     actions = study.add_subparsers(required=True, metavar="ACTION")
     make = actions.add_parser(
         "make",
@@ -493,7 +567,13 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
         description="Write OUT/page (for the raters: open index.html, or put it on any web server) and OUT/key.json (for you).",
     )
     make.set_defaults(command=_study_make)
-    make.add_argument("--pairs", required=True, type=Path, metavar="FILE", help="a .csv: item, method_a, media_a, method_b, media_b[, text, audio]")
+    make.add_argument(
+        "--pairs",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="a .csv: item, method_a, media_a, method_b, media_b[, text, audio]",
+    )
     make.add_argument("--out", required=True, type=Path, metavar="DIR")
     make.add_argument("--title", default="Which face speaks better?")
     make.add_argument("--question", default="In which animation do the lips fit the speech better?")
@@ -506,7 +586,9 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
     )
     analyse.set_defaults(command=_study_analyse)
     analyse.add_argument("answers", nargs="+", type=Path, metavar="ANSWERS.json")
-    analyse.add_argument("--key", type=Path, metavar="FILE", help="key.json; looked for beside the answers and above them when not given")
+    analyse.add_argument(
+        "--key", type=Path, metavar="FILE", help="key.json; looked for beside the answers and above them when not given"
+    )
     analyse.add_argument("--reference", metavar="METHOD", help="whose share to report (default: the one with a + in its name)")
     analyse.add_argument("--allowed-misses", type=int, default=0, metavar="N", help="attention checks a rater may miss (0)")
     analyse.add_argument("--json", type=Path, metavar="OUT")
@@ -534,7 +616,9 @@ def _study_analyse(options: argparse.Namespace) -> int:
     key = options.key
     if key is None:
         folder = options.answers[0].resolve().parent
-        key = next((place / "key.json" for place in (folder, *folder.parents[:2]) if (place / "key.json").is_file()), folder / "key.json")
+        key = next(
+            (place / "key.json" for place in (folder, *folder.parents[:2]) if (place / "key.json").is_file()), folder / "key.json"
+        )
     answers, excluded = read_answers(options.answers, key, allowed_misses=options.allowed_misses)
     result = analyse(answers, reference=options.reference, excluded=excluded, seed=options.seed)
     print(result.to_text())

@@ -94,7 +94,8 @@ def compare(
     require_comparable([*measures_a.values(), *measures_b.values()])
     if without.policy != with_module.policy:
         raise NotComparableError(
-            f"{without.run.name} has one number per clip by {without.policy!r} and {with_module.run.name} by {with_module.policy!r}. State one "
+            f"{without.run.name} has one number per clip by {without.policy!r} and {with_module.run.name} by "
+            f"{with_module.policy!r}. State one "
             f"--condition that both have."
         )
     rows_a, rows_b = without.per_clip(), with_module.per_clip()
@@ -102,7 +103,8 @@ def compare(
     if clips != [row["clip"] for row in rows_b]:
         only = sorted(set(clips) ^ {row["clip"] for row in rows_b})
         raise FaceError(
-            f"{without.run.name} and {with_module.run.name} were measured on different clips: {', '.join(map(str, only[:5]))} stand in one "
+            f"{without.run.name} and {with_module.run.name} were measured on different clips: "
+            f"{', '.join(map(str, only[:5]))} stand in one "
             f"only. Measure both on the same clips."
         )
     units = np.array([row[unit] for row in rows_a])

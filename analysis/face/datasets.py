@@ -40,7 +40,7 @@ class Dataset:
     exponents: Mapping[str, int]
 
     def subject(self, clip: str) -> str:
-        """The speaker in a clip's name: everything before the last underscore (``F2_e37``, ``FaceTalk_170809_00138_TA_sentence01``)."""
+        """The speaker in a clip's name: all before the last underscore (``F2_e37``, ``FaceTalk_170809_00138_TA_sentence01``)."""
         return clip.rpartition("_")[0] or clip
 
 
@@ -100,7 +100,8 @@ def read_templates(path: str | Path) -> dict[str, np.ndarray]:
         array = np.asarray(value)
         if array.dtype.kind not in "fiu" or array.size % 3 or array.size == 0:
             raise FaceError(
-                f"The template of {subject} in {path} is of type {array.dtype} and shape {array.shape}; expected (vertices, 3) numbers."
+                f"The template of {subject} in {path} is of type {array.dtype} and shape {array.shape}; expected (vertices, "
+                "3) numbers."
             )
         array = array.reshape(-1, 3)
         if not np.isfinite(array).all():

@@ -154,13 +154,16 @@ def require_comparable(measures: Iterable[Measure]) -> None:
                 if mine != theirs:
                     raise NotComparableError(
                         f"Values of {measure.metric} cannot stand in one table: some are of the best of several predictions "
-                        f"({other.condition if theirs else measure.condition}) and some are not ({measure.condition if theirs else other.condition}). "
+                        f"({other.condition if theirs else measure.condition}) and some are not "
+                        f"({measure.condition if theirs else other.condition}). "
                         f"Measure all runs with the same --condition."
                     )
             elif mine != theirs:
                 raise NotComparableError(
-                    f"Values of {measure.metric} under different settings cannot stand in one table: {setting.replace('_', ' ')} is "
-                    f"{theirs} for one ({other.region}) and {mine} for another ({measure.region}). Measure all runs with the same "
+                    f"Values of {measure.metric} under different settings cannot stand in one table: "
+                    f"{setting.replace('_', ' ')} is "
+                    f"{theirs} for one ({other.region}) and {mine} for another ({measure.region}). Measure all runs with "
+                    "the same "
                     f"preset, regions, templates, frame rate and clips."
                 )
 
@@ -210,7 +213,7 @@ class RunMeasures:
         return replace(self, rows=tuple(row for row in self.rows if row.clip in keep))
 
     def per_clip(self, policy: str | None = None) -> list[dict[str, float | str | int]]:
-        """One row per clip with ``clip``, ``subject``, ``n_frames`` and each of :data:`METRICS`, conditions brought to one number."""
+        """One row per clip: ``clip``, ``subject``, ``n_frames`` and each of :data:`METRICS`, conditions brought to one number."""
         policy = policy or self.policy
         rows = []
         for clip in self.clips:
@@ -296,8 +299,8 @@ def evaluate(
     clips : sequence of str, optional
         Measure only these, and count each that is missing as a failure; by default all that have a prediction.
     condition : str
-        ``own`` (conditioned on the clip's own subject, or the only prediction there is), ``mean``, ``best``, the name of a style subject,
-        or ``auto``: own where there is one, otherwise the mean over conditions.
+        ``own`` (conditioned on the clip's own subject, or the only prediction there is), ``mean``, ``best``, the name of a style
+        subject, or ``auto``: own where there is one, otherwise the mean over conditions.
     tolerance : int
         Frames by which lengths may differ.
     progress : bool, optional
@@ -347,7 +350,8 @@ def evaluate(
     if len(set(policies.values())) > 1:
         example = {policy: clip for clip, policy in policies.items()}
         raise ConfigurationError(
-            f"In {run.folder} some clips are conditioned on their own subject ({example.get('single')}) and some on several others "
+            f"In {run.folder} some clips are conditioned on their own subject ({example.get('single')}) and some on several "
+            "others "
             f"({example.get('mean')}). Measure the two apart: choose clips with --clips, or state --condition."
         )
     policy = next(iter(policies.values()), "single")

@@ -99,7 +99,7 @@ def draw_vertex_error(runs: Sequence[RunMeasures], folder: str | Path, *, faces:
     return path
 
 
-def _draw_face(panel, vertices: np.ndarray, values: np.ndarray, faces: np.ndarray | None, highest: float):  # noqa: ANN001, ANN202 - matplotlib
+def _draw_face(panel, vertices: np.ndarray, values: np.ndarray, faces: np.ndarray | None, highest: float):
     panel.set_aspect("equal")
     if faces is None:
         order = np.argsort(vertices[:, 2])

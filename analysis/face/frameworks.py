@@ -1,4 +1,4 @@
-"""The six animation frameworks of the published table, one row of data each: what their predictions look like and how they are measured.
+"""The six animation frameworks of the published table, one row of data each: how predictions look and how they are measured.
 
 What is inside (encoder, dims, rate, where the semantic vector enters) is stated once, in :mod:`analysis.encoders.frameworks`;
 VOCA, whose DeepSpeech logits are made offline, is stated here.

@@ -1,4 +1,4 @@
-"""The number that the semantic module is argued for: lip error while near-homophones are spoken, and whether lips keep them apart.
+"""The number the semantic module is argued for: lip error while near-homophones are spoken, and whether lips keep them apart.
 
 Two measures beside the published ones:
 
@@ -208,9 +208,10 @@ def _pool(parts: list[tuple[float, int]], pooling: str) -> float:
 
 
 def lip_shapes(vertices: np.ndarray, template: np.ndarray, lips: np.ndarray, spoken: Sequence[Spoken], fps: int) -> np.ndarray:
-    """Mean offset of the lips from the neutral face over each occurrence's frames, shape ``(len(spoken), lips * 3)``; NaN without frames.
+    """Mean offset of the lips from the neutral face over each occurrence's frames, shape ``(len(spoken), lips * 3)``.
 
-    Scaled by the root of the number of lip vertices, so a Euclidean distance between two rows is a root mean square over vertices.
+    NaN without frames. Scaled by the root of the number of lip vertices, so a Euclidean distance between two rows is a root mean
+    square over vertices.
     """
     grid = frame_grid(fps)
     neutral = np.asarray(template, dtype=np.float64)[lips]
@@ -236,11 +237,11 @@ def homophone_measures(
     Returns
     -------
     dict
-        Those of :func:`near_homophone_error`; ``separation_truth`` and ``separation_prediction``: mean over pairs of the mean distance
-        between tokens of the two types; ``separation_kept``, their ratio, with a bootstrap interval over pairs
-        (``separation_kept_low``, ``_high``; other speakers are not sampled by it); ``within_truth``, ``within_prediction``: the mean
-        distance between tokens of one type; ``between_within_truth``, ``between_within_prediction``, the scale-free ratio of the two;
-        ``n_pairs``, ``n_tokens``, and ``pairs`` with each pair's two distances.
+        Those of :func:`near_homophone_error`; ``separation_truth`` and ``separation_prediction``: mean over pairs of the mean
+        distance between tokens of the two types; ``separation_kept``, their ratio, with a bootstrap interval over pairs
+        (``separation_kept_low``, ``_high``; other speakers are not sampled by it); ``within_truth``, ``within_prediction``: the
+        mean distance between tokens of one type; ``between_within_truth``, ``between_within_prediction``, the scale-free ratio of
+        the two; ``n_pairs``, ``n_tokens``, and ``pairs`` with each pair's two distances.
 
     Raises
     ------
@@ -252,7 +253,8 @@ def homophone_measures(
     tokens = [one for one in spoken if one.type in confusable and one.clip in clips]
     if not tokens:
         raise FaceError(
-            f"No near-homophone syllable lies in a measured clip. Tokens are of {', '.join(sorted({one.clip for one in spoken})[:3])}, ...; "
+            f"No near-homophone syllable lies in a measured clip. Tokens are of "
+            f"{', '.join(sorted({one.clip for one in spoken})[:3])}, ...; "
             f"clips are {', '.join(sorted(clips)[:3])}, .... Name utterances as the clips."
         )
     truths, predictions = _shapes_by_condition(run, tokens, tolerance)
@@ -342,8 +344,10 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def homophone_difference(
     without: Mapping[str, Any], with_module: Mapping[str, Any], *, n_resamples: int = 2000, seed: int = 0
 ) -> dict[str, float]:
-    """With minus without of the predicted lip-shape separation over the pairs that both have: estimate, bootstrap interval over pairs,
-    and the p-value of a sign-flip test over pairs."""
+    """With minus without of the predicted lip-shape separation over the pairs that both have.
+
+    Returns ``estimate``, a bootstrap interval and the p-value of a sign-flip test, both over pairs, and the ``lve`` difference.
+    """
     a = {(row["type_a"], row["type_b"]): row["prediction"] for row in without["pairs"]}
     b = {(row["type_a"], row["type_b"]): row["prediction"] for row in with_module["pairs"]}
     differences = np.array([b[pair] - a[pair] for pair in a if pair in b])

@@ -1,4 +1,4 @@
-"""Lip vertex error, mean vertex error and upper-face dynamics deviation of vertex arrays: pure functions and the sums they stream into.
+"""Lip vertex error, mean vertex error and upper-face dynamics deviation: pure functions, and the sums they stream into.
 
 p and g are predicted and true vertices ``(T, V, 3)``, cut to the shorter; M is the neutral template of the true subject;
 ``d2(t, v)`` is the squared distance of p and g.
@@ -40,13 +40,13 @@ def lip_errors(prediction: np.ndarray, truth: np.ndarray, lips: Region | np.ndar
     """
     indices = _indices(lips, truth.shape[1])
     n_frames = _common_length(prediction, truth)
-    p = prediction[:n_frames][:, indices].astype(np.float64)
-    g = truth[:n_frames][:, indices].astype(np.float64)
+    p = np.take(prediction[:n_frames], indices, axis=1).astype(np.float64)
+    g = np.take(truth[:n_frames], indices, axis=1).astype(np.float64)
     if centred:
         p -= p.mean(axis=1, keepdims=True)
         g -= g.mean(axis=1, keepdims=True)
     p -= g
-    return np.einsum("tvc,tvc->tv", p, p).max(axis=1)
+    return _squared_lengths(p).max(axis=1)
 
 
 def vertex_errors(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -54,10 +54,16 @@ def vertex_errors(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     n_frames = _common_length(prediction, truth)
     dtype = np.result_type(prediction.dtype, truth.dtype, np.float32)
     difference = np.subtract(prediction[:n_frames], truth[:n_frames], dtype=dtype)
-    np.multiply(difference, difference, out=difference)
-    squared = difference[..., 0] + difference[..., 1]
-    squared += difference[..., 2]
+    squared = _squared_lengths(difference)
     return np.sqrt(squared, out=squared)
+
+
+def _squared_lengths(vectors: np.ndarray) -> np.ndarray:
+    """Squared lengths over the last axis of three; spoils ``vectors``. Adding strided views beats reducing so short an axis."""
+    np.multiply(vectors, vectors, out=vectors)
+    squared = vectors[..., 0] + vectors[..., 1]
+    squared += vectors[..., 2]
+    return squared
 
 
 class MotionSpread:
@@ -83,14 +89,15 @@ class MotionSpread:
 
     def add(self, frames: np.ndarray) -> None:
         """Take in frames of shape ``(T, V, 3)``."""
-        offset = frames[:, self._indices].astype(np.float64)
+        offset = np.take(frames, self._indices, axis=1).astype(np.float64)
         offset -= self._neutral
-        excursion = np.einsum("tvc,tvc->tv", offset, offset)
+        excursion = _squared_lengths(offset)
         n, mean = len(excursion), excursion.mean(axis=0)
         excursion -= mean
         delta = mean - self._mean
         total = self._n + n
-        self._squares += np.einsum("tv,tv->v", excursion, excursion) + delta**2 * (self._n * n / total)
+        np.multiply(excursion, excursion, out=excursion)
+        self._squares += excursion.sum(axis=0) + delta**2 * (self._n * n / total)
         self._mean += delta * (n / total)
         self._n = total
 

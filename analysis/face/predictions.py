@@ -166,7 +166,8 @@ def _from_archive(path: Path, entry: str, n_vertices: int) -> np.ndarray:
     fitting = {key: array for key, array in ((k, plain(v)) for k, v in value.items()) if array.size % (3 * n_vertices) == 0}
     if len(fitting) != 1:
         raise FaceError(
-            f"{source} holds sequences for {', '.join(map(str, value))}; {len(fitting)} of them have {n_vertices} vertices where one "
+            f"{source} holds sequences for {', '.join(map(str, value))}; {len(fitting)} of them have {n_vertices} vertices "
+            "where one "
             f"should. Save the wanted one as {Path(entry).stem}.npy."
         )
     return next(iter(fitting.values()))

@@ -59,7 +59,7 @@ class Region:
 
     @property
     def sha1(self) -> str:
-        """SHA-1 of the sorted indices, repeated ones included, written in decimal and joined by commas: independent of file format."""
+        """SHA-1 of the sorted indices, repeated ones included, in decimal and joined by commas, whatever the file's format."""
         text = ",".join(map(str, np.sort(self.indices).tolist()))
         return hashlib.sha1(text.encode("ascii"), usedforsecurity=False).hexdigest()
 

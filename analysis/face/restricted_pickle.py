@@ -1,8 +1,9 @@
 """Pickles from strangers, read without running them.
 
-The field hands out templates and masks as pickles. A pickle is a program, so only what such files need is allowed: NumPy arrays and
-scalars, dictionaries, lists, tuples, strings, bytes and numbers, also as Python 2 wrote them; on request CPU tensors, whose storages
-are read by ``torch.load(weights_only=True)``. Every other name is refused before it is looked up, so nothing of a payload runs.
+The field hands out templates and masks as pickles. A pickle is a program, so only what such files need is allowed: NumPy arrays
+and scalars, dictionaries, lists, tuples, strings, bytes and numbers, also as Python 2 wrote them; on request CPU tensors, whose
+storages are read by ``torch.load(weights_only=True)``. Every other name is refused before it is looked up, so nothing of a
+payload runs.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ def loads_pickle(data: bytes, *, source: str = "the pickle", tensors: bool = Fal
         cause = str(error)
         if cause.startswith(("the name", "an array of", "a NumPy scalar", "a buffer", "the codec")):
             raise FaceError(
-                f"{source} asks for {cause}, which could run code. Only NumPy arrays, dictionaries, lists, strings and numbers are "
+                f"{source} asks for {cause}, which could run code. Only NumPy arrays, dictionaries, lists, strings and "
+                "numbers are "
                 f"read, so nothing of it was run. If you trust the file, open it yourself and save its arrays with numpy.savez."
             ) from None
         raise FaceError(f"{source} is no readable pickle ({cause}). Was the download complete?") from None

@@ -57,11 +57,13 @@ def open_array(path: Path) -> np.ndarray:
     except (ValueError, EOFError, OSError) as error:
         if "Python objects in dtype" in str(error):
             raise FaceError(
-                f"{path} holds pickled Python objects, which could run code and are not loaded. Save the vertices as a plain array: "
+                f"{path} holds pickled Python objects, which could run code and are not loaded. Save the vertices as a "
+                "plain array: "
                 f"numpy.save(path, numpy.asarray(vertices, dtype='float32'))."
             ) from None
         raise FaceError(
-            f"{path} cannot be read as a .npy file of its stated size; it has {path.stat().st_size:,} bytes. Was it cut short while being "
+            f"{path} cannot be read as a .npy file of its stated size; it has {path.stat().st_size:,} bytes. Was it cut "
+            "short while being "
             f"written or copied? Write it again. ({error})"
         ) from None
 
@@ -86,7 +88,8 @@ def as_sequence(array: np.ndarray, n_vertices: int, name: str) -> np.ndarray:
         seen = shape[-2] if array.ndim == 3 and width == 3 else width / 3
         raise FaceError(
             f"{name} has shape {shape}, which is {seen:g} vertices a frame; the template has {n_vertices}. Expected (frames, "
-            f"{3 * n_vertices}) or (frames, {n_vertices}, 3). Do the predictions belong to this data set (VOCASET has 5,023 vertices, "
+            f"{3 * n_vertices}) or (frames, {n_vertices}, 3). Do the predictions belong to this data set (VOCASET has 5,023 "
+            "vertices, "
             f"BIWI 23,370)?"
         )
     if len(array) == 0:
@@ -126,7 +129,8 @@ def at_rate(sequence: np.ndarray, fps: int, target: int, name: str) -> np.ndarra
     """
     if fps % target:
         raise FaceError(
-            f"{name} has {fps} frames a second, which cannot be brought to {target} by leaving frames out. Give the right rate, or "
+            f"{name} has {fps} frames a second, which cannot be brought to {target} by leaving frames out. Give the right "
+            "rate, or "
             f"resample the sequence."
         )
     return sequence[:: fps // target]
@@ -147,7 +151,8 @@ def matched_length(prediction: np.ndarray, truth: np.ndarray, *, tolerance: int,
         high, low = min(rates, key=lambda pair: abs(len(prediction) - len(truth) * pair[0] / pair[1]))
         if abs(len(prediction) - len(truth) * high / low) <= tolerance + 1:
             cause = (
-                f"The ratio is that of {high} to {low} frames a second: are the frame rates right? State them with --prediction-fps and "
+                f"The ratio is that of {high} to {low} frames a second: are the frame rates right? State them with "
+                "--prediction-fps and "
                 f"--truth-fps."
             )
         raise FaceError(

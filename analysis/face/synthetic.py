@@ -1,4 +1,4 @@
-"""A data set that nobody recorded: small meshes whose lips follow the phones of real alignments, and six frameworks' predictions of them.
+"""A data set that nobody recorded: small meshes whose lips follow the phones of alignments, and six frameworks' predictions.
 
 It has the files, names, frame rates and oddities of the real ones, so every row of the framework table runs from audio to table
 without any licence. Its numbers say nothing about the frameworks: each row is one small regression in that framework's clothes.
@@ -64,6 +64,9 @@ _SENTENCES = (
 
 #: ``(framework, with_module, clip, dataset, n_frames, fps)`` to predicted controls of shape ``(n_frames, len(CONTROLS))``.
 Predictor = Callable[[Framework, bool, str, str, int, int], np.ndarray]
+
+#: Utterance ids by clip, and ``(clip, n_frames, fps)`` to the true controls, to a predictor.
+PredictorMaker = Callable[[Mapping[str, str], Callable[[str, int, int], np.ndarray]], Predictor]
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def face_mesh(
 
 
 def lip_controls(alignment: Alignment, n_frames: int, fps: int, *, seed: int = 0) -> np.ndarray:
-    """How the face moves while ``alignment`` is spoken, shape ``(n_frames, len(CONTROLS))``: each phone's lips, blended with its neighbours'."""
+    """How the face moves while ``alignment`` is spoken, shape ``(n_frames, len(CONTROLS))``: each phone's lips, blended."""
     from analysis.phonology import lip_features
 
     table = lip_features()
@@ -183,8 +186,9 @@ def synthesize(
     alignments: Sequence[Alignment],
     *,
     dataset: str = "biwi",
-    predictor: Predictor | None = None,
+    predictors: PredictorMaker | None = None,
     frameworks: Sequence[str] | None = None,
+    module: str = "Wav2Sem",
     seed: int = 0,
     improvement: float = 0.5,
 ) -> SyntheticSet:
@@ -197,10 +201,12 @@ def synthesize(
         Each becomes one clip; subjects take them in turn.
     dataset : str
         ``vocaset`` (60 frames a second on disk, regions separated by ",", several conditions per clip) or ``biwi`` (25, ", ").
-    predictor : callable, optional
-        By default the planted one.
+    predictors : callable, optional
+        ``(utterance ids by clip, truth)`` to a predictor; by default the planted one.
     frameworks : sequence of str, optional
         By default all six.
+    module : str
+        What stands after the plus sign in the names of runs with the module.
     seed : int
     improvement : float
         Of the planted predictor.
@@ -243,14 +249,17 @@ def synthesize(
         np.save(folder / "vertices_npy" / f"{clip}.npy", vertices.reshape(frames, -1))
         lengths[clip] = frames
 
-    predict = predictor or planted_predictor(controls, seed=seed, improvement=improvement)
+    if predictors is None:
+        predict = planted_predictor(controls, seed=seed, improvement=improvement)
+    else:
+        predict = predictors({clip: where[clip][0].utterance_id for clip in clips}, controls)
     runs = {}
     for name in frameworks or FRAMEWORKS:
         framework = FRAMEWORKS[name]
         fps = framework.fps[spec.name]
         for with_module in (False, True):
-            run = f"{name}+Wav2Sem" if with_module else name
-            runs[run] = folder / "predictions" / run
+            run = f"{name}+{module}" if with_module else name
+            runs[run] = folder / "predictions" / run.replace(":", "_").replace("/", "_")
             scale = framework.scale.get(spec.name, 1.0)
             sequences = {}
             for clip in clips:

@@ -1,4 +1,4 @@
-"""The published table's layout, filled from measured runs: method, audio encoder, LVE, MVE, FDD; with and without; to five formats."""
+"""The published table's layout, filled from measured runs: LVE, MVE, FDD; with and without; in five formats."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class FaceTable:
     failures: tuple[Mapping[str, str], ...] = ()
 
     def to_json(self) -> str:
-        """Everything at full precision. With one data set, ``runs`` holds each run's raw ``lve``, ``mve``, ``fdd``, ``fdd_abs``."""
+        """Everything at full precision; with one data set, ``runs`` holds raw ``lve``, ``mve``, ``fdd``, ``fdd_abs``."""
         datasets = {name: self._dataset(name) for name in self.rows}
         document: dict[str, Any] = {
             "schema": "analysis.face.table",
@@ -217,17 +217,22 @@ class FaceTable:
             lve, mve, fdd = (rows[0].settings[metric] for metric in _SHOWN)
             policies = ", ".join(sorted({row.settings["lve"]["condition"] for row in rows}))
             lines.append(
-                f"{find_dataset(dataset).title}: preset {lve['preset']}; {rows[0].n_clips} clips, {lve['fps']} frames a second; LVE: {lve['power']} error of "
+                f"{find_dataset(dataset).title}: preset {lve['preset']}; {rows[0].n_clips} clips, {lve['fps']} frames a "
+                f"second; LVE: {lve['power']} error of "
                 f"the worst vertex of {lve['region']} ({lve['region_size']} vertices, sha1 {lve['region_sha1'][:10]}), mean over "
-                f"{lve['pooling']}; MVE: mean distance over frames and all {mve['region_size']} vertices; FDD: true minus predicted motion "
-                f"spread over {fdd['region']} ({fdd['region_size']} vertices, sha1 {fdd['region_sha1'][:10]}), signed, mean over clips; "
+                f"{lve['pooling']}; MVE: mean distance over frames and all {mve['region_size']} vertices; FDD: true minus "
+                "predicted motion "
+                f"spread over {fdd['region']} ({fdd['region_size']} vertices, sha1 {fdd['region_sha1'][:10]}), signed, mean "
+                "over clips; "
                 f"|FDD|: mean of absolute values; templates {lve['template']}; several predictions of a clip: {policies}."
             )
             tests = self.differences[dataset]
             if tests:
                 lines.append(
-                    f"Differences are with minus without, with a {tests[0].ci_level:.0%} bootstrap interval over {tests[0].n_units} "
-                    f"{tests[0].unit}s ({tests[0].n_resamples} resamples, seed {tests[0].seed}) and the p-value of a sign-flip test."
+                    f"Differences are with minus without, with a {tests[0].ci_level:.0%} bootstrap interval over "
+                    f"{tests[0].n_units} "
+                    f"{tests[0].unit}s ({tests[0].n_resamples} resamples, seed {tests[0].seed}) and the p-value of a "
+                    "sign-flip test."
                 )
         return [*lines, *self.notes]
 
@@ -363,7 +368,8 @@ def build_table(
     notes = list(notes)
     if runs[0].truth.n_vertices != dataset.n_vertices:
         notes.append(
-            f"The meshes have {runs[0].truth.n_vertices} vertices and {dataset.title}'s have {dataset.n_vertices}: these values do not "
+            f"The meshes have {runs[0].truth.n_vertices} vertices and {dataset.title}'s have {dataset.n_vertices}: these "
+            "values do not "
             f"compare with published ones."
         )
     return FaceTable({dataset.name: tuple(rows)}, {dataset.name: tuple(differences)}, tuple(notes))

@@ -28,7 +28,8 @@ def _message(small_set, capsys, *more: str) -> str:
 def test_region_of_another_mesh(small_set, capsys) -> None:
     (small_set.folder / "lve.txt").write_text("3,4,4996")
     assert _message(small_set, capsys) == (
-        "error: Region lve.txt names vertex 4996, but the meshes have 12 vertices (0 to 11). Is the region of another mesh (VOCASET has "
+        "error: Region lve.txt names vertex 4996, but the meshes have 12 vertices (0 to 11). Is the region of another mesh "
+        "(VOCASET has "
         "5,023 vertices, BIWI 23,370), or counted from 1?\n"
     )
 
@@ -36,8 +37,10 @@ def test_region_of_another_mesh(small_set, capsys) -> None:
 def test_vertices_of_another_mesh(small_set, capsys) -> None:
     np.save(small_set.prediction_file("F2_e37"), np.zeros((7, 5023 * 3), np.float32))
     assert _message(small_set, capsys) == (
-        f"{SOME}  FaceFormer/F2_e37: {small_set.prediction_file('F2_e37')} has shape (7, 15069), which is 5023 vertices a frame; the template "
-        f"has 12. Expected (frames, 36) or (frames, 12, 3). Do the predictions belong to this data set (VOCASET has 5,023 vertices, BIWI "
+        f"{SOME}  FaceFormer/F2_e37: {small_set.prediction_file('F2_e37')} has shape (7, 15069), which is 5023 vertices a "
+        "frame; the template "
+        f"has 12. Expected (frames, 36) or (frames, 12, 3). Do the predictions belong to this data set (VOCASET has 5,023 "
+        "vertices, BIWI "
         f"23,370)?{ASK}"
     )
 
@@ -45,14 +48,19 @@ def test_vertices_of_another_mesh(small_set, capsys) -> None:
 @pytest.mark.parametrize(
     ("length", "cause"),
     [
-        (16, "The ratio is that of 60 to 25 frames a second: are the frame rates right? State them with --prediction-fps and --truth-fps."),
+        (
+            16,
+            "The ratio is that of 60 to 25 frames a second: are the frame rates right? State them with --prediction-fps and "
+            "--truth-fps.",
+        ),
         (30, "Does the prediction belong to another clip, or was its audio cut?"),
     ],
 )
 def test_lengths_that_do_not_fit(small_set, capsys, length: int, cause: str) -> None:
     np.save(small_set.prediction_file("F2_e37"), np.zeros((length, 36), np.float32))
     assert _message(small_set, capsys) == (
-        f"{SOME}  FaceFormer/F2_e37: FaceFormer, F2_e37: the prediction has {length} frames and the truth 7 at 25 frames a second, a gap of "
+        f"{SOME}  FaceFormer/F2_e37: FaceFormer, F2_e37: the prediction has {length} frames and the truth 7 at 25 frames a "
+        "second, a gap of "
         f"{length - 7} where 2 is allowed. {cause}{ASK}"
     )
 
@@ -61,7 +69,8 @@ def test_frame_rates_that_cannot_be_brought_together(small_set, capsys) -> None:
     error = _message(small_set, capsys, "--prediction-fps", "30")
     path = small_set.prediction_file("F2_e37")
     assert error.startswith(
-        f"error: No clip can be used in every run:\n  FaceFormer/F2_e37: {path} has 30 frames a second, which cannot be brought to 25 by "
+        f"error: No clip can be used in every run:\n  FaceFormer/F2_e37: {path} has 30 frames a second, which cannot be "
+        "brought to 25 by "
         f"leaving frames out. Give the right rate, or resample the sequence.\n"
     )
     assert error.endswith("  ... and 3 more\n")
@@ -71,7 +80,10 @@ def test_unknown_subject(small_set, capsys) -> None:
     small_set.truth_file("F2_e37").rename(small_set.truth_file("F9_e37"))
     for run in ("FaceFormer", "FaceFormer+Wav2Sem"):
         small_set.prediction_file("F2_e37", run).rename(small_set.prediction_file("F9_e37", run))
-    line = "Clip F9_e37 is of subject F9, who has no template in templates.pkl. It holds: F2, M3. Are clips named SUBJECT_SENTENCE.npy?"
+    line = (
+        "Clip F9_e37 is of subject F9, who has no template in templates.pkl. It holds: F2, M3. Are clips named "
+        "SUBJECT_SENTENCE.npy?"
+    )
     assert _message(small_set, capsys) == f"{SOME}  FaceFormer/F9_e37: {line}\n  FaceFormer+Wav2Sem/F9_e37: {line}{ASK}"
 
 
@@ -93,7 +105,8 @@ def test_truncated_npy(small_set, capsys) -> None:
     path = small_set.prediction_file("F2_e38")
     path.write_bytes(path.read_bytes()[:-40])
     error = _message(small_set, capsys)
-    start = f"{SOME}  FaceFormer/F2_e38: {path} cannot be read as a .npy file of its stated size; it has {path.stat().st_size:,} bytes. "
+    size = f"{path.stat().st_size:,}"
+    start = f"{SOME}  FaceFormer/F2_e38: {path} cannot be read as a .npy file of its stated size; it has {size} bytes. "
     assert error.startswith(f"{start}Was it cut short while being written or copied? Write it again. (")
     assert error.endswith(ASK)
 
@@ -130,7 +143,8 @@ def test_no_prediction_belongs_to_a_clip(small_set, capsys) -> None:
     folder.mkdir()
     np.save(folder / "s01.npy", np.zeros((3, 36)))
     assert _message(small_set, capsys, "--run", f"VOCA={folder}") == (
-        f"error: No prediction in {folder} belongs to a clip of {small_set.folder / 'vertices_npy'}: it holds s01.npy, and the clips are "
+        f"error: No prediction in {folder} belongs to a clip of {small_set.folder / 'vertices_npy'}: it holds s01.npy, and "
+        "the clips are "
         f"named like F2_e37. Name predictions CLIP_condition_SUBJECT.npy or CLIP.npy.\n"
     )
 
@@ -138,7 +152,10 @@ def test_no_prediction_belongs_to_a_clip(small_set, capsys) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--preset", "voca"), "There is no preset 'voca'. Choose one of: codetalker, facediffuser, unitalker, diffspeaker, meshtalk."),
+        (
+            ("--preset", "voca"),
+            "There is no preset 'voca'. Choose one of: codetalker, facediffuser, unitalker, diffspeaker, meshtalk.",
+        ),
         (("--run", "A"), "--run needs NAME=VALUE, not 'A'."),
         (("--run", "FaceFormer=x"), "--run names 'FaceFormer' twice. Name the two apart."),
         (("--scale", "VOCA=0.2"), "--scale names 'VOCA', which is no run. Runs: FaceFormer, FaceFormer+Wav2Sem."),
@@ -166,7 +183,10 @@ def test_unknown_data_set_and_missing_folders(small_set, capsys) -> None:
     arguments = small_set.arguments()
     arguments[4] = "nowhere"
     assert main(arguments) == 2
-    assert capsys.readouterr().err == "error: There is no folder nowhere with the true vertices (SUBJECT_SENTENCE.npy, such as F2_e37.npy).\n"
+    assert (
+        capsys.readouterr().err
+        == "error: There is no folder nowhere with the true vertices (SUBJECT_SENTENCE.npy, such as F2_e37.npy).\n"
+    )
 
 
 def test_templates_that_cannot_be_used(tmp_path: Path) -> None:
@@ -181,7 +201,10 @@ def test_templates_that_cannot_be_used(tmp_path: Path) -> None:
     broken[2, 1] = np.nan
     assert message([1]) == "t.pkl holds a list, not a dictionary of one template per subject."
     assert message({}) == "t.pkl holds no template. It should hold one array of shape (vertices, 3) per subject."
-    assert message({"F2": np.zeros(4)}) == "The template of F2 in t.pkl is of type float64 and shape (4,); expected (vertices, 3) numbers."
+    assert (
+        message({"F2": np.zeros(4)})
+        == "The template of F2 in t.pkl is of type float64 and shape (4,); expected (vertices, 3) numbers."
+    )
     assert message({"F2": broken}) == "The template of F2 in t.pkl is not a number at vertex 2. Give an undamaged template."
     assert message({"F2": np.zeros((4, 3)), "M3": np.zeros((5, 3))}) == (
         "The templates in t.pkl have different numbers of vertices: [4, 5]. They must share one mesh."
@@ -231,7 +254,8 @@ def test_regions_as_arrays_and_bad_regions(tmp_path: Path) -> None:
     with pytest.raises(FaceError) as error:
         read_region(tmp_path / "bad.txt")
     assert str(error.value) == (
-        f"Region file {tmp_path / 'bad.txt'} holds '1;', which is no vertex index. It should list whole numbers separated by commas."
+        f"Region file {tmp_path / 'bad.txt'} holds '1;', which is no vertex index. It should list whole numbers separated "
+        "by commas."
     )
     with pytest.raises(FaceError, match="must be a flat list of whole numbers, not float64"):
         read_region(tmp_path / "floats.npy")

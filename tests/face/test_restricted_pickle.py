@@ -62,7 +62,9 @@ def test_reads_python_2() -> None:
 
 
 @pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("wrap", [lambda p: p, lambda p: {"F2": np.zeros((4, 3)), "M3": p}, lambda p: np.array([p], dtype=object)])
+@pytest.mark.parametrize(
+    "wrap", [lambda p: p, lambda p: {"F2": np.zeros((4, 3)), "M3": p}, lambda p: np.array([p], dtype=object)]
+)
 def test_a_payload_does_not_run(tmp_path: Path, protocol: int, wrap) -> None:
     target = tmp_path / "pwned"
     data = pickle.dumps(wrap(Payload(target)), protocol=protocol)
@@ -79,7 +81,8 @@ def test_the_message_names_what_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(FaceError) as error:
         read_templates(path)
     assert str(error.value) == (
-        f"{path} asks for the name posix.mkdir, which could run code. Only NumPy arrays, dictionaries, lists, strings and numbers are "
+        f"{path} asks for the name posix.mkdir, which could run code. Only NumPy arrays, dictionaries, lists, strings and "
+        "numbers are "
         f"read, so nothing of it was run. If you trust the file, open it yourself and save its arrays with numpy.savez."
     )
 
@@ -143,7 +146,9 @@ def test_a_payload_in_a_tensors_storage_does_not_run(tmp_path: Path) -> None:
 
 def test_masks_and_templates_through_it(tmp_path: Path) -> None:
     masks = tmp_path / "FLAME_masks.pkl"
-    masks.write_bytes(pickle.dumps({"lips": np.array([5, 5, 2]), "forehead": np.array([9, 1]), "eye_region": np.array([1, 4])}, 2))
+    masks.write_bytes(
+        pickle.dumps({"lips": np.array([5, 5, 2]), "forehead": np.array([9, 1]), "eye_region": np.array([1, 4])}, 2)
+    )
     lips = read_region(f"{masks}:lips")
     assert (lips.name, lips.size, lips.n_unique) == ("FLAME_masks.pkl:lips", 3, 2)
     assert read_region(f"{masks}:forehead+eye_region").indices.tolist() == [1, 4, 9]
@@ -153,7 +158,8 @@ def test_masks_and_templates_through_it(tmp_path: Path) -> None:
     with pytest.raises(FaceError) as error:
         read_region(masks)
     assert str(error.value) == (
-        f"{masks} holds several regions. Name one after a colon, as in FLAME_masks.pkl:lips. It holds: eye_region, forehead, lips."
+        f"{masks} holds several regions. Name one after a colon, as in FLAME_masks.pkl:lips. It holds: eye_region, "
+        "forehead, lips."
     )
     assert load_pickle(masks).keys() == {"lips", "forehead", "eye_region"}
 

@@ -17,7 +17,7 @@ from analysis.face.study.answers import Answer, fleiss_kappa, krippendorff_alpha
 from tests.reference import face as oracle
 
 # A one-pixel GIF.
-GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
 EVIL = """</script><script>window.pwned = 1</script><img src=x onerror="window.pwned = 2"> & 'quotes' \u2028"""
 
 
@@ -38,7 +38,9 @@ def _answered(study: dict[str, Path], rater: str, prefers, misses: int = 0) -> d
     answers = []
     for identity, entry in key["items"].items():
         chosen = entry["methods"].index(prefers(entry["item"]))
-        answers.append({"id": identity, "chosen": chosen, "side": "left" if (chosen + len(answers)) % 2 else "right", "milliseconds": 900})
+        answers.append(
+            {"id": identity, "chosen": chosen, "side": "left" if (chosen + len(answers)) % 2 else "right", "milliseconds": 900}
+        )
     for number, (identity, side) in enumerate(key["checks"].items()):
         wrong = {"left": "right", "right": "left"}[side]
         answers.append({"id": identity, "chosen": 0, "side": wrong if number < misses else side, "milliseconds": 900})
@@ -85,7 +87,13 @@ def test_finds_a_planted_preference_and_leaves_out_the_inattentive(tmp_path: Pat
     assert main(["study", "analyse", *map(str, files), "--json", str(tmp_path / "result.json")]) == 0  # the key is found above
     result = json.loads((tmp_path / "result.json").read_text())
     (row,) = result["preferences"]
-    assert (row["method"], row["other"], row["n_answers"], row["n_raters"], row["n_items"]) == (methods[1], methods[0], 240, 12, 20)
+    assert (row["method"], row["other"], row["n_answers"], row["n_raters"], row["n_items"]) == (
+        methods[1],
+        methods[0],
+        240,
+        12,
+        20,
+    )
     assert row["exact_low"] < 0.75 < row["exact_high"]
     assert row["cluster_low"] < 0.75 < row["cluster_high"]
     assert row["exact_low"] > 0.5 < row["cluster_low"]
@@ -199,9 +207,9 @@ def browser():
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("there is no chromium; install it with apt-get install chromium")
-    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
     with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=chromium, headless=True, args=flags.split())
+        opened = running.chromium.launch(executable_path=chromium, headless=True, args=[*flags.split(), "--disable-sync"])
         yield opened
         opened.close()
 
@@ -217,7 +225,10 @@ def test_the_page_in_a_browser(tmp_path: Path, browser, way: str) -> None:
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: problems.append(request.url) if not request.url.startswith(("file:", "blob:", "data:")) else None)
+    page.on(
+        "request",
+        lambda request: problems.append(request.url) if not request.url.startswith(("file:", "blob:", "data:")) else None,
+    )
     page.goto(study["page"].as_uri() + "?rater=alice&seed=7")
     trials = {trial["id"]: trial for trial in json.loads(page.locator("#study").text_content())["trials"]}
     by_media = {path: (identity, index) for identity in key["items"] for index, path in enumerate(trials[identity]["media"])}

@@ -108,9 +108,10 @@ class StudyResult:
         lines = []
         for row in self.preferences:
             lines += [
-                f"{row.method} preferred to {row.other}: {row.share:.1%} ({row.n_preferred} of {row.n_answers} answers; {row.n_raters} "
+                f"{row.method} preferred to {row.other}: {row.share:.1%} ({row.n_preferred} of {row.n_answers} answers; "
+                f"{row.n_raters} "
                 f"raters, {row.n_items} items)",
-                f"  exact binomial, answers as independent: 95% [{row.exact_low:.1%}, {row.exact_high:.1%}], p = {row.p_exact:.4g}",
+                f"  exact binomial, independent answers: 95% [{row.exact_low:.1%}, {row.exact_high:.1%}], p = {row.p_exact:.4g}",
                 f"  other raters and other items: 95% [{row.cluster_low:.1%}, {row.cluster_high:.1%}]"
                 + (" (weak: under eight raters or items)" if row.weak else ""),
                 f"  other raters: sign-flip p = {row.p_raters:.4g}",
@@ -120,7 +121,8 @@ class StudyResult:
         width = max([len(str(row["item"])) for row in self.items] + [4])
         lines += ["", f"{'item'.ljust(width)}  share  answers  95% exact  (share preferring the first method named above)"]
         lines += [
-            f"{str(row['item']).ljust(width)}  {row['share']:5.1%}  {row['n_answers']:7d}  [{row['exact_low']:.1%}, {row['exact_high']:.1%}]"
+            f"{str(row['item']).ljust(width)}  {row['share']:5.1%}  {row['n_answers']:7d}  [{row['exact_low']:.1%}, "
+            f"{row['exact_high']:.1%}]"
             for row in self.items
         ]
         lines += [f"left out: {failure.item}: {failure.reason}" for failure in self.excluded]
@@ -165,7 +167,9 @@ def read_answers(files: Iterable[str | Path], key: str | Path, *, allowed_misses
         seen[rater] = path
         if misses > allowed_misses:
             excluded.append(
-                Failure("face", rater, f"missed {misses} attention checks where {allowed_misses} are allowed", "Leave the rater out.")
+                Failure(
+                    "face", rater, f"missed {misses} attention checks where {allowed_misses} are allowed", "Leave the rater out."
+                )
             )
             continue
         answers += good
@@ -321,8 +325,10 @@ def _exact(n_preferred: int, n: int) -> tuple[float, float, float]:
     return low, high, min(1.0, 2.0 * float(bdtr(min(n_preferred, n - n_preferred), n, 0.5)))
 
 
-def _crossed_bootstrap(liked: np.ndarray, raters: np.ndarray, items: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float]:
-    """Percentile interval of the share, resampling raters and items independently; an answer weighs the product of its two counts."""
+def _crossed_bootstrap(
+    liked: np.ndarray, raters: np.ndarray, items: np.ndarray, n_resamples: int, seed: int
+) -> tuple[float, float]:
+    """Percentile interval of the share, resampling raters and items apart; an answer weighs the product of its two counts."""
     rng = np.random.default_rng(seed)
     shape = (raters.max() + 1, items.max() + 1)
     liked_sums, counts = np.zeros(shape), np.zeros(shape)

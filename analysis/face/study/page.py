@@ -88,7 +88,9 @@ def read_items(path: str | Path) -> list[Item]:
         for column in ("media_a", "media_b"):
             if media[column].suffix.lower() not in _VIDEO | _IMAGE:
                 known = ", ".join(sorted(_VIDEO | _IMAGE))
-                raise FaceError(f"{path}, line {line}: {media[column].name} is no video or animation a browser shows. Known: {known}.")
+                raise FaceError(
+                    f"{path}, line {line}: {media[column].name} is no video or animation a browser shows. Known: {known}."
+                )
         if row["method_a"].strip() == row["method_b"].strip():
             raise FaceError(f"{path}, line {line}: both sides are of method {row['method_a'].strip()!r}. Compare two methods.")
         if row["item"].strip() in {item.name for item in items}:

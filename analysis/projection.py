@@ -225,6 +225,9 @@ def _umap(
         n_jobs=1,
         precomputed_knn=known,
         # A spectral start needs more points than its eigenvectors; tiny sets start from their principal components.
+        # A given start is where the points should stay unless their neighbourhood says otherwise: shorter steps, and the trust
+        # of the map is no lower for it.
+        learning_rate=1.0 if start is None else 0.25,
         init="spectral" if start is None and len(points) > 20 else "pca" if start is None else start,
     )
     with warnings.catch_warnings():
@@ -233,6 +236,7 @@ def _umap(
     return np.asarray(coordinates, dtype=np.float64), {
         "n_neighbors": n_neighbors,
         "min_dist": min_dist,
+        **({} if start is None else {"learning_rate": 0.25}),
         "neighbors": "exact" if exact else "approximate",
         "library": f"umap-learn {umap.__version__}",
     }

@@ -19,7 +19,10 @@ _spec = importlib.util.spec_from_file_location("neighbourhoods", Path(__file__).
 reference = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(reference)
 
-INSTALLED = [name for name in METHODS if name != "pacmap" or importlib.util.find_spec("pacmap")]
+PACMAP = pytest.param(  # compiles for half a minute
+    "pacmap",
+    marks=[pytest.mark.slow, pytest.mark.skipif(importlib.util.find_spec("pacmap") is None, reason="pacmap is not installed")],
+)
 
 
 def clusters(n=60, dims=32, groups=3, apart=20.0, seed=0):
@@ -34,7 +37,7 @@ def purity(coordinates, labels):
     return float((labels[distances.argmin(axis=1)] == labels).mean())
 
 
-@pytest.mark.parametrize("method", INSTALLED)
+@pytest.mark.parametrize("method", [PACMAP if name == "pacmap" else name for name in METHODS])
 def test_map_repeats_and_keeps_well_separated_groups_apart(method):
     vectors, labels = clusters()
     first, second = (project(vectors, method=method, seed=3) for _ in range(2))
@@ -47,12 +50,9 @@ def test_map_repeats_and_keeps_well_separated_groups_apart(method):
     assert f"trustworthiness {first.trustworthiness:.3f}" in caption and "claims rest on the scores" in caption
 
 
-@pytest.mark.parametrize("method", ["umap", "tsne"])
-def test_another_seed_gives_another_map_where_chance_plays(method):
+def test_another_seed_gives_another_map():
     vectors, _ = clusters(apart=0.0)
-    assert not np.allclose(
-        project(vectors, method=method, seed=0).coordinates, project(vectors, method=method, seed=1).coordinates
-    )
+    assert not np.allclose(project(vectors, seed=0).coordinates, project(vectors, seed=1).coordinates)
 
 
 def test_small_sets_get_exact_neighbours():
@@ -102,7 +102,7 @@ def test_procrustes_undoes_turn_mirror_scale_and_shift(angle, scale, mirrored, s
 
 
 def test_variants_lie_on_each_other():
-    vectors, _ = clusters(apart=5.0)
+    vectors, _ = clusters(n=150, groups=6, apart=2.0)
     moved = vectors + 0.1 * np.random.default_rng(5).normal(size=vectors.shape)
     for method in ("pca", "tsne", "umap"):
         maps = project_variants({"without": vectors, "wav2sem": moved}, method=method)
@@ -127,12 +127,14 @@ def test_equal_vectors_and_tiny_sets_do_not_break():
         (
             np.ones((3, 3)),
             {},
-            "A map needs vectors of shape (N, D) with N >= 5 and D >= 2, not (3, 3). Map more tokens, or leave the projection out.",
+            "A map needs vectors of shape (N, D) with N >= 5 and D >= 2, not (3, 3). "
+            "Map more tokens, or leave the projection out.",
         ),
         (
             np.array([[1.0, 2.0]] * 6 + [[np.nan, 1.0]]),
             {},
-            "1 of 7 vectors hold NaN or infinity (first: row 6). Half precision overflows above 65504; extract those layers in float32.",
+            "1 of 7 vectors hold NaN or infinity (first: row 6). "
+            "Half precision overflows above 65504; extract those layers in float32.",
         ),
         (np.ones((9, 3)), {"init": np.ones((8, 2))}, "init must be a finite array of shape (9, 2), not (8, 2)."),
     ],

@@ -93,8 +93,9 @@ def test_click_plays_the_syllable_and_then_the_sentence(tab, report):
     index = uncovered(tab, "without")
     row = report.tables["tokens"].iloc[index]
     tab.evaluate(
-        """() => { const p = document.getElementById("player"); window.log = [];
-        for (const kind of ["play", "pause", "ended"]) p.addEventListener(kind, () => window.log.push([kind, p.currentTime])); }"""
+        """() => { const player = document.getElementById("player"); window.log = [];
+        for (const kind of ["play", "pause", "ended"])
+          player.addEventListener(kind, () => window.log.push([kind, player.currentTime])); }"""
     )
     tab.mouse.click(*point(tab, "without", index))
     tab.wait_for_function("window.log.length >= 3", timeout=20_000)

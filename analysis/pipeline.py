@@ -130,6 +130,7 @@ def _align(config: DecoupleConfig, corpus: Corpus, ledger: _Ledger) -> tuple[dic
             failures.append(outcome)
         else:
             alignments[outcome.utterance_id] = outcome
+            ledger.add(outcome.warning_rows())
     ledger.add(failures)
     if not alignments:
         first = failures[0].reason if failures else "the aligner gave nothing back"
@@ -256,6 +257,7 @@ def _analyse(
         workers=config.workers or None,
         cache=cache_folder("embeddings"),
         alignment_source=next(iter(alignments.values())).source,
+        corpus=corpus.name,
     )
     ledger.add(extraction.failures)
     semantics = {}

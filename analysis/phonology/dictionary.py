@@ -14,7 +14,7 @@ import numpy as np
 from analysis.errors import ConfigurationError
 from analysis.phonology.inventory import Inventory, load_inventory
 from analysis.phonology.lexicon import Lexicon
-from analysis.phonology.mining import Forms, iter_near_pairs
+from analysis.phonology.mining import Forms, iter_near_pairs, within
 from analysis.phonology.pairs import pair_rows
 from analysis.phonology.visemes import DEFAULT_VISEMES
 
@@ -155,7 +155,7 @@ def _add(
     inventory: Inventory,
 ) -> None:
     """Count pairs of forms, each standing for ``weight`` pairs of entries."""
-    near = edits <= threshold * np.maximum(forms.lengths[i], forms.lengths[j]) + 1e-9
+    near = within(edits / np.maximum(forms.lengths[i], forms.lengths[j]), threshold)
     tally["near_homophone"] += int(weight[near].sum())
     single = edits == 1
     tally["minimal_near"] += int(weight[near & single].sum())

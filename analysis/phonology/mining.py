@@ -24,7 +24,8 @@ __all__ = ["Forms", "iter_near_pairs", "maximal_edits", "near_pairs"]
 _BLOCK = 1 << 17
 # Distances computed together in one call.
 _CHUNK = 1 << 18
-_EPSILON = 1e-9
+# 2 edits in 5 phones are a distance of 0.4, however the machine rounds.
+_EPSILON = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +222,12 @@ def _weighted_edits(forms: Forms, i: np.ndarray, j: np.ndarray, index: Mapping[H
 
 def maximal_edits(longer: int, threshold: float) -> int:
     """Most edits that a pair may be apart whose longer form has this many phones."""
-    return int(threshold * longer + _EPSILON)
+    return int((threshold + _EPSILON) * longer)
+
+
+def within(distance: np.ndarray, threshold: float) -> np.ndarray:
+    """Which distances are at most the threshold, rounding errors forgiven."""
+    return distance <= threshold + _EPSILON
 
 
 def near_pairs(
@@ -297,7 +303,7 @@ def iter_near_pairs(
                         if uniform:
                             near = edits <= most
                         else:
-                            near = _weighted_edits(forms, i, j, *weights) <= threshold * longer + _EPSILON
+                            near = within(_weighted_edits(forms, i, j, *weights) / longer, threshold)
                             near |= always_single & (edits == 1)
                         if near.any():
                             yield i[near], j[near], edits[near]

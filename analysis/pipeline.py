@@ -17,6 +17,7 @@ from analysis.alignment.types import Alignment
 from analysis.assembly import EncoderRun, assemble, fused, write_syllables
 from analysis.config import cache_folder
 from analysis.corpus.utterance import Corpus, Utterance
+from analysis.engine import available_cores
 from analysis.errors import CorpusError, Failure, SeparationError, StrictError
 from analysis.report.model import Report
 from analysis.settings import DecoupleConfig
@@ -155,8 +156,16 @@ def _align(config: DecoupleConfig, corpus: Corpus, ledger: _Ledger) -> tuple[dic
 
 def _aligner_options(config: DecoupleConfig) -> dict[str, Any]:
     options = dict(config.aligner_options)
-    if config.aligner in ("pocketsphinx", "mfa") and config.workers:
-        options.setdefault("workers", config.workers)
+    if config.aligner == "pocketsphinx":
+        options.setdefault("workers", config.workers or available_cores())
+        if config.lexicon != DecoupleConfig.lexicon:
+            options.setdefault("lexicon", config.lexicon)
+    elif config.aligner == "mfa":
+        options.setdefault("num_jobs", config.workers or available_cores())
+        if config.lexicon != DecoupleConfig.lexicon:
+            options.setdefault("dictionary", config.lexicon)
+    elif config.aligner == "ctc":
+        options.setdefault("device", config.device)
     return options
 
 
@@ -183,11 +192,12 @@ def _tokens_and_pairs(
             )
             for a, b in pairs.loc[~known, ["type_a", "type_b"]].itertuples(index=False)
         )  # fmt: skip
-        pairs = pairs[known]
+        listed = set(pairs[known]["type_a"]) | set(pairs[known]["type_b"])
+        # a list names what is alike; how far apart anything else lies must come from the same words
+        apart = pair_table(_phones_of(tokens, listed), relations=(), n_unrelated=int(known.sum()), seed=config.seed)
+        pairs = pd.concat([pairs[known], apart], ignore_index=True)
     else:
-        phones = tokens.drop_duplicates("type").set_index("type")["phones"]
-        types = {name: phones[name] for name in sorted(frequent)}
-        pairs = pair_table(types, threshold=config.threshold, seed=config.seed)
+        pairs = pair_table(_phones_of(tokens, frequent), threshold=config.threshold, seed=config.seed)
     pairs = _limit(pairs, counts, config.max_pairs)
     found = int((pairs["relation"] == "near_homophone").sum())
     if not found:
@@ -197,6 +207,14 @@ def _tokens_and_pairs(
         )
     done(f"{len(tokens)} tokens of {len(counts)} types, {found} near-homophone pairs")
     return tokens, pairs.reset_index(drop=True)
+
+
+def _phones_of(tokens: pd.DataFrame, types: set[str]) -> dict[str, str]:
+    """The phone string of each type; of a word spoken in several ways, the most frequent one."""
+    chosen = tokens[tokens["type"].isin(types)]
+    counts = chosen.groupby(["type", "phones"]).size().reset_index(name="n")
+    best = counts.sort_values(["type", "n", "phones"], ascending=[True, False, True]).drop_duplicates("type")
+    return dict(zip(best["type"], best["phones"], strict=True))
 
 
 def _pairs_of_syllables(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -79,12 +79,12 @@ def read_labels(path: str | Path, *, sampling_rate: int = 16000, keep_silence: b
 
 def read_timit(path: str | Path, *, sampling_rate: int = 16000, keep_silence: bool = False) -> list[Interval]:
     """Phones (``.PHN``) or words (``.WRD``) of TIMIT: ``first_sample end_sample label`` a line."""
-    return _read_spans(Path(path), 1.0 / sampling_rate, keep_silence)
+    return _read_spans(Path(path), sampling_rate, keep_silence)
 
 
 def read_hts(path: str | Path, *, keep_silence: bool = False) -> list[Interval]:
     """Phones of an HTS label file: ``start end label`` a line in units of 100 ns; of full-context labels, the centre phone."""
-    return _read_spans(Path(path), 1e-7, keep_silence, full_context=True)
+    return _read_spans(Path(path), 10_000_000, keep_silence, full_context=True)
 
 
 def read_buckeye(path: str | Path, *, keep_silence: bool = False) -> list[Interval]:
@@ -100,7 +100,7 @@ def read_festival(path: str | Path, *, keep_silence: bool = False) -> list[Inter
     return _read_ends(Path(path), keep_silence, None)
 
 
-def _read_spans(path: Path, unit: float, keep_silence: bool, *, full_context: bool = False) -> list[Interval]:
+def _read_spans(path: Path, per_second: int, keep_silence: bool, *, full_context: bool = False) -> list[Interval]:
     intervals = []
     for number, line in enumerate(_lines(path), start=1):
         fields = line.split(None, 2)
@@ -109,7 +109,7 @@ def _read_spans(path: Path, unit: float, keep_silence: bool, *, full_context: bo
         if len(fields) < 2:
             raise _bad_line(path, number, line, "start, end and label")
         try:
-            start, end = float(fields[0]) * unit, float(fields[1]) * unit
+            start, end = float(fields[0]) / per_second, float(fields[1]) / per_second
         except ValueError:
             raise _bad_line(path, number, line, "start, end and label") from None
         label = fields[2].strip() if len(fields) > 2 else ""

@@ -221,7 +221,7 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
             rows = enumerate(_parsed(path, 1, read_text(path)), start=1)
         else:
             file.seek(0)
-            rows = ((number, _parsed(path, number, line)) for number, line in enumerate(file, start=1) if line.strip())
+            rows = ((number, _parsed(path, number, line.rstrip())) for number, line in enumerate(file, start=1) if line.strip())
         for number, row in rows:
             if not isinstance(row, dict):
                 raise CorpusError(f"{path}, entry {number} is not an object with named values. Write one object a line.")
@@ -312,14 +312,14 @@ def _row(utterance: Utterance, parent: Path) -> dict[str, Any]:
     extra = dict(utterance.extra)
     if "alignment" in extra:
         extra["alignment"] = _relative(Path(extra["alignment"]), parent)
-    return {
+    # A manifest that was read before keeps its own columns, except for what is known better now.
+    return extra | {
         "id": utterance.id,
         "path": _relative(utterance.audio, parent),
         "transcript": utterance.text,
         "speaker": utterance.speaker,
         "duration": round(utterance.duration, 6),
         "sampling_rate": utterance.sampling_rate,
-        **extra,
     }
 
 

@@ -65,14 +65,20 @@ def demo_corpus(folder: str | Path | None = None, *, workers: int | None = None,
     CorpusError
         If the synthesiser is not installed or fails.
     """
+    from filelock import FileLock
+
     folder = demo_folder() if folder is None else Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     planned = plan()
     sums = _read_checksums(folder)
-    missing = [utterance for utterance in planned if not _intact(folder, utterance, sums)]
-    if missing:
-        _log.info("speaking %d of the %d utterances of the demo corpus into %s", len(missing), len(planned), folder)
-        _speak_all(missing, folder, sums, workers=workers, progress=progress)
+    if not all(_intact(folder, utterance, sums) for utterance in planned):
+        # Whoever comes second waits and finds the work done.
+        with FileLock(folder / ".lock"):
+            sums = _read_checksums(folder)
+            missing = [utterance for utterance in planned if not _intact(folder, utterance, sums)]
+            _log.info("speaking %d of the %d utterances of the demo corpus into %s", len(missing), len(planned), folder)
+            if missing:
+                _speak_all(missing, folder, sums, workers=workers, progress=progress)
     _complete(folder, planned, sums)
     utterances = tuple(_utterance(folder, spoken) for spoken in planned)
     return Corpus(name="demo", utterances=utterances, synthetic=True, root=folder)

@@ -14,13 +14,19 @@ from analysis.corpus.recording import Recording
 from analysis.errors import CorpusError, Failure
 
 _TABLES = ("validated.tsv", "train.tsv", "dev.tsv", "test.tsv", "other.tsv")
+_COLUMNS = {"client_id", "path", "sentence"}
 
 
 def fits(root: Path, sample: Sequence[str]) -> bool:
     """Whether ``clips/`` lies beside one of the tables, here or in the folder of a language."""
     if root.is_file():
-        return root.suffix == ".tsv" and (root.parent / "clips").is_dir()
+        return root.suffix == ".tsv" and (root.parent / "clips").is_dir() and _COLUMNS <= _header(root)
     return bool(_languages(root))
+
+
+def _header(table: Path) -> set[str]:
+    with table.open("rb") as file:
+        return set(file.readline().decode("utf-8", "replace").strip().split("\t"))
 
 
 def _languages(root: Path) -> list[Path]:
@@ -43,10 +49,10 @@ def read(root: Path) -> Iterator[Recording | Failure]:
             )
         table = next(languages[0] / name for name in _TABLES if (languages[0] / name).is_file())
     for number, row in enumerate(read_rows(table), start=1):
-        if not {"client_id", "path", "sentence"} <= row.keys():
+        if not row.keys() >= _COLUMNS:
             raise CorpusError(f"{table} has no columns client_id, path and sentence; it has {', '.join(row)}.")
         path = table.parent / "clips" / (row["path"] or "")
-        extra = {name: value for name, value in row.items() if value and name not in ("client_id", "path", "sentence")}
+        extra = {name: value for name, value in row.items() if value and name not in _COLUMNS}
         yield Recording(
             path.stem, path, row["sentence"], row["client_id"] or "unknown", extra, transcript=f"row {number} of {table}"
         )

@@ -324,7 +324,7 @@ def _bounded(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs that both lower bounds leave within ``most`` edits; no form of the rows is shorter than one of the columns."""
     same = rows[0] == columns[0]
-    lacking, lacking_neighbours = ~phone_sets[columns], ~neighbour_sets[columns]
+    lacking, neighbours = ~phone_sets[columns], neighbour_sets[columns]
     pending_i: list[np.ndarray] = []
     pending_j: list[np.ndarray] = []
     n_pending = start = 0
@@ -336,9 +336,9 @@ def _bounded(
         r, c = r + start, c + first
         if same:
             r, c = r[c > r], c[c > r]
-        # One edit breaks at most two pairs of neighbours.
-        broken = np.bitwise_count(neighbour_sets[rows[r]] & lacking_neighbours[c])
-        kept = broken <= 2 * most
+        # One edit breaks at most two pairs of neighbours, seen from either form.
+        left, right = neighbour_sets[rows[r]], neighbours[c]
+        kept = np.maximum(np.bitwise_count(left & ~right), np.bitwise_count(right & ~left)) <= 2 * most
         pending_i.append(rows[r[kept]])
         pending_j.append(columns[c[kept]])
         start += step

@@ -1,0 +1,99 @@
+"""What was said when: interchangeable aligners, TextGrids and other formats, agreement with a reference, quality limits.
+
+An aligner turns utterances into an :class:`Alignment` each, or a ``Failure``. Which one is a value::
+
+    aligner = make_aligner("textgrid", folder="alignments/")
+    aligner = make_aligner("mfa", dictionary="english_us_arpa", acoustic_model="english_us_arpa")
+    aligner = make_aligner("pocketsphinx", workers=2)
+    aligner = make_aligner("ctc", model="facebook/wav2vec2-base-960h")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from analysis.alignment.types import Aligner, Alignment
+from analysis.errors import ConfigurationError
+
+__all__ = [
+    "ALIGNERS",
+    "Aligner",
+    "Alignment",
+    "QualityLimits",
+    "align_cached",
+    "boundary_errors",
+    "make_aligner",
+    "quality_table",
+    "read_alignment",
+    "read_textgrid",
+    "read_tiers",
+    "write_alignment",
+    "write_textgrid",
+]
+
+#: The aligners by name, each with the module and class behind it.
+ALIGNERS = {
+    "textgrid": ("analysis.alignment.textgrid", "TextGridAligner"),
+    "mfa": ("analysis.alignment.mfa", "MFAAligner"),
+    "pocketsphinx": ("analysis.alignment.pocketsphinx", "PocketsphinxAligner"),
+    "ctc": ("analysis.alignment.ctc", "CTCAligner"),
+}
+
+# public name -> module that defines it; loaded when first used
+_PUBLIC = {
+    "QualityLimits": "analysis.alignment.quality",
+    "align_cached": "analysis.alignment.cache",
+    "boundary_errors": "analysis.alignment.agreement",
+    "quality_table": "analysis.alignment.quality",
+    "read_alignment": "analysis.alignment.formats",
+    "read_textgrid": "analysis.alignment.textgrid",
+    "read_tiers": "analysis.alignment.tiers",
+    "write_alignment": "analysis.alignment.formats",
+    "write_textgrid": "analysis.alignment.textgrid",
+}
+
+
+def make_aligner(name: str, **options: Any) -> Aligner:
+    """The aligner of that name.
+
+    Parameters
+    ----------
+    name : {'textgrid', 'mfa', 'pocketsphinx', 'ctc'}
+    **options
+        Those of its class: :class:`~analysis.alignment.textgrid.TextGridAligner`, :class:`~analysis.alignment.mfa.MFAAligner`,
+        :class:`~analysis.alignment.pocketsphinx.PocketsphinxAligner`, :class:`~analysis.alignment.ctc.CTCAligner`.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such aligner, or it has no such option; the message lists the valid ones.
+    """
+    import inspect
+
+    if name not in ALIGNERS:
+        raise ConfigurationError(f"There is no aligner {name!r}. Valid aligners: {', '.join(ALIGNERS)}.")
+    module, attribute = ALIGNERS[name]
+    aligner = getattr(import_module(module), attribute)
+    valid = list(inspect.signature(aligner).parameters)
+    unknown = [option for option in options if option not in valid]
+    if unknown:
+        raise ConfigurationError(f"The aligner {name} has no option {unknown[0]!r}. Its options: {', '.join(valid)}.")
+    required = [
+        parameter.name
+        for parameter in inspect.signature(aligner).parameters.values()
+        if parameter.default is parameter.empty and parameter.name not in options
+    ]
+    if required:
+        raise ConfigurationError(f"The aligner {name} needs the option {required[0]!r}. Its options: {', '.join(valid)}.")
+    return aligner(**options)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'analysis.alignment' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,136 @@
+"""Finished alignments are not made again: one small JSON file per utterance, keyed by what could change the outcome."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.alignment.types import Aligner, Alignment
+from analysis.corpus.utterance import Utterance
+from analysis.errors import AlignmentError, Failure
+from analysis.timebase import Interval
+
+__all__ = ["align_cached", "from_record", "to_record"]
+
+_logger = logging.getLogger(__name__)
+
+# Utterances whose keys are looked up and which are handed to the aligner at a time.
+_BATCH = 4096
+
+
+def to_record(alignment: Alignment) -> dict[str, Any]:
+    """An alignment as plain JSON data: what :func:`from_record` reads back to an equal one."""
+    return {
+        "utterance": alignment.utterance_id,
+        "duration": alignment.duration,
+        "source": alignment.source,
+        "inventory": alignment.inventory,
+        "confidence": alignment.confidence,
+        "words": [[word.start, word.end, word.label] for word in alignment.words],
+        "phones": [[phone.start, phone.end, phone.label] for phone in alignment.phones],
+        "word_confidence": None if alignment.word_confidence is None else list(alignment.word_confidence),
+        "warnings": list(alignment.warnings),
+    }
+
+
+def from_record(record: dict[str, Any], place: str = "the record") -> Alignment:
+    """The alignment that :func:`to_record` wrote; ``place`` names it in errors.
+
+    Raises
+    ------
+    AlignmentError
+        If a field is missing or of another kind.
+    """
+    try:
+        confidence = record.get("word_confidence")
+        return Alignment(
+            utterance_id=str(record["utterance"]),
+            words=tuple(Interval(float(start), float(end), str(label)) for start, end, label in record["words"]),
+            phones=tuple(Interval(float(start), float(end), str(label)) for start, end, label in record["phones"]),
+            duration=float(record["duration"]),
+            source=str(record.get("source", "json")),
+            confidence=record.get("confidence"),
+            word_confidence=None if confidence is None else tuple(confidence),
+            inventory=str(record.get("inventory", "arpabet")),
+            warnings=tuple(record.get("warnings", ())),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AlignmentError(
+            f"{place} is no alignment: {type(error).__name__}: {error}. Needed: utterance, duration, and words and phones as "
+            f"[start, end, label]."
+        ) from error
+
+
+def align_cached(
+    aligner: Aligner, utterances: Sequence[Utterance], folder: Path | str, *, progress: bool | None = None
+) -> Iterator[Alignment | Failure]:
+    """What ``aligner.align(utterances)`` yields, reading from ``folder`` what was aligned before.
+
+    Parameters
+    ----------
+    aligner : Aligner
+        One without a method ``cache_key(utterance) -> str`` is asked afresh every time (reading TextGrids is as fast).
+    utterances : sequence of Utterance
+    folder : path
+        Grows by one file per aligned utterance. Files appear whole or not at all; failures are not kept. It can be deleted.
+    progress : bool, optional
+        Show a bar; by default when standard error is a terminal.
+    """
+    from tqdm import tqdm
+
+    key_of = getattr(aligner, "cache_key", None)
+    folder = Path(folder)
+    disable = None if progress is None else not progress  # tqdm's None: only on a terminal
+    with tqdm(total=len(utterances), desc=f"Aligning ({aligner.source})", unit="utt", disable=disable, leave=False) as bar:
+        for begin in range(0, len(utterances), _BATCH):
+            batch = utterances[begin : begin + _BATCH]
+            paths = [_path(folder, key_of, utterance) for utterance in batch]
+            done = {i: found for i, path in enumerate(paths) if path and (found := _read(path)) is not None}
+            missing = [i for i in range(len(batch)) if i not in done]
+            outcomes = iter(aligner.align([batch[i] for i in missing])) if missing else iter(())
+            for i in range(len(batch)):
+                if i in done:
+                    outcome: Alignment | Failure = done[i]
+                else:
+                    outcome = next(outcomes)
+                    if paths[i] and isinstance(outcome, Alignment):
+                        _write(paths[i], outcome)
+                bar.update()
+                yield outcome
+
+
+def _path(folder: Path, key_of: Any, utterance: Utterance) -> Path | None:
+    if key_of is None:
+        return None
+    try:
+        key = key_of(utterance)
+    except OSError:  # the audio cannot be read: the aligner says so as a failure
+        return None
+    return folder / key[:2] / f"{key}.json"
+
+
+def _read(path: Path) -> Alignment | None:
+    try:
+        return from_record(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AlignmentError) as error:
+        _logger.warning("The cached alignment %s cannot be used and is made again: %s", path, error)
+        return None
+
+
+def _write(path: Path, alignment: Alignment) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump(to_record(alignment), stream, ensure_ascii=False)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from analysis.corpus.audio import is_audio
 from analysis.corpus.labels import read_buckeye
-from analysis.corpus.recording import Recording, corpus_failure, tree
+from analysis.corpus.recording import Recording, failure_of, tree
 from analysis.errors import CorpusError, Failure
 
 _SPEAKER = re.compile(r"s\d{2}")
@@ -43,7 +43,7 @@ def read(root: Path) -> Iterator[Recording | Failure]:
                 try:
                     text = " ".join(interval.label for interval in read_buckeye(extra["word_labels"]))
                 except CorpusError as error:
-                    yield corpus_failure(stem, str(error), "Fetch the label file again.")
+                    yield failure_of(stem, error)
                     continue
             speaker = found.group() if found else folder.name
             yield Recording(stem, path, text, speaker, extra, transcript=str(folder / f"{stem}.words"))

@@ -20,7 +20,7 @@ _COLUMNS = {"client_id", "path", "sentence"}
 def fits(root: Path, sample: Sequence[str]) -> bool:
     """Whether ``clips/`` lies beside one of the tables, here or in the folder of a language."""
     if root.is_file():
-        return root.suffix == ".tsv" and (root.parent / "clips").is_dir() and _COLUMNS <= _header(root)
+        return root.suffix == ".tsv" and (root.parent / "clips").is_dir() and _header(root) >= _COLUMNS
     return bool(_languages(root))
 
 

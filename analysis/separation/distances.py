@@ -286,11 +286,9 @@ def type_distances(
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
     x = torch.as_tensor(np.ascontiguousarray(np.asarray(vectors)[order], dtype=np.float32), device=device)
     own = counts * (counts - 1)
+    angles = distance in ("cosine", "l2_unit", "angular")
+    x = x / x.norm(dim=1, keepdim=True).clamp(min=1e-30) if angles else x - x.mean(0)
     if distance in ("mse", "cosine"):
-        if distance == "cosine":
-            x = x / x.norm(dim=1, keepdim=True).clamp(min=1e-30)
-        else:
-            x = x - x.mean(0)
         sums = np.add.reduceat(x.double().cpu().numpy(), starts, axis=0)
         squares = np.add.reduceat((x.double() ** 2).sum(1).cpu().numpy(), starts)
         product = sums @ sums.T
@@ -300,10 +298,6 @@ def type_distances(
             within = 2 * (counts * squares - np.diagonal(product)) / own
         np.fill_diagonal(result, within)
         return result / (x.shape[1] if distance == "mse" else 2)
-    if distance in ("l2_unit", "angular"):
-        x = x / x.norm(dim=1, keepdim=True).clamp(min=1e-30)
-    else:
-        x = x - x.mean(0)
     squares = (x**2).sum(1)
     n, n_types = len(x), len(counts)
     kind = torch.as_tensor(types[order].astype(np.int64), device=device)

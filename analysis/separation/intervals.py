@@ -154,10 +154,19 @@ class CrossedDesign:
             squared = self._totals[name] ** 2
             self._effective[name] = squared.sum() ** 2 / np.sum(squared**2)
         groups = sum(len(self._totals[name]) - 1 for name in self.names if name != "residual")
-        self._residual_df = max(1.0, self._effective["residual"] - 1 - groups)
+        self._residual_df = max(1.0, self._effective["residual"] * (1 - min(groups + 1, n - 1) / n))
 
-    def interval(self, values: np.ndarray, level: float = 0.95) -> Interval:
-        """Interval of the weighted mean of cell means ``values``, shape (C,)."""
+    def interval(self, values: np.ndarray, level: float = 0.95, *, influence: np.ndarray | None = None) -> Interval:
+        """Interval of the weighted mean of cell means.
+
+        Parameters
+        ----------
+        values : ndarray, shape (C,)
+        level : float
+        influence : ndarray, shape (S,), optional
+            What each speaker adds to the estimate's error beside the cells, known by other means and uncorrelated with them;
+            its sum of squares, times S / (S - 1), is added to the variance with S - 1 degrees of freedom.
+        """
         from scipy import stats
 
         values = np.asarray(values, dtype=np.float64)
@@ -165,7 +174,10 @@ class CrossedDesign:
         residual = values - estimate
         observed = np.array([np.sum((self._weighted[name] @ residual) ** 2) for name in self.names])
         scale = float(np.abs(values).max(initial=0.0))
-        if np.sqrt(observed.max(initial=0.0)) <= 1e-14 * max(scale, 1e-300):
+        extra = 0.0
+        if influence is not None and len(influence) > 1:
+            extra = float(influence @ influence) * len(influence) / (len(influence) - 1)
+        if np.sqrt(observed.max(initial=0.0) + extra) <= 1e-14 * max(scale, 1e-300):
             return Interval(estimate, estimate, estimate, 0.0, np.inf, "crossed_t")
         sigma = _nonnegative(self._expectation, observed)
         squared = np.array([np.sum(self._totals[name] ** 2) for name in self.names])
@@ -176,6 +188,11 @@ class CrossedDesign:
         for name, part in zip(self.names[:-1], share[:-1], strict=True):
             if part > 0:
                 spread += (part + own) ** 2 / max(1.0, self._effective[name] - 1)
+        if extra > 0:
+            variance += extra
+            spread += extra**2 / (
+                np.sum(influence**2) ** 2 / np.sum(influence**4) if self.n_speakers < 3 else self.n_speakers - 1
+            )
         df = max(1.0, variance**2 / spread) if spread > 0 else np.inf
         se = float(np.sqrt(variance))
         half = float(stats.t.ppf(0.5 + level / 2, df)) * se

@@ -7,22 +7,37 @@ import numpy as np
 __all__ = ["constant", "frame_noise", "random_directions", "shuffled"]
 
 
-def random_directions(vectors: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Vectors of the same norms in independent, uniformly random directions.
+def random_directions(vectors: np.ndarray, rng: np.random.Generator, about: str = "mean") -> np.ndarray:
+    """Independent, uniformly random directions of the right sizes.
 
     Parameters
     ----------
     vectors : ndarray, shape (U, D)
         The vectors that the module adds, one per utterance.
     rng : numpy.random.Generator
+    about : str
+        ``mean``: each vector is the mean vector plus a random direction of the size of its own deviation from the mean.
+        ``zero``: each vector keeps its own norm.
 
     Returns
     -------
     ndarray, shape (U, D), float64
+
+    Notes
+    -----
+    Sentence vectors share a large mean, which no Euclidean distance between utterances sees. Random directions about zero turn
+    that mean into spread, so this null raises distances more than any module could and net decoupling comes out negative for
+    meaningful and meaningless vectors alike. About the mean, ``E ||v_u - v_w||^2`` over utterances is that of the module's own
+    vectors; deviations are multiplied by ``sqrt(U / (U - 1))`` because they were taken from the mean of the same U vectors.
     """
+    vectors = np.asarray(vectors, dtype=np.float64)
     directions = rng.standard_normal(vectors.shape)
-    size = np.linalg.norm(np.asarray(vectors, dtype=np.float64), axis=1)
-    return directions * (size / np.linalg.norm(directions, axis=1))[:, None]
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    if about == "zero" or len(vectors) < 2:
+        return directions * np.linalg.norm(vectors, axis=1, keepdims=True)
+    mean = vectors.mean(0)
+    size = np.linalg.norm(vectors - mean, axis=1, keepdims=True) * np.sqrt(len(vectors) / (len(vectors) - 1))
+    return mean + directions * size
 
 
 def shuffled(n: int, rng: np.random.Generator, groups: np.ndarray | None = None) -> np.ndarray:
@@ -51,7 +66,7 @@ def shuffled(n: int, rng: np.random.Generator, groups: np.ndarray | None = None)
 
 
 def constant(vectors: np.ndarray) -> np.ndarray:
-    """The mean vector for every utterance, shape (U, D): size and direction of the module, and no difference between utterances."""
+    """The mean vector for every utterance, shape (U, D): what the module adds to all of them alike."""
     vectors = np.asarray(vectors, dtype=np.float64)
     return np.repeat(vectors.mean(0, keepdims=True), len(vectors), axis=0)
 

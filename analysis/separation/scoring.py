@@ -15,9 +15,9 @@ from analysis.errors import SeparationError
 from analysis.separation import nulls as null_makers
 from analysis.separation.distances import PairGeometry, Whitening, mapped, principal_components
 from analysis.separation.intervals import Cells, CrossedDesign, Interval, pigeonhole, speaker_bootstrap
-from analysis.separation.relations import SPLIT_BITS, TokenPairs, pair_tokens, split_mask
+from analysis.separation.relations import TokenPairs, pair_tokens, split_mask
 from analysis.separation.settings import SeparationSettings
-from analysis.separation.significance import benjamini_hochberg, minimum_detectable_effect, permutation_p
+from analysis.separation.significance import benjamini_hochberg, permutation_p
 from analysis.separation.types import SEPARATION_COLUMNS
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class _Selection:
     design: CrossedDesign
     counts: dict[str, int]
     importance: np.ndarray | None = None
+    base_relation: str = ""
+    utterance_weights: np.ndarray | None = None
 
 
 def score(
@@ -162,13 +164,17 @@ def score(
 def layer_curves(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Every row key that has more than one layer, as one curve over its layers."""
     columns = ["encoder", "vectors", "distance", "relation", "split", "variant", "statistic", "null", "average"]
+    if table["layer"].nunique() < 2:
+        return []
+    found: dict[tuple, list[tuple]] = {}
+    values = table[["layer", "estimate", "ci_low", "ci_high"]].itertuples(index=False, name=None)
+    for key, value in zip(table[columns].itertuples(index=False, name=None), values, strict=True):
+        found.setdefault(key, []).append(value)
     curves = []
-    for key, group in table.groupby(columns, sort=False):
-        group = group.sort_values("layer")
+    for key, points in found.items():
+        layers, estimate, low, high = (list(part) for part in zip(*sorted(points), strict=True))
         curve = dict(zip(columns, key, strict=True))
-        curve |= {"layers": group["layer"].tolist()}
-        curve |= {name: group[name].tolist() for name in ("estimate", "ci_low", "ci_high")}
-        curves.append(curve)
+        curves.append(curve | {"layers": layers, "estimate": estimate, "ci_low": low, "ci_high": high})
     return curves
 
 
@@ -178,8 +184,8 @@ def _of_utterances(name: str, given: UtteranceVectors, pairs: TokenPairs) -> np.
     missing = [utterance for utterance in pairs.utterances if utterance not in position]
     if missing:
         raise SeparationError(
-            f"The semantics {name!r} have no vector for {len(missing)} of {len(pairs.utterances)} utterances with tokens, such as "
-            f"{missing[0]!r}. Likely they were computed on another corpus or some recordings failed. Compute them for the same "
+            f"The semantics {name!r} have no vector for {len(missing)} of {len(pairs.utterances)} utterances with tokens, such "
+            f"as {missing[0]!r}. Likely they were computed on another corpus or some recordings failed. Compute them for the same "
             f"utterances, or leave those utterances out of the embeddings."
         )
     chosen = np.asarray(given.vectors, dtype=np.float64)[[position[utterance] for utterance in pairs.utterances]]
@@ -207,6 +213,7 @@ def _selections(pairs: TokenPairs, settings: SeparationSettings) -> Iterator[_Se
             visible = near & (weight[pairs.cell_type_pair] > 0)
             groups.append(("near_homophone:viseme_weighted", visible, weight))
     cell_of_pair = pairs.cell_of_pair()
+    same = split_mask(pairs.cell_atom, "same_utterance")
     for relation, chosen, importance in groups:
         for split in settings.splits:
             positions = np.flatnonzero(chosen & split_mask(pairs.cell_atom, split))
@@ -228,7 +235,14 @@ def _selections(pairs: TokenPairs, settings: SeparationSettings) -> Iterator[_Se
             for average in averages:
                 weights = cells.weights(average, importance)
                 design = CrossedDesign(cells, weights)
-                yield _Selection(relation, split, average, positions, cells, weights, design, counts, importance)
+                spread = np.zeros(len(pairs.starts))
+                spread[positions] = weights / cells.count
+                spread[same] = 0.0
+                by_utterance = pairs.by_utterance(spread[cell_of_pair])
+                base = relation.partition(":")[0]
+                yield _Selection(
+                    relation, split, average, positions, cells, weights, design, counts, importance, base, by_utterance
+                )
 
 
 class _LayerState:
@@ -279,6 +293,8 @@ class _LayerState:
         self.x, self.offsets, self._axes = x, offsets, treat
         self.sums: dict[tuple[str, str, str], np.ndarray] = {}
         self.draws: dict[tuple[str, str, str], list[np.ndarray]] = {}
+        self.sizes: dict[tuple[str, str], _VectorSizes] = {}
+        self.same_size: dict[tuple[str, str], np.ndarray] = {}
         self.compute()
 
     def _project(self, vectors: np.ndarray) -> np.ndarray:
@@ -308,17 +324,38 @@ class _LayerState:
             rng = np.random.default_rng([settings.seed, self.layer, *map(ord, null)])
             repeats = 1 if null == "constant" else settings.n_nulls
             speakers = _speaker_of_utterance(pairs) if settings.shuffle_within == "speaker" else None
+            sizes = _VectorSizes.empty(pairs, names) if null == "shuffled" and repeats > 1 else {}
             for _ in range(repeats):
                 if null == "shuffled":
-                    values = added.sums(null_makers.shuffled(len(vectors), rng, speakers))
+                    permutation = null_makers.shuffled(len(vectors), rng, speakers)
+                    of_pairs = added.pair_distances(permutation)
+                    values = {name: geometry.cell_sums(distances) for name, distances in of_pairs.items()}
+                    for name, found in sizes.items():
+                        found.see(permutation, of_pairs[name].cpu().numpy())
                 elif null == "frame_noise":
                     noise = null_makers.frame_noise(vectors, pairs.utterance, self._tokens_frames, rng)
                     values = geometry.replaced(mapped(self.x + self._project(noise), matrix), names)
                 else:
-                    made = null_makers.constant(vectors) if null == "constant" else null_makers.random_directions(vectors, rng)
+                    if null == "constant":
+                        made = null_makers.constant(vectors)
+                    else:
+                        made = null_makers.random_directions(vectors, rng, settings.random_about)
                     values = geometry.added(mapped(self._project(made), matrix), names).sums()
                 for name, value in values.items():
                     self.draws.setdefault((null, module, name), []).append(value)
+            for name, found in sizes.items():
+                found.finish()
+                self.sizes[module, name] = found
+        if settings.n_nulls > 1 and "shuffled" in settings.nulls:
+            about_mean = "random" in settings.nulls and settings.random_about == "mean"
+            rng = np.random.default_rng([settings.seed, self.layer, 5])
+            matched: dict[str, list[np.ndarray]] = {name: self.draws["random", module, name] for name in names if about_mean}
+            for _ in range(0 if about_mean else settings.n_nulls):
+                made = null_makers.random_directions(vectors, rng)
+                for name, value in geometry.added(mapped(self._project(made), matrix), names).sums().items():
+                    matched.setdefault(name, []).append(value)
+            for name, values in matched.items():
+                self.same_size[module, name] = np.mean(values, axis=0)
 
     def rows(self, selections: list[_Selection], draws: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """All rows of the table for this layer and treatment."""
@@ -339,13 +376,19 @@ class _LayerState:
                         other = null_means[null, module, distance][selection.positions] / count
                         named = {**common, "variant": f"null:{null}", "null": module}
                         yield self._row(selection, other, **named, statistic="mean_distance")
+                        sizes = None
+                        if null == "shuffled" and (module, distance) in self.sizes:
+                            matched = self.same_size[module, distance][selection.positions] / count
+                            sizes = (self.sizes[module, distance], _difference(own, matched))
                         yield self._row(selection, _difference(other, base), **named, statistic="gain")
                         values = [
                             float(selection.weights @ (draw[selection.positions] / count))
                             for draw in self.draws[null, module, distance]
                         ]
                         observed = float(selection.weights @ own)
-                        row = self._row(selection, _difference(own, other), **common, variant=module, statistic="net", null=null)
+                        row = self._row(
+                            selection, _difference(own, other), **common, variant=module, statistic="net", null=null, sizes=sizes
+                        )
                         if len(values) > 1:
                             row["p_value"] = permutation_p(observed, np.array(values))
                         yield row
@@ -356,9 +399,17 @@ class _LayerState:
                             draws[key] = {name: entry[name] for name in (*_DRAW_KEY, "without", "observed", "draws")}
 
     def _row(
-        self, selection: _Selection, values: np.ndarray, *, variant: str, statistic: str, null: str = "", **common: Any
+        self,
+        selection: _Selection,
+        values: np.ndarray,
+        *,
+        variant: str,
+        statistic: str,
+        null: str = "",
+        sizes: tuple[_VectorSizes, np.ndarray] | None = None,
+        **common: Any,
     ) -> dict[str, Any]:
-        found = self._interval(selection, values)
+        found = self._interval(selection, values, sizes)
         return {
             **self.base,
             **common,
@@ -376,7 +427,9 @@ class _LayerState:
             **selection.counts,
         }
 
-    def _interval(self, selection: _Selection, values: np.ndarray) -> Interval:
+    def _interval(
+        self, selection: _Selection, values: np.ndarray, sizes: tuple[_VectorSizes, np.ndarray] | None = None
+    ) -> Interval:
         settings = self.settings
         speakers, type_pairs = selection.counts["n_speakers"], selection.counts["n_type_pairs"]
         short = []
@@ -388,7 +441,16 @@ class _LayerState:
             estimate = float(selection.weights @ values)
             return Interval(estimate, note=f"no interval: {' and '.join(short)}")
         if settings.interval == "crossed_t" or selection.importance is not None:
-            found = selection.design.interval(values, settings.ci_level)
+            if sizes is None:
+                found = selection.design.interval(values, settings.ci_level)
+            else:
+                vectors, same_size = sizes
+                influence = vectors.influence(selection, within_speakers=settings.shuffle_within == "speaker")
+                found = selection.design.interval(same_size, settings.ci_level, influence=influence)
+                shift = float(selection.weights @ values) - found.estimate
+                found = dataclasses.replace(
+                    found, estimate=found.estimate + shift, low=found.low + shift, high=found.high + shift
+                )
         else:
             resample = pigeonhole if settings.interval == "pigeonhole" else speaker_bootstrap
             options = {"resamples": settings.n_bootstrap, "level": settings.ci_level, "seed": settings.seed}
@@ -420,9 +482,79 @@ class _LayerState:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_PER_PAIR_COLUMNS)
 
 
+class _VectorSizes:
+    """What each utterance's vector does to distances by its mere size, told from where a shuffle puts it.
+
+    A long vector raises every distance that it takes part in, by ``h_z`` on average, wherever it goes. The module puts vector z
+    on utterance z, with weight ``W_z`` in the average; a shuffle puts it everywhere, with weight ``W = sum W_u / U``: their
+    difference holds ``sum_z (W_z - W) h_z`` of it and no more, while every single token pair holds it in full. Left in the
+    cells, intervals of net decoupling would be several times too wide where norms differ. So the cells compare the module with
+    random directions of the same sizes, which holds nothing of size, and what remains between those and the shuffle adds
+    ``sum_{z of speaker s} (W_z - W) h_z`` to the error, speaker by speaker (a Hajek projection, exact to first order).
+    """
+
+    def __init__(self, pairs: TokenPairs) -> None:
+        self.pairs = pairs
+        relations = list(dict.fromkeys(pairs.type_pairs["relation"]))
+        self.relations = {name: code for code, name in enumerate(relations)}
+        relation = np.array([self.relations[name] for name in pairs.type_pairs["relation"]])
+        different = ~split_mask(pairs.cell_atom, "same_utterance")
+        per_type_pair = np.bincount(pairs.cell_type_pair[different], pairs.cell_count[different], len(pairs.type_pairs))
+        weight = np.where(different, 1.0 / np.maximum(per_type_pair, 1)[pairs.cell_type_pair], 0.0)
+        self.weight = weight[pairs.cell_of_pair()]
+        code = relation[pairs.cell_type_pair][pairs.cell_of_pair()] * len(pairs.utterances)
+        self.code_a, self.code_b = code + pairs.utterance[pairs.a], code + pairs.utterance[pairs.b]
+        self.shape = (len(relations), len(pairs.utterances))
+        self.total = self._by_utterance(self.weight)
+
+    def _by_utterance(self, values: np.ndarray) -> np.ndarray:
+        size = self.shape[0] * self.shape[1]
+        return (np.bincount(self.code_a, values, size) + np.bincount(self.code_b, values, size)).reshape(self.shape)
+
+    @classmethod
+    def empty(cls, pairs: TokenPairs, names: Any) -> dict[str, _VectorSizes]:
+        """One per distance, sharing what depends on the pairs alone."""
+        first = cls(pairs)
+        found = {}
+        for name in names:
+            own = cls.__new__(cls)
+            own.__dict__.update(first.__dict__)
+            own.seen = []
+            found[name] = own
+        return found
+
+    def see(self, permutation: np.ndarray, distances: np.ndarray) -> None:
+        """Take note of one draw: utterance u had the vector of ``permutation[u]``."""
+        self.seen.append((permutation, self._by_utterance(self.weight * distances)))
+
+    def finish(self) -> None:
+        """Estimate ``h``, shape (relations, U), in the centre of its values."""
+        n_draws = len(self.seen)
+        mean = sum(totals for _, totals in self.seen) / n_draws
+        excess, weight = np.zeros(self.shape), np.zeros(self.shape)
+        for permutation, totals in self.seen:
+            excess[:, permutation] += totals - mean
+            weight[:, permutation] += self.total
+        h = np.where(weight > 0, excess / np.where(weight > 0, weight, 1.0), 0.0) * n_draws / (n_draws - 1)
+        self.h = h - h.mean(1, keepdims=True)
+        self.seen = []
+
+    def influence(self, selection: _Selection, *, within_speakers: bool) -> np.ndarray:
+        """What size adds to the error of the selection's net average, by speaker, shape (S,)."""
+        speaker = _speaker_of_utterance(self.pairs)
+        weights = selection.utterance_weights
+        if within_speakers:
+            pooled = (np.bincount(speaker, weights) / np.bincount(speaker))[speaker]
+        else:
+            pooled = np.full(len(weights), weights.mean())
+        h = self.h[self.relations[selection.base_relation]]
+        return np.bincount(speaker, (weights - pooled) * h)
+
+
 _PER_PAIR_SPLITS = ("all", "different_utterance")
 _PER_PAIR_COLUMNS = [
-    "encoder", "layer", "vectors", "distance", "split", "relation", "type_a", "type_b", "variant", "mean_distance", "n_token_pairs",
+    "encoder", "layer", "vectors", "distance", "split", "relation", "type_a", "type_b", "variant", "mean_distance",
+    "n_token_pairs",
 ]  # fmt: skip
 _DRAW_KEY = ("encoder", "layer", "vectors", "distance", "relation", "split", "variant", "null")
 

@@ -56,6 +56,9 @@ class SeparationSettings:
         Any of :data:`NULLS`.
     n_nulls : int
         Draws of each null. A permutation p-value cannot fall below 1 / (n_nulls + 1).
+    random_about : str
+        ``mean``: random directions about the module's mean vector, with the sizes of its deviations from it; ``zero``: random
+        directions with the norms of the vectors themselves.
     shuffle_within : str
         ``corpus``: sentence vectors move freely between utterances; ``speaker``: only among the utterances of one speaker, for
         modules whose vectors also carry the speaker.
@@ -98,6 +101,7 @@ class SeparationSettings:
     fusion: str = "add"
     nulls: tuple[str, ...] = ("random", "shuffled")
     n_nulls: int = 20
+    random_about: str = "mean"
     shuffle_within: str = "corpus"
     interval: str = "crossed_t"
     ci_level: float = 0.95
@@ -119,6 +123,7 @@ class SeparationSettings:
         _check_names("abx", self.abx, ("any", "within_speaker", "across_speaker"))
         _check_names("interval", (self.interval,), ("crossed_t", "pigeonhole", "speaker_bootstrap"))
         _check_names("fusion", (self.fusion,), ("add",))
+        _check_names("random_about", (self.random_about,), ("mean", "zero"))
         _check_names("shuffle_within", (self.shuffle_within,), ("corpus", "speaker"))
         _check_names(
             "scale_free",

@@ -92,7 +92,7 @@ def _markdown(
         parts.append(f"## {side['letter']}: {markdown_text(side['name'])}")
         if side["note"]:
             parts.append(f"> **{side['note']}**")
-        parts.append("\n".join(f"- **{v['words']}**: {markdown_text(v['text'])}" for v in side["verdicts"]))
+        parts.append("\n".join(f"- **{markdown_text(v['words'])}**: {markdown_text(v['text'])}" for v in side["verdicts"]))
         if rows:
             shown = ("encoder", "layer", "without", "with", "gain", "null", "net", "p")
             parts.append(markdown_table({name: [row[name] for row in rows] for name in shown}))

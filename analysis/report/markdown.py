@@ -19,7 +19,7 @@ def render_markdown(report: Report, figures: tuple[str, ...] = ()) -> str:
     chosen = selection(report)
     note = synthetic_note(report)
     parts = [f"# {markdown_text(report.title)}", *([f"> **{note}**"] if note else []), markdown_text(question(report))]
-    parts.append("\n".join(f"- **{v['words']}**: {markdown_text(v['text'])}" for v in verdicts(report)))
+    parts.append("\n".join(f"- **{markdown_text(v['words'])}**: {markdown_text(v['text'])}" for v in verdicts(report)))
     names = {
         "encoder": "encoder", "layer": "layer", "without": "without", "with": f"with {chosen.variant}", "gain": "gain",
         "null": "gain of the null", "net": "net", "p": "p", "p_adjusted": "p, adjusted", 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 __all__ = ["CATEGORICAL", "RELATION_COLOURS", "SYMBOLS", "VARIANT_COLOURS", "VENUES", "Venue", "variant_colour"]
 
 #: Okabe and Ito 2008, "Color universal design": distinct for all common forms of colour vision; without its yellow, which
-#: vanishes on white.
-CATEGORICAL = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#666666")
+#: vanishes on white; wine and brown are added. Any two are at least 15 apart in CIELAB for every simulated deficiency.
+CATEGORICAL = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#882255", "#7A5C3E")
 #: Marker shapes that go with the colours, so that no reading rests on colour alone: (plotly, matplotlib).
 SYMBOLS = (
     ("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"),
@@ -20,7 +20,7 @@ VARIANT_COLOURS = {"without": "#4D4D4D", "wav2sem": "#0072B2", "oracle": "#009E7
 RELATION_COLOURS = {
     "same_type": "#0072B2", "near_homophone": "#D55E00", "homophone": "#CC79A7", "synonym": "#009E73", "unrelated": "#8A8A8A",
 }  # fmt: skip
-NULL_COLOURS = {"null:shuffled": "#E69F00", "null:random": "#CC79A7", "null:constant": "#56B4E9", "null:frame_noise": "#8C6BB1"}
+NULL_COLOURS = {"null:shuffled": "#E69F00", "null:random": "#CC79A7", "null:constant": "#56B4E9", "null:frame_noise": "#882255"}
 
 
 def variant_colour(variant: str) -> str:

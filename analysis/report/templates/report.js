@@ -29,7 +29,7 @@
     return !printing && (theme === "dark" || (theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches));
   }
   // On a dark ground the two darkest hues are lifted; hue order stays.
-  const lifted = { "#4D4D4D": "#BDBDBD", "#0072B2": "#56A9E0", "#8C6BB1": "#B49AD6", "#666666": "#A8A8A8", "#8A8A8A": "#A8A8A8", "#D55E00": "#F08A3C", "#009E73": "#2FC79B" };
+  const lifted = { "#4D4D4D": "#BDBDBD", "#0072B2": "#56A9E0", "#882255": "#C8538F", "#7A5C3E": "#B08A63", "#8A8A8A": "#A8A8A8", "#D55E00": "#F08A3C", "#009E73": "#2FC79B" };
   const colour = (hex) => (dark() ? lifted[hex] || hex : hex);
   const variantColour = (v) => colour(C.nulls[v] || C.variant[v] || C.variant.wav2sem);
   const faint = (hex, share) => hex + Math.round(share * 255).toString(16).padStart(2, "0");

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from analysis.report import Report, compare_tables, write_comparison, write_report
+from analysis.report.__main__ import main
+
+
+def test_rerendering_changes_no_number_and_needs_no_audio(silent_report, tmp_path, capsys):
+    first = write_report(silent_report, tmp_path, formats=("svg",), audio=False)
+    before = {name: path.read_bytes() for name, path in first.items()}
+    for path in first.values():
+        if path.name != "report.json":
+            path.unlink()
+    assert main([str(tmp_path), "--formats", "svg", "--no-audio"]) == 0
+    assert {name: path.read_bytes() for name, path in first.items()} == before
+    assert capsys.readouterr().out.splitlines() == [str(first["report.html"]), str(first["report.md"])]
+
+
+def test_report_survives_json(silent_report):
+    back = Report.from_json(silent_report.to_json())
+    assert back.to_json() == silent_report.to_json()
+    for name, table in silent_report.tables.items():
+        pd.testing.assert_frame_equal(back.tables[name], table)
+
+
+def test_two_runs_side_by_side(silent_report, tmp_path):
+    table = silent_report.separation.copy()
+    moved = (
+        (table["statistic"] == "net") & (table["layer"] == 1) & (table["distance"] == "l2") & (table["relation"] == "same_type")
+    )
+    for name in ("estimate", "ci_low", "ci_high"):
+        table.loc[moved, name] += 100.0
+    other = replace(silent_report, tables={**silent_report.tables, "separation": table[table["distance"] == "l2"]})
+    joined = compare_tables(silent_report, other)
+    assert (joined["where"] == "only a").sum() == (silent_report.separation["distance"] == "cosine").sum()
+    both = joined[joined["where"] == "both"]
+    assert (~both["overlap"]).sum() == moved.sum()
+    assert (both.loc[~both["overlap"], "difference"].round(6) == 100).all()
+    written = write_comparison(silent_report, other, tmp_path, names=("run <a>", "run b"))
+    page = written["compare.html"].read_text(encoding="utf-8")
+    assert "run &lt;a&gt;" in page and page.count("SYNTHETIC") >= 2 and "<script" not in page
+    assert f"{moved.sum()} intervals apart" in written["compare.md"].read_text(encoding="utf-8")
+    assert len(pd.read_csv(written["compare.csv"])) == len(joined)
+
+
+def test_compare_from_the_command_line(silent_report, tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        silent_report.write(tmp_path / name / "report.json")
+    assert main(["--compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert str(tmp_path / "b" / "compare.html") in capsys.readouterr().out
+    assert "No row's intervals lie apart." in (tmp_path / "b" / "compare.html").read_text(encoding="utf-8")
+
+
+def test_a_folder_without_a_report_is_one_clean_message(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"There is no report at {tmp_path}/report.json. Run `python -m analysis.decouple --out {tmp_path}` first.\n"
+    )
+
+
+def test_neither_run_nor_comparison_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit) as left:
+        main([])
+    assert left.value.code == 2 and "give one RUN_DIR, or --compare A B" in capsys.readouterr().err
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys, analysis.report.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass\n"
+        "print([n for n in ('pandas', 'numpy', 'matplotlib', 'plotly', 'jinja2', 'torch') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from analysis.alignment.types import Alignment
     from analysis.face.datasets import Truth
     from analysis.face.evaluation import Run, RunMeasures
+    from analysis.face.homophones import Spoken
+    from analysis.face.table import FaceTable
 
 _EPILOG = """exit codes:
   0  done
@@ -234,7 +236,8 @@ def _table(options: argparse.Namespace) -> int:
     failures = [failure for run in measured for failure in run.failures]
     measured, notes = _usable(measured, failures, keep_going=options.keep_going)
     notes.append(f"Lengths of prediction and truth may differ by {options.tolerance} frames and are cut to the shorter.")
-    extra = _homophones(options, measured)
+    spoken, homophones = _spoken(options, measured)
+    extra = _homophones(options, measured, spoken, homophones)
     pairs = [tuple(part.strip() for part in text.split(",", 1)) for text in options.pair] if options.pair else None
     if pairs is not None and any(len(pair) != 2 for pair in pairs):
         raise ConfigurationError("--pair needs two runs separated by a comma, such as --pair FaceFormer,FaceFormer+Wav2Sem.")
@@ -253,11 +256,7 @@ def _table(options: argparse.Namespace) -> int:
     _print_homophones(extra)
     _write(table, options)
     if options.figures:
-        from analysis.face.figures import draw_lip_error, draw_vertex_error, read_faces
-
-        faces = read_faces(options.faces) if options.faces else None
-        for path in (*draw_lip_error(measured, options.figures), draw_vertex_error(measured, options.figures, faces=faces)):
-            print(f"figure: {path}")
+        _draw(options, measured, spoken, homophones)
     return 0
 
 
@@ -306,37 +305,83 @@ def _usable(measured: list[RunMeasures], failures: list[Failure], *, keep_going:
     return [run.restricted(shared) for run in measured], [f"Left out of every run: {', '.join(everything)}."]
 
 
-def _homophones(options: argparse.Namespace, measured: list[RunMeasures]) -> dict[str, dict]:
+def _spoken(options: argparse.Namespace, measured: list[RunMeasures]) -> tuple[list[Spoken], list[tuple[str, str]]]:
+    """What is said when, and which types of it are near-homophones; both empty where not asked for."""
     if not (options.tokens or options.textgrids):
         if options.near_homophones:
             raise ConfigurationError(
                 "--near-homophones needs to know when syllables are spoken: give --tokens or --textgrids too."
             )
-        return {}
-    from analysis.face.homophones import homophone_measures, pairs_of, read_spoken, spoken_from_textgrids
+        return [], []
+    from analysis.face.homophones import pairs_of, read_spoken, spoken_from_textgrids
 
     spoken = read_spoken(options.tokens) if options.tokens else spoken_from_textgrids(options.textgrids, measured[0].clips)
-    pairs = pairs_of(spoken, options.near_homophones)
-    return {
-        run.run.name: {"near_homophones": homophone_measures(run, spoken, pairs, tolerance=options.tolerance)} for run in measured
-    }
+    return spoken, pairs_of(spoken, options.near_homophones)
+
+
+def _homophones(
+    options: argparse.Namespace, measured: list[RunMeasures], spoken: list[Spoken], pairs: list[tuple[str, str]]
+) -> dict[str, dict]:
+    if not spoken:
+        return {}
+    from analysis.face.comparison import find_pairs
+    from analysis.face.homophones import homophone_difference, homophone_measures
+
+    values = {run.run.name: homophone_measures(run, spoken, pairs, tolerance=options.tolerance) for run in measured}
+    for without, with_module in find_pairs(list(values)):
+        values[with_module]["difference"] = homophone_difference(values[without], values[with_module], seed=options.seed)
+    return {name: {"near_homophones": row} for name, row in values.items()}
+
+
+def _draw(options: argparse.Namespace, measured: list[RunMeasures], spoken: list[Spoken], pairs: list[tuple[str, str]]) -> None:
+    from analysis.face.figures import draw_lip_error, draw_vertex_error, read_faces
+
+    confusable = {name for pair in pairs for name in pair}
+    intervals: dict[str, list[tuple[float, float, str]]] = {}
+    for one in spoken:
+        if one.type in confusable:
+            intervals.setdefault(one.clip, []).append((one.start, one.end, one.type))
+    faces = read_faces(options.faces) if options.faces else None
+    drawn = [
+        *draw_lip_error(measured, options.figures, intervals=intervals),
+        draw_vertex_error(measured, options.figures, faces=faces),
+    ]
+    for path in drawn:
+        print(f"figure: {path}")
 
 
 def _print_homophones(extra: dict[str, dict]) -> None:
     if not extra:
         return
-    print("\nNear-homophones (raw data units)")
-    for name, values in extra.items():
-        row = values["near_homophones"]
+    from analysis.face.table import format_p
+
+    rows = {name: values["near_homophones"] for name, values in extra.items()}
+    first = next(iter(rows.values()))
+    print(
+        f"\nNear-homophones: {first['n_pairs']} pairs, {first['n_tokens']} tokens, LVE over {first['n_frames']} frames and "
+        f"{first['n_frames_elsewhere']} elsewhere (raw data units)"
+    )
+    width = max(len(name) for name in rows)
+    print(f"{''.ljust(width)}  LVE there   elsewhere   contrast kept           separation  within      ratio")
+    print(
+        f"{'truth'.ljust(width)}  {'':10}  {'':10}  {'100.0%':22}  {first['separation_truth']:.4e}  {first['within_truth']:.4e}  "
+        f"{first['between_within_truth']:.3f}"
+    )
+    for name, row in rows.items():
+        kept = f"{row['contrast_kept']:.1%} [{row['contrast_kept_low']:.1%}, {row['contrast_kept_high']:.1%}]"
         print(
-            f"  {name}: LVE in their frames {row['lve']:.4e}, elsewhere {row['lve_elsewhere']:.4e} ({row['n_frames']} and "
-            f"{row['n_frames_elsewhere']} frames); lip-shape separation {row['separation_prediction']:.4e}, in the truth "
-            f"{row['separation_truth']:.4e}: {row['separation_kept']:.1%} kept [{row['separation_kept_low']:.1%}, "
-            f"{row['separation_kept_high']:.1%}] over {row['n_pairs']} pairs"
+            f"{name.ljust(width)}  {row['lve']:.4e}  {row['lve_elsewhere']:.4e}  {kept:22}  {row['separation_prediction']:.4e}  "
+            f"{row['within_prediction']:.4e}  {row['between_within_prediction']:.3f}"
         )
+        change = row.get("difference")
+        if change:
+            gain = f"{change['contrast_kept']:+.1%} [{change['ci_low']:+.1%}, {change['ci_high']:+.1%}]"
+            p = change["p_permutation"]
+            print(f"{'  difference'.ljust(width)}  {change['lve']:+.3e}  {change['lve_elsewhere']:+.3e}  {gain} {format_p(p)}")
+    print("Contrast kept: slope of predicted on true lip-shape contrasts; noise raises separation, not contrast.")
 
 
-def _write(table, options: argparse.Namespace) -> None:
+def _write(table: FaceTable, options: argparse.Namespace) -> None:
     for path, text in (
         (options.json, table.to_json),
         (options.csv, table.to_csv),
@@ -351,7 +396,7 @@ def _add_join(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "join",
         help="put tables of several data sets side by side",
-        description="Join files that `table --json` wrote, as the published table does. Mixed presets or regions are refused.",
+        description="Join files that `table --json` wrote, as published. Mixed presets or regions are refused.",
     )
     parser.set_defaults(command=_join)
     parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE.json")

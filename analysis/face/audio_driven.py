@@ -25,17 +25,19 @@ _FOLDS = 4
 _VOCA_DIMS = 29
 
 
-def at_face_rate(frames: np.ndarray, n_frames: int, *, paired: bool) -> np.ndarray:
+def at_face_rate(frames: np.ndarray, n_frames: int, *, paired: bool = False, averaged: bool = False) -> np.ndarray:
     """Encoder frames ``(n, D)`` brought to ``n_frames`` by linear interpolation whose ends meet (``align_corners=True``).
 
-    Paired, they go to twice as many and neighbours are joined, shape ``(n_frames, 2 * D)``.
+    Paired or averaged, they go to twice as many and neighbours are joined, shape ``(n_frames, 2 * D)``, or averaged.
     """
-    wanted = n_frames * (2 if paired else 1)
+    wanted = n_frames * (2 if paired or averaged else 1)
     places = np.linspace(0, len(frames) - 1, wanted)
     low = np.floor(places).astype(int)
     high = np.minimum(low + 1, len(frames) - 1)
     share = (places - low)[:, None]
     resampled = frames[low] * (1 - share) + frames[high] * share
+    if averaged:
+        return resampled.reshape(n_frames, 2, -1).mean(axis=1)
     return resampled.reshape(n_frames, -1) if paired else resampled
 
 
@@ -46,7 +48,7 @@ def audio_predictor(
     *,
     layer: int = -1,
     share: float = 0.5,
-    ridge: float = 0.03,
+    ridge: float = 0.3,
 ) -> Callable[[Mapping[str, str], Callable[[str, int, int], np.ndarray]], Predictor]:
     """A maker of predictors for :func:`analysis.face.synthetic.synthesize`.
 
@@ -79,13 +81,15 @@ def audio_predictor(
 
         def predict(framework: Framework, with_module: bool, clip: str, dataset: str, n_frames: int, fps: int) -> np.ndarray:
             row = ENCODERS[framework.encoder].for_data(dataset) if framework.encoder else None
-            key = (row.paired if row else False, row is None, with_module, fps)
+            paired = row is not None and row.paired
+            averaged = row is not None and not paired and row.rate == 2 * fps  # two audio frames stand before each face frame
+            key = (paired, averaged, row is None, with_module, fps)
             if key not in known:
                 frames = fused if with_module else plain
                 if row is None:
                     frames = _reduced(frames, _VOCA_DIMS)
                 lengths = {name: int(utterances[identity].duration * fps) for name, identity in clips.items()}
-                features = {name: at_face_rate(frames[name], lengths[name], paired=key[0]) for name in clips}
+                features = {name: at_face_rate(frames[name], lengths[name], paired=paired, averaged=averaged) for name in clips}
                 known[key] = _cross_predicted(features, {name: truth(name, lengths[name], fps) for name in clips}, ridge)
             return _fitted(known[key][clip], n_frames)
 

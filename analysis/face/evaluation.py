@@ -464,7 +464,7 @@ def _geometry_doubts(run: Run, truth: Truth, clip: str, prediction: Prediction) 
     if not 0.5 < ratio < 2:
         doubt(
             f"the predicted face is {ratio:.3g} times as large as the true one",
-            f"If its vertices were multiplied by {ratio:.2g}, pass --scale {run.name}={ratio:.2g}.",
+            f"If its vertices were multiplied by a constant, state it, as in --scale {run.name}=0.2.",
         )
     if float(np.linalg.norm(face.mean(axis=0) - true.mean(axis=0))) > 0.5 * radius * max(1.0, ratio):
         doubt(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,36 +34,49 @@ def draw_lip_error(
     folder: str | Path,
     *,
     clip: str | None = None,
-    intervals: Sequence[tuple[float, float, str]] = (),
+    intervals: Mapping[str, Sequence[tuple[float, float, str]]] | None = None,
 ) -> list[Path]:
-    """Error of the worst lip vertex in each frame of one clip, a line per run; returns the files written.
+    """Error of the worst lip vertex in each frame of one clip, a panel per method with its runs in it; returns the files written.
 
     Parameters
     ----------
     runs : sequence of RunMeasures
+        Runs that share the name before a plus sign share a panel.
     folder : str or Path
     clip : str, optional
         By default the clip whose error is the median one under the first run.
-    intervals : sequence of (start, end, label)
-        Stretches to shade, s.
+    intervals : mapping of str to sequence of (start, end, label), optional
+        Stretches to shade, s, by clip.
     """
     rows = sorted(runs[0].per_clip(), key=lambda row: row["lve"])
     clip = clip or str(rows[len(rows) // 2]["clip"])
-    figure = _figure(9, 3.2)
-    axes = figure.add_subplot()
-    for start, end, label in intervals:
-        axes.axvspan(start, end, color="0.9")
-        axes.text((start + end) / 2, 1.0, label, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=7)
-    for number, run in enumerate(runs):
-        chosen = [row for row in run.rows if row.clip == clip]
-        if not chosen:
-            raise FaceError(f"{run.run.name} has no measured clip {clip}.")
-        length = min(len(row.lip_errors) for row in chosen)
-        errors = np.sqrt(np.mean([row.lip_errors[:length] for row in chosen], axis=0))
-        times = (np.arange(length) + 0.5) / run.truth.fps
-        axes.plot(times, errors, label=run.run.name, linewidth=1, color=_COLOURS[number % len(_COLOURS)])
-    axes.set(xlabel="time (s)", ylabel=f"worst lip vertex ({runs[0].truth.dataset.units})", title=f"Lip error, {clip}")
-    axes.legend(fontsize=7)
+    methods: dict[str, list[RunMeasures]] = {}
+    for run in runs:
+        methods.setdefault(run.run.name.partition("+")[0].strip(), []).append(run)
+    columns = min(len(methods), 2)
+    lines = -(-len(methods) // columns)
+    figure = _figure(5.2 * columns, 2.1 * lines + 0.5)
+    panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    for panel in list(panels.flat)[len(methods) :]:
+        panel.set_axis_off()
+    for panel, (method, group) in zip(panels.flat, methods.items(), strict=False):
+        for start, end, label in (intervals or {}).get(clip, ()):
+            panel.axvspan(start, end, color="0.92")
+            panel.text((start + end) / 2, 0.98, label, transform=panel.get_xaxis_transform(), ha="center", va="top", fontsize=6)
+        for number, run in enumerate(group):
+            chosen = [row for row in run.rows if row.clip == clip]
+            if not chosen:
+                raise FaceError(f"{run.run.name} has no measured clip {clip}.")
+            length = min(len(row.lip_errors) for row in chosen)
+            errors = np.sqrt(np.mean([row.lip_errors[:length] for row in chosen], axis=0))
+            times = (np.arange(length) + 0.5) / run.truth.fps
+            name = run.run.name.removeprefix(method) or "without"
+            panel.plot(times, errors, label=name, linewidth=1, color=_COLOURS[number % len(_COLOURS)])
+        panel.set_title(method, fontsize=8)
+        panel.legend(fontsize=6)
+    figure.suptitle(f"Lip error, {clip}", fontsize=9)
+    figure.supxlabel("time (s)", fontsize=8)
+    figure.supylabel(f"worst lip vertex ({runs[0].truth.dataset.units})", fontsize=8)
     path = Path(folder) / f"lip_error_{clip}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
@@ -158,22 +171,26 @@ def _ply_faces(path: Path) -> np.ndarray:
 
 def write_gif(sequence: np.ndarray, path: str | Path, *, fps: int, faces: np.ndarray | None = None, size: int = 240) -> Path:
     """An animated GIF of vertices ``(T, V, 3)`` seen from the front, shaded by depth; returns the path."""
-    from matplotlib.animation import PillowWriter
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = _figure(size / 100, size / 100)
+    figure = Figure(figsize=(size / 100, size / 100), dpi=100)
+    canvas = FigureCanvasAgg(figure)
     panel = figure.add_axes((0, 0, 1, 1))
     low, high = sequence[..., :2].min(axis=(0, 1)), sequence[..., :2].max(axis=(0, 1))
     depth = sequence[0, :, 2]
     shade = (depth - depth.min()) / (np.ptp(depth) or 1.0)
-    writer = PillowWriter(fps=fps)
-    with writer.saving(figure, str(path), dpi=100):
-        for frame in sequence:
-            panel.clear()
-            panel.set_axis_off()
-            _draw_face(panel, frame, shade, faces, 1.0)
-            panel.set_xlim(low[0], high[0])
-            panel.set_ylim(low[1], high[1])
-            writer.grab_frame()
+    images = []
+    for frame in sequence:
+        panel.clear()
+        panel.set_axis_off()
+        _draw_face(panel, frame, shade, faces, 1.0)
+        panel.set_xlim(low[0], high[0])
+        panel.set_ylim(low[1], high[1])
+        canvas.draw()
+        images.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB"))
+    images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / fps), loop=0)
     return path

@@ -1,10 +1,14 @@
 """The number the semantic module is argued for: lip error while near-homophones are spoken, and whether lips keep them apart.
 
-Two measures beside the published ones:
+Three measures beside the published ones:
 
 - lip vertex error over the frames whose centres lie in syllables that have a near-homophone in the same material;
 - lip-shape separation: the distance between the mean lip shapes of near-homophone syllables, in the truth and in the prediction.
-  A model that has averaged *sheep* and *ship* into one mouth keeps a small share of the true separation.
+  A model that has averaged *sheep* and *ship* into one mouth has a small one. But any noise raises it, as it raises distances
+  between embeddings, so it proves nothing alone;
+- contrast kept: the slope of predicted on true lip-shape contrasts, ``sum <p_i - p_j, g_i - g_j> / sum |g_i - g_j|^2`` over token
+  pairs of near-homophones. 1 where the prediction makes the true difference, 0 where it makes none or one that has nothing to do
+  with the truth; noise does not raise it.
 """
 
 from __future__ import annotations
@@ -144,7 +148,7 @@ def pairs_of(spoken: Sequence[Spoken], path: str | Path | None = None) -> list[P
     if path is None:
         from analysis.phonology import pair_table
 
-        table = pair_table({name: name for name in types}, relations=("near_homophone",))
+        table = pair_table({name: name for name in types}, relations=("near_homophone",), n_unrelated=0)
         rows: list[Mapping[str, Any]] = table[["type_a", "type_b"]].to_dict("records")
         source = "Mining"
     else:
@@ -237,11 +241,12 @@ def homophone_measures(
     Returns
     -------
     dict
-        Those of :func:`near_homophone_error`; ``separation_truth`` and ``separation_prediction``: mean over pairs of the mean
-        distance between tokens of the two types; ``separation_kept``, their ratio, with a bootstrap interval over pairs
-        (``separation_kept_low``, ``_high``; other speakers are not sampled by it); ``within_truth``, ``within_prediction``: the
-        mean distance between tokens of one type; ``between_within_truth``, ``between_within_prediction``, the scale-free ratio of
-        the two; ``n_pairs``, ``n_tokens``, and ``pairs`` with each pair's two distances.
+        Those of :func:`near_homophone_error`; ``contrast_kept`` with a bootstrap interval over pairs (``contrast_kept_low``,
+        ``_high``; other speakers are not sampled by it); ``separation_truth``, ``separation_prediction``: mean over pairs of the
+        mean distance between tokens of the two types; ``within_truth``, ``within_prediction``: the mean distance between tokens
+        of one type; ``between_within_truth``, ``between_within_prediction``: their ratio; ``n_pairs``, ``n_tokens``, and
+        ``pairs`` with each pair's two distances, its ``contrast`` (mean product of predicted and true contrast) and ``power``
+        (mean squared true contrast).
 
     Raises
     ------
@@ -259,30 +264,28 @@ def homophone_measures(
         )
     truths, predictions = _shapes_by_condition(run, tokens, tolerance)
     shaped = ~np.isnan(truths[:, 0])
-    truth_between, truth_within = _distances(truths, tokens, pairs, shaped)
-    between, within = [], []
-    for shapes in predictions:
-        one_between, one_within = _distances(shapes, tokens, pairs, ~np.isnan(shapes[:, 0]) & shaped)
-        between.append(one_between)
-        within.append(one_within)
-    prediction_between, prediction_within = np.mean(between, axis=0), float(np.mean(within))
-    usable = ~(np.isnan(truth_between) | np.isnan(prediction_between))
-    a, b = truth_between[usable], prediction_between[usable]
-    if not len(a):
+    members = _members(tokens, pairs, shaped)
+    truth_between, truth_within = _distances(truths, members, pairs)
+    power = _contrasts(truths, truths, members, pairs)
+    per_condition = [(*_distances(shapes, members, pairs), _contrasts(shapes, truths, members, pairs)) for shapes in predictions]
+    prediction_between = np.mean([between for between, _, _ in per_condition], axis=0)
+    prediction_within = float(np.mean([within for _, within, _ in per_condition]))
+    contrast = np.mean([product for _, _, product in per_condition], axis=0)
+    usable = ~np.isnan(truth_between + prediction_between)
+    if not usable.any():
         raise FaceError(
             "No near-homophone pair has a video frame in both its types. Are the tokens' times in seconds of these clips?"
         )
-    drawn = np.random.default_rng(seed).multinomial(len(a), np.full(len(a), 1 / len(a)), size=n_resamples)
-    truth_mean, prediction_mean = float(a.mean()), float(b.mean())
-    kept = drawn @ b / np.maximum(drawn @ a, np.finfo(float).tiny)
-    low, high = np.quantile(kept, [0.025, 0.975])
+    kept, low, high = _kept(contrast[usable], power[usable], n_resamples, seed)
+    truth_mean, prediction_mean = float(truth_between[usable].mean()), float(prediction_between[usable].mean())
+    columns = {"truth": truth_between, "prediction": prediction_between, "contrast": contrast, "power": power}
     return {
         **near_homophone_error(run, spoken, pairs),
+        "contrast_kept": kept,
+        "contrast_kept_low": low,
+        "contrast_kept_high": high,
         "separation_truth": truth_mean,
         "separation_prediction": prediction_mean,
-        "separation_kept": prediction_mean / truth_mean if truth_mean else float("nan"),
-        "separation_kept_low": float(low),
-        "separation_kept_high": float(high),
         "within_truth": truth_within,
         "within_prediction": prediction_within,
         "between_within_truth": truth_mean / truth_within if truth_within else float("nan"),
@@ -290,11 +293,22 @@ def homophone_measures(
         "n_pairs": int(usable.sum()),
         "n_tokens": int(shaped.sum()),
         "pairs": [
-            {"type_a": pair[0], "type_b": pair[1], "truth": float(x), "prediction": float(y)}
-            for pair, x, y, use in zip(pairs, truth_between, prediction_between, usable, strict=True)
-            if use
+            {"type_a": a, "type_b": b, **{name: float(column[number]) for name, column in columns.items()}}
+            for number, (a, b) in enumerate(pairs)
+            if usable[number]
         ],
     }
+
+
+def _kept(contrast: np.ndarray, power: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float, float]:
+    """Ratio of two means over pairs, with a percentile bootstrap interval over pairs; NaN where the truth has no contrast."""
+    if not power.any():
+        return float("nan"), float("nan"), float("nan")
+    drawn = np.random.default_rng(seed).multinomial(len(power), np.full(len(power), 1 / len(power)), size=n_resamples)
+    sums = drawn @ power
+    ratios = (drawn @ contrast)[sums > 0] / sums[sums > 0]
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(contrast.sum() / power.sum()), float(low), float(high)
 
 
 def _shapes_by_condition(run: RunMeasures, tokens: list[Spoken], tolerance: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -321,19 +335,37 @@ def _shapes_by_condition(run: RunMeasures, tokens: list[Spoken], tolerance: int)
     return truths, predictions
 
 
-def _distances(
-    shapes: np.ndarray, tokens: Sequence[Spoken], pairs: Sequence[Pair], usable: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Mean distance between the tokens of each pair's types (NaN where one has none), and the mean within types."""
+def _members(tokens: Sequence[Spoken], pairs: Sequence[Pair], usable: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of the tokens of every paired type."""
     types = np.array([one.type for one in tokens])
-    members = {name: shapes[(types == name) & usable] for name in {name for pair in pairs for name in pair}}
-    between = np.array(
-        [_cross(members[a], members[b]).mean() if len(members[a]) and len(members[b]) else np.nan for a, b in pairs]
-    )
+    return {name: np.flatnonzero((types == name) & usable) for name in {name for pair in pairs for name in pair}}
+
+
+def _distances(shapes: np.ndarray, members: Mapping[str, np.ndarray], pairs: Sequence[Pair]) -> tuple[np.ndarray, float]:
+    """Mean distance between the tokens of each pair's types (NaN where one has none), and the mean within types."""
+    groups = {name: shapes[rows] for name, rows in members.items()}
+    between = np.array([_cross(groups[a], groups[b]).mean() if len(groups[a]) and len(groups[b]) else np.nan for a, b in pairs])
     within = [
-        _cross(group, group)[np.triu_indices(len(group), 1)].mean() for _, group in sorted(members.items()) if len(group) > 1
+        _cross(group, group)[np.triu_indices(len(group), 1)].mean() for _, group in sorted(groups.items()) if len(group) > 1
     ]
     return between, float(np.mean(within)) if within else float("nan")
+
+
+def _contrasts(shapes: np.ndarray, truths: np.ndarray, members: Mapping[str, np.ndarray], pairs: Sequence[Pair]) -> np.ndarray:
+    """Mean over token pairs of ``<p_i - p_j, g_i - g_j>`` for each pair of types; NaN where one has no token.
+
+    By sums: the double sum is ``n_b sum p_i g_i + n_a sum p_j g_j - (sum p_i)(sum g_j) - (sum p_j)(sum g_i)``.
+    """
+    sums = {
+        name: (len(rows), shapes[rows].sum(axis=0), truths[rows].sum(axis=0), float(np.vdot(shapes[rows], truths[rows])))
+        for name, rows in members.items()
+    }
+    products = np.full(len(pairs), np.nan)
+    for number, (a, b) in enumerate(pairs):
+        (n_a, p_a, g_a, pg_a), (n_b, p_b, g_b, pg_b) = sums[a], sums[b]
+        if n_a and n_b:
+            products[number] = pg_a / n_a + pg_b / n_b - (p_a @ g_b + p_b @ g_a) / (n_a * n_b)
+    return products
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -344,22 +376,21 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def homophone_difference(
     without: Mapping[str, Any], with_module: Mapping[str, Any], *, n_resamples: int = 2000, seed: int = 0
 ) -> dict[str, float]:
-    """With minus without of the predicted lip-shape separation over the pairs that both have.
+    """With minus without of the contrast kept, over the pairs that both have.
 
-    Returns ``estimate``, a bootstrap interval and the p-value of a sign-flip test, both over pairs, and the ``lve`` difference.
+    Returns ``contrast_kept`` with a bootstrap interval (``ci_low``, ``ci_high``) and the p-value of a sign-flip test, both over
+    pairs; ``n_pairs``; and the differences of ``lve`` and ``lve_elsewhere``.
     """
-    a = {(row["type_a"], row["type_b"]): row["prediction"] for row in without["pairs"]}
-    b = {(row["type_a"], row["type_b"]): row["prediction"] for row in with_module["pairs"]}
-    differences = np.array([b[pair] - a[pair] for pair in a if pair in b])
-    drawn = np.random.default_rng(seed).multinomial(
-        len(differences), np.full(len(differences), 1 / len(differences)), size=n_resamples
-    )
-    low, high = np.quantile(drawn @ differences / len(differences), [0.025, 0.975])
+    a, b = ({(row["type_a"], row["type_b"]): row for row in side["pairs"]} for side in (without, with_module))
+    shared = [pair for pair in a if pair in b]
+    gains = np.array([b[pair]["contrast"] - a[pair]["contrast"] for pair in shared])
+    kept, low, high = _kept(gains, np.array([a[pair]["power"] for pair in shared]), n_resamples, seed)
     return {
-        "estimate": float(differences.mean()),
-        "ci_low": float(low),
-        "ci_high": float(high),
-        "p_permutation": sign_flip_test(differences, seed=seed),
-        "n_pairs": len(differences),
+        "contrast_kept": kept,
+        "ci_low": low,
+        "ci_high": high,
+        "p_permutation": sign_flip_test(gains, seed=seed),
+        "n_pairs": len(shared),
         "lve": with_module["lve"] - without["lve"],
+        "lve_elsewhere": with_module["lve_elsewhere"] - without["lve_elsewhere"],
     }

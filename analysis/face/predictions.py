@@ -99,7 +99,8 @@ def find_predictions(
         files = [folder]
     elif folder.is_dir():
         files = sorted(file for pattern in ("*.npy", "*.npz", "*.pkl") for file in folder.glob(pattern))
-        files += sorted({file.parent for pattern in ("*/*.obj", "*/meshes/*.obj") for file in folder.glob(pattern)})
+        places = [place for clip in sorted(folder.iterdir()) if clip.is_dir() for place in (clip / "meshes", clip)]
+        files += [place for place in places if place.is_dir() and next(place.glob("*.obj"), None) is not None]
     else:
         raise FaceError(f"There is no folder of predictions {folder}.")
     found: dict[str, list[Prediction]] = {}

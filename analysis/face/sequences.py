@@ -107,11 +107,11 @@ def read_obj_sequence(folder: Path, n_vertices: int) -> np.ndarray:
     files = sorted(folder.glob("*.obj"))
     frames = np.empty((len(files), n_vertices, 3), dtype=np.float32)
     for frame, file in zip(frames, files, strict=True):
-        rows = [line.split()[1:4] for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("v ")]
+        rows = [line[2:] for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("v ")]
         if len(rows) != n_vertices:
             raise FaceError(f"{file} has {len(rows)} vertices; the template has {n_vertices}. Does it belong to this data set?")
         try:
-            frame[:] = np.array(rows, dtype=np.float64)
+            frame[:] = np.array(" ".join(rows).split(), dtype=np.float64).reshape(n_vertices, -1)[:, :3]
         except ValueError:
             raise FaceError(f"{file} has a vertex line that is not three numbers.") from None
     if not files:

@@ -117,6 +117,7 @@ def face_mesh(
         ``vertices, faces, lips, upper, movements`` with ``movements`` of shape ``(len(CONTROLS), V, 3)``.
     """
     x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(-0.75, 0.75, columns), np.linspace(-1, 1, rows)))
+    x = x * np.sqrt(1.1 - 0.6 * y**2)  # an oval
     depth = 0.8 * np.sqrt(np.clip(1.2 - x**2 - 0.7 * y**2, 0, None)) - 0.5
     vertices = np.stack([x, y, depth], axis=1)
     corners = np.arange(columns * rows).reshape(rows, columns)
@@ -153,7 +154,7 @@ def lip_controls(alignment: Alignment, n_frames: int, fps: int, *, seed: int = 0
         targets[frames, 1] = rounding
         targets[frames, 2] = closure
     controls = _smooth(targets, 0.045 * fps)
-    controls[:, 3] = 1.5 * _smooth(np.random.default_rng(seed).normal(size=(n_frames, 1)), 0.25 * fps)[:, 0] * np.sqrt(fps)
+    controls[:, 3] = 0.3 * _smooth(np.random.default_rng(seed).normal(size=(n_frames, 1)), 0.25 * fps)[:, 0] * np.sqrt(fps)
     return controls
 
 
@@ -366,9 +367,9 @@ def _write_unitalker(path: Path, dataset: str, sequences: Mapping[str, np.ndarra
 
 def _write_obj(folder: Path, sequence: np.ndarray) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    form = "v %.8f %.8f %.8f\n" * sequence.shape[1]
     for number, frame in enumerate(sequence):
-        lines = "\n".join(f"v {x:.8f} {y:.8f} {z:.8f}" for x, y, z in frame)
-        (folder / f"{number:05d}.obj").write_text(f"{lines}\n", encoding="ascii")
+        (folder / f"{number:05d}.obj").write_text(form % tuple(frame.ravel().tolist()), encoding="ascii")
 
 
 def _smooth(values: np.ndarray, width: float) -> np.ndarray:

@@ -207,7 +207,7 @@ class FaceTable:
                     continue
                 scale = 10.0 ** exponents[metric.partition("_")[0]]
                 low, high = row.ci_low / scale, row.ci_high / scale
-                cells.append(f"{row.estimate / scale:+.4f} [{low:+.4f}, {high:+.4f}] {_p(row.p_permutation)}")
+                cells.append(f"{row.estimate / scale:+.4f} [{low:+.4f}, {high:+.4f}] {format_p(row.p_permutation)}")
         return cells
 
     def footnotes(self) -> list[str]:
@@ -436,7 +436,8 @@ def _value_cells(row: Row, dataset: str, published: bool) -> list[str]:
     return cells
 
 
-def _p(value: float) -> str:
+def format_p(value: float) -> str:
+    """A p-value for a table."""
     return "p < 0.0005" if value < 0.0005 else f"p = {value:.3f}"
 
 

@@ -79,6 +79,11 @@ class Alignment:
         """Phones whose midpoint lies inside ``word``."""
         return tuple(phone for phone in self.phones if phone.center in word)
 
+    def _repr_html_(self) -> str:
+        from analysis.alignment.display import alignment_html
+
+        return alignment_html(self)
+
     def warning_rows(self) -> list[Failure]:
         """The doubts as rows for the failures table."""
         return [Failure("alignment", self.utterance_id, text, severity="warning") for text in self.warnings]

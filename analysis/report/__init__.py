@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.report.compare import compare_tables, write_comparison
+    from analysis.report.display import SeparationTable
+    from analysis.report.figures import draw
     from analysis.report.model import SCHEMA_VERSION, Report
+    from analysis.report.speech import speech_figure
     from analysis.report.write import write_report
 
-__all__ = ["SCHEMA_VERSION", "Report", "compare_tables", "write_comparison", "write_report"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Report",
+    "SeparationTable",
+    "compare_tables",
+    "draw",
+    "speech_figure",
+    "write_comparison",
+    "write_report",
+]
 
 _HOMES = {
+    "SeparationTable": "display",
+    "draw": "figures",
+    "speech_figure": "speech",
     "SCHEMA_VERSION": "model",
     "Report": "model",
     "compare_tables": "compare",

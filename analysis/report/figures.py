@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "FORMATS", "draw_figures"]
+__all__ = ["FIGURES", "FORMATS", "draw", "draw_figures"]
 
 logger = logging.getLogger(__name__)
 
 FORMATS = ("png", "svg", "pdf")
 _PAIRS_ON_MAP = 4
 _PAIRS_IN_FOREST = 24
+_DASHES = {"same_type": "-", "near_homophone": (0, (4, 1)), "homophone": "-.", "unrelated": (0, (1, 1))}
 
 
 def draw_figures(report: Report, folder: Path, *, venue: str = "acl", formats: Sequence[str] = FORMATS) -> dict[str, Path]:
@@ -73,6 +74,22 @@ def draw_figures(report: Report, folder: Path, *, venue: str = "acl", formats: S
                 figure.set_layout_engine("none")  # what was laid out for the first format holds for the others
                 written[path.name] = path
     return written
+
+
+def draw(report: Report, name: str, *, venue: str = "screen") -> Figure | None:
+    """One figure of :data:`FIGURES`, for a notebook; None where the report lacks its data.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such figure or venue.
+    """
+    if name not in FIGURES:
+        raise ConfigurationError(f"There is no figure {name!r}. Choose one of {', '.join(FIGURES)}.")
+    if venue not in VENUES:
+        raise ConfigurationError(f"There is no venue {venue!r}. Choose one of {', '.join(VENUES)}.")
+    with _paper_style(VENUES[venue]):
+        return FIGURES[name](report, VENUES[venue])
 
 
 @contextmanager
@@ -186,8 +203,9 @@ def map_figure(report: Report, venue: Venue) -> Figure | None:
         return None
     tokens = report.tables["tokens"].set_index("token")
     pairs = _frequent_pairs(report, tokens)
-    figure = _figure(venue.page, venue.page * 0.5 + 0.75)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    figure = _figure(venue.page, venue.page * 0.42 + 0.75)
+    # The maps are laid onto each other: one frame for all shows what stayed in its place.
+    axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for ax, (variant, coordinates) in zip(axes, panels.items(), strict=True):
         types = tokens["type"].reindex(coordinates["token"]).to_numpy()
         x, y = coordinates["x"].to_numpy(), coordinates["y"].to_numpy()
@@ -203,7 +221,6 @@ def map_figure(report: Report, venue: Venue) -> Figure | None:
         ax.set_title("without" if variant == "without" else f"with {variant}")
         ax.set_xticks([])
         ax.set_yticks([])
-        ax.set_aspect("equal", adjustable="datalim")
         for side in ("top", "right", "left", "bottom"):
             ax.spines[side].set_visible(True)
     handles, labels = axes[0].get_legend_handles_labels()
@@ -328,9 +345,10 @@ def distances_figure(report: Report, venue: Venue) -> Figure | None:
                     edges, counts = np.asarray(entry["edges"], float), np.asarray(entry["counts"], float)
                     density = counts / max(counts.sum(), 1) / np.diff(edges)
                     colour = RELATION_COLOURS.get(entry["relation"], OTHER_COLOUR)
-                    ax.stairs(density, edges, color=colour, label=entry["relation"].replace("_", " "), linewidth=1.1)
+                    dash = _DASHES.get(entry["relation"], "-")
+                    ax.stairs(density, edges, color=colour, label=spoken(entry["relation"]), linewidth=1.1, linestyle=dash)
             if ax in grid[0]:
-                ax.set_title(split.replace("_", " "))
+                ax.set_title(spoken(split))
         line[0].set_ylabel("without" if variant == "without" else f"with {variant}")
     for ax in grid[-1]:
         ax.set_xlabel(f"{chosen.keys['distance']} distance")
@@ -395,7 +413,7 @@ def heatmap_figure(report: Report, venue: Venue) -> Figure | None:
     figure = _figure(venue.column, 2.5)
     axes = figure.subplots()
     limit = float(np.nanmax(np.abs(gains.to_numpy()))) or 1.0
-    image = axes.imshow(gains.to_numpy(), cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto", origin="lower")
+    image = axes.imshow(gains.to_numpy(), cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto", origin="lower")
     for i, j in np.argwhere(counts.to_numpy() > 0):
         strong = abs(gains.iloc[i, j]) > 0.6 * limit
         axes.text(

@@ -62,6 +62,11 @@ class Report:
         """The failures table."""
         return self.tables["failures"]
 
+    def _repr_html_(self) -> str:
+        from analysis.report.display import report_html
+
+        return report_html(self)
+
     def to_json(self) -> str:
         """The report as strict JSON: NaN becomes null, tables become ``{"columns": ..., "dtypes": ..., "rows": ...}``."""
         document = {

@@ -17,6 +17,7 @@ from analysis.report.export import tables_archive
 from analysis.report.model import Report
 from analysis.report.style import CATEGORICAL, NULL_COLOURS, OTHER_COLOUR, RELATION_COLOURS, SYMBOLS, VARIANT_COLOURS
 from analysis.report.summary import (
+    averaged,
     headline_table,
     interval,
     number,
@@ -256,9 +257,7 @@ def _separation_view(report: Report) -> dict[str, Any]:
     """The separation table as codes and rounded numbers, for the curves; its widest part is left to the archive."""
     table = report.separation
     chosen = selection(report)
-    for name in ("pooling", "unit", "average", "vectors"):
-        table = table[table[name] == chosen.keys[name]]
-    table = without_other_modules(table, chosen.variant)
+    table = without_other_modules(averaged(table, chosen), chosen.variant)
     # A null's row names its module where a net's row names its null: only the latter is shown.
     table = table.assign(null=table["null"].where(~table["variant"].str.startswith("null:"), ""))
     complete = len(table) <= _SEPARATION_ROWS

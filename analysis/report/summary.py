@@ -18,6 +18,7 @@ from analysis.report.model import Report
 __all__ = [
     "HEADLINE_COLUMNS",
     "Selection",
+    "averaged",
     "headline_table",
     "interval",
     "number",
@@ -115,9 +116,7 @@ def headline_table(report: Report, chosen: Selection | None = None) -> pd.DataFr
     Absent numbers are NaN. Columns: :data:`HEADLINE_COLUMNS`.
     """
     chosen = chosen or selection(report)
-    table = report.separation
-    for name, value in chosen.keys.items():
-        table = table[table[name] == value] if name not in ("relation", "split", "distance") else table
+    table = averaged(report.separation, chosen)
     levels = {(str(v.get("encoder", "")), v.get("layer")): v.get("level", "") for v in reversed(report.verdicts)}
     rows = []
     for encoder, layer in chosen.layers.items():
@@ -134,9 +133,10 @@ def headline_table(report: Report, chosen: Selection | None = None) -> pd.DataFr
         row |= _triple("null", _first(exact, statistic="gain", variant=chosen.null), first="null_gain")
         row |= _triple("net", net)
         row["p_value"], row["p_adjusted"] = _value(net, "p_value"), _value(net, "p_adjusted")
-        abx = here[(here["statistic"] == "abx_error") & (here["distance"] == chosen.keys["distance"])]
-        same_split = abx["split"] == chosen.keys["split"]
-        abx = abx[same_split] if same_split.any() else abx
+        abx = here[here["statistic"] == "abx_error"]
+        for name in ("distance", "split", "relation"):
+            same = abx[name] == chosen.keys[name]
+            abx = abx[same] if same.any() else abx
         row["abx_without"] = _value(_first(abx, variant="without"), "estimate")
         row["abx_with"] = _value(_first(abx, variant=chosen.variant), "estimate")
         counted = net if net is not None else _first(exact, statistic="mean_distance", variant="without")
@@ -145,6 +145,17 @@ def headline_table(report: Report, chosen: Selection | None = None) -> pd.DataFr
         row["level"] = levels.get((encoder, layer), levels.get((encoder, None), ""))
         rows.append(row)
     return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
+
+
+def averaged(table: pd.DataFrame, chosen: Selection) -> pd.DataFrame:
+    """The rows with the headline's pooling, unit, vectors and average, of every relation, split and distance.
+
+    A statistic that is not averaged in that way (ABX error, silhouette) keeps its rows.
+    """
+    for name in ("pooling", "unit", "vectors"):
+        table = table[table[name] == chosen.keys[name]]
+    asked = table["average"] == chosen.keys["average"]
+    return table[asked | ~table["statistic"].isin(table.loc[asked, "statistic"].unique())]
 
 
 def without_other_modules(table: pd.DataFrame, module: str) -> pd.DataFrame:

@@ -213,7 +213,7 @@ def test_every_control_has_a_name_for_screen_readers(tab):
     )
     assert unnamed == []
     levels = tab.evaluate("[...document.querySelectorAll('h1, h2, h3')].map((h) => Number(h.tagName[1]))")
-    assert levels[0] == 1 and levels.count(1) == 1 and set(levels[1:]) == {2}
+    assert levels[0] == 1 and levels.count(1) == 1 and levels[1] == 2 and set(levels[1:]) == {2, 3}
     assert tab.get_attribute("html", "lang") == "en"
 
 

@@ -172,9 +172,19 @@
     return variant === "without" ? here.find((m) => m.variant === "without") : here.find((m) => m.variant === data.headline.variant) || here.find((m) => m.variant !== "without");
   }
   function caption(map) {
-    const p = Object.entries(map.parameters).filter(([k]) => k !== "library").map(([k, v]) => `${k} ${Array.isArray(v) ? v.map((x) => show(x, 3)).join(", ") : v}`).join(", ");
+    const p = Object.entries(map.parameters).filter(([k]) => k !== "library" && k !== "laid_onto").map(([k, v]) => `${k} ${Array.isArray(v) ? v.map((x) => show(x, 3)).join(", ") : v}`).join(", ");
     const trust = map.trustworthiness === null || map.trustworthiness === undefined ? "" : ` Trustworthiness ${show(map.trustworthiness)}, continuity ${show(map.continuity)}.`;
-    return `${map.variant === "without" ? "without" : "with " + map.variant} · ${map.encoder}, layer ${map.layer}, ${map.method.toUpperCase()}${p ? ` (${p})` : ""}.${trust}${data.synthetic ? " SYNTHETIC." : ""}`;
+    return `${map.encoder}, layer ${map.layer}, ${map.method.toUpperCase()}${p ? ` (${p})` : ""}.${map.parameters.laid_onto ? ` Laid onto “${map.parameters.laid_onto}”.` : ""}${trust}${data.synthetic ? " SYNTHETIC." : ""}`;
+  }
+  // Both maps in one frame: they are laid onto each other, so what stayed in its place is seen to.
+  function frame() {
+    const range = (name) => {
+      let low = Infinity, high = -Infinity;
+      for (const map of [mapFor("without"), mapFor("with")]) for (const v of map ? map[name] : []) if (v !== null) { if (v < low) low = v; if (v > high) high = v; }
+      const margin = 0.04 * (high - low || 1);
+      return [low - margin, high + margin];
+    };
+    return [range("x"), range("y")];
   }
   const texts = N ? Array.from({ length: N }, (_, i) => hover(i)) : [];
   function drawMaps() {
@@ -188,6 +198,7 @@
       panel.hidden = !map || (state.view !== "both" && state.view !== side);
       if (panel.hidden) continue;
       sides[side] = map;
+      $(`map-${side}-title`).textContent = map.variant === "without" ? "without" : "with " + map.variant;
       $(`map-${side}-caption`).textContent = caption(map);
       const size = N > 2000 ? 5 : 7;
       const trace = {
@@ -195,10 +206,11 @@
         marker: { color: hues, symbol: shapes, size, opacity: 0.85, line: { width: 0 } }, selectedpoints: found,
         selected: { marker: { opacity: 0.95 } }, unselected: { marker: { opacity: 0.08 } },
       };
+      const [xs, ys] = frame();
       const bare = { showgrid: false, showline: false, zeroline: false, showticklabels: false, ticks: "", automargin: false };
       Plotly.react(box, [trace], layout({
-        margin: { l: 6, r: 6, t: 6, b: 6 }, showlegend: false, dragmode: "lasso", uirevision: `${state.encoder}${state.method}`,
-        selectionrevision: 1, xaxis: axis(bare), yaxis: axis({ ...bare, scaleanchor: "x" }), newselection: { line: { color: css("--ink") } },
+        margin: { l: 6, r: 40, t: 6, b: 6 }, showlegend: false, dragmode: "lasso", uirevision: `${state.encoder}${state.method}`,
+        selectionrevision: 1, xaxis: axis({ ...bare, range: xs }), yaxis: axis({ ...bare, range: ys }), newselection: { line: { color: css("--ink") } },
         activeselection: { fillcolor: css("--accent"), opacity: 0.08 },
         modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft"), activecolor: css("--accent"), orientation: "v" },
       }), { ...pictureConfig, displayModeBar: true, scrollZoom: true, modeBarButtonsToRemove: ["autoScale2d", "toImage"] });
@@ -493,7 +505,7 @@
     });
     const box = $("nulls-plot");
     box.style.height = 60 + 240 * rows + "px";
-    Plotly.react(box, traces, layout({ ...extra, shapes, bargap: 0.04, grid: { rows, columns, pattern: "independent", xgap: 0.16, ygap: 0.42 }, margin: { l: 60, r: 16, t: 40, b: 50 }, annotations: here.map((e, k) => panelTitle(`${e.encoder}, layer ${e.layer}, ${spoken(e.null)}`, k)) }), pictureConfig);
+    Plotly.react(box, traces, layout({ ...extra, shapes, bargap: 0.04, grid: { rows, columns, pattern: "independent", xgap: 0.16, ygap: 0.42 }, margin: { l: 60, r: 16, t: 40, b: 50 }, annotations: here.map((e, k) => panelTitle(`${e.encoder}, layer ${e.layer}, null: ${spoken(e.null).replace(/^null: /, "")}`, k)) }), pictureConfig);
   }
   if ($("nulls-plot")) redraws.push(nullPlots);
 
@@ -510,5 +522,6 @@
   addEventListener("afterprint", () => { printing = false; drawAll(); });
   addEventListener("resize", () => setTimeout(ring, 200));
   drawAll();
+  document.documentElement.dataset.drawn = String(Math.round(performance.now()));
   document.documentElement.dataset.ready = "yes";
 })();

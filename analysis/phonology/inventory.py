@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -68,12 +68,15 @@ class Inventory:
     phones : mapping of str to Phone
     labels : mapping of str to str
         Written label -> symbol.
+    closures : mapping of str to frozenset of str
+        Labels of stop closures -> symbols of the releases with which each makes one phone, where the labels tell them apart.
     """
 
     name: str
     base: str
     phones: Mapping[str, Phone]
     labels: Mapping[str, str]
+    closures: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def split(self, label: str) -> tuple[str, int]:
         """Symbol and stress (0, 1, 2, or -1 where none is written) of a label such as ``IY1`` or ``ˈiː``.
@@ -109,7 +112,8 @@ class Inventory:
         if symbol is None and text[-1:] in ("0", "1", "2"):
             stress, symbol = int(text[-1]), self.labels.get(plain_ipa(text[:-1]))
         if symbol is None and self.base == "arpabet" and self.name != "xsampa":
-            symbol = self.labels.get(text.rstrip("012").upper())
+            bare = text.rstrip("012")
+            symbol = self.labels.get(bare.upper()) or self.labels.get(bare.lower())
         return (symbol, stress) if symbol is not None else ()
 
     def symbols(self, phones: str | Iterable[str]) -> tuple[str, ...]:
@@ -213,9 +217,10 @@ def load_inventory(name: str | Path) -> Inventory:
     Parameters
     ----------
     name : str or Path
-        ``arpabet``, ``ipa`` (English IPA, also as ``english_mfa``), ``xsampa``, ``mandarin``, or the path of a tab-separated
-        file. A file has either the columns ``symbol`` and ``arpabet`` (other labels for ARPAbet), or ``symbol``, ``ipa``,
-        ``kind`` and those of voicing, aspiration, place, manner, height, backness, rounding, length, glide that matter.
+        ``arpabet``, ``ipa`` (English IPA, also as ``english_mfa``), ``xsampa``, ``timit``, ``buckeye``, ``mandarin``, or the path
+        of a tab-separated file. A file has either the columns ``symbol`` and ``arpabet`` (other labels for ARPAbet; for stop
+        closures that are labelled apart, ``releases``), or ``symbol``, ``ipa``, ``kind`` and those of voicing, aspiration, place,
+        manner, height, backness, rounding, length, glide that matter.
 
     Raises
     ------
@@ -246,7 +251,8 @@ def _load(name: str) -> Inventory:
                 f"{path}: {wrong[0]['symbol']!r} stands for {wrong[0]['arpabet']!r}, which is not an ARPAbet phone."
             )
         labels = {plain_ipa(row["symbol"]): row["arpabet"] for row in rows}
-        return Inventory(name, "arpabet", base.phones, MappingProxyType(labels))
+        closures = {row["symbol"]: frozenset(row["releases"].split()) for row in rows if row.get("releases")}
+        return Inventory(name, "arpabet", base.phones, MappingProxyType(labels), MappingProxyType(closures))
     read_rows(path, ("symbol", "ipa", "kind"))
     phones: dict[str, Phone] = {}
     for row in rows:

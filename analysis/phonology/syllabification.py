@@ -120,6 +120,7 @@ def aligned_words(
                 "Name the inventory that the alignment is written in, or add the phone to the inventory file.",
             )
             continue
+        inside = _released(inside, phones)
         gap = max((right.start - left.end for left, right in pairwise(inside)), default=0.0)
         if gap > _LONG_GAP:
             yield Failure(
@@ -136,6 +137,20 @@ def aligned_words(
 
             stress = load_lexicon(lexicon).stress(_spelling(word), symbols) or stress
         yield index, word, tuple(Interval(p.start, p.end, s) for p, s in zip(inside, symbols, strict=True)), stress
+
+
+def _released(inside: tuple[Interval, ...], phones: Inventory) -> tuple[Interval, ...]:
+    """The phones of a word with each stop closure joined to the release that follows it."""
+    if not phones.closures:
+        return inside
+    joined: list[Interval] = []
+    for phone in inside:
+        before = joined[-1] if joined else None
+        if before is not None and phones.split(phone.label)[0] in phones.closures.get(before.label.strip().lower(), ()):
+            joined[-1] = Interval(before.start, phone.end, phone.label)
+        else:
+            joined.append(phone)
+    return tuple(joined)
 
 
 def _spelling(word: Interval) -> str:

@@ -152,6 +152,21 @@ def test_ambisyllabic_consonants_close_the_stressed_syllable_too():
         assert syllables(spoken([("w", labels)]), ambisyllabic=True) == syllables(spoken([("w", labels)]))
 
 
+def test_closures_and_releases_of_timit_are_one_phone():
+    alignment = spoken([("bobcat", "bcl b aa bcl kcl k ae tcl"), ("church", "tcl ch er tcl ch")], inventory="timit")
+    found = syllables(alignment, lexicon=None)
+    assert [syllable.type for syllable in found] == ["B AA B", "K AE T", "CH ER CH"]
+    assert [(round(phone.start, 3), round(phone.end, 3)) for phone in found[0].phones] == [(0.0, 0.2), (0.2, 0.3), (0.3, 0.4)]
+    assert (round(found[1].interval.start, 3), round(found[1].interval.end, 3)) == (0.4, 0.8)
+
+
+def test_buckeye_labels_give_arpabet():
+    found = syllables(spoken([("something", "s ah m pcl th iyn ng")], inventory="timit"), lexicon=None)
+    assert found == [], "a label of another corpus is not guessed"
+    found = syllables(spoken([("wanted", "w aan nx ih tq")], inventory="buckeye"), lexicon=None)
+    assert [syllable.type for syllable in found] == ["W AA", "NX IH T"]
+
+
 def test_mandarin_syllables_from_its_own_files():
     alignment = spoken([("大门", "t a ˥˩ m ə n ˧˥")], inventory="mandarin")
     found = syllables(alignment)

@@ -470,7 +470,10 @@ def _add_speech(parser: argparse.ArgumentParser, corpus: str = "builtin") -> Non
         help="which encoder hears the audio: bundled, mfcc, any other of analysis.encoders; none: planted",
     )
     group.add_argument(
-        "--semantics", default="wav2sem", metavar="SPEC", help="the module: wav2sem (default), oracle:mean, oracle:cls, a folder"
+        "--semantics",
+        default="oracle:mean",
+        metavar="SPEC",
+        help="the module: oracle:mean (default: the transcript's own embedding, an upper reference), wav2sem, a folder",
     )
     group.add_argument(
         "--improvement",

@@ -115,8 +115,6 @@ def spoken_from_textgrids(folder: str | Path, clips: Collection[str]) -> list[Sp
     FaceError
         If a clip has no TextGrid.
     """
-    from dataclasses import replace
-
     from analysis.alignment import read_textgrid
 
     folder = Path(folder)
@@ -125,7 +123,7 @@ def spoken_from_textgrids(folder: str | Path, clips: Collection[str]) -> list[Sp
         path = folder / f"{clip}.TextGrid"
         if not path.is_file():
             raise FaceError(f"There is no alignment {path}. Name TextGrids as the clips, or give --tokens.")
-        alignments.append(replace(read_textgrid(path), utterance_id=clip))
+        alignments.append(read_textgrid(path, utterance_id=clip))
     return spoken_from_alignments(alignments)
 
 

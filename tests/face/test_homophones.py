@@ -180,3 +180,21 @@ def test_alignments_give_syllables() -> None:
     assert "SH IY P" in {one.type for one in spoken}
     assert {one.clip for one in spoken} == {"builtin_000"}
     assert all(one.start < one.end for one in spoken)
+
+
+def test_textgrids_of_the_clips(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from analysis.alignment import write_textgrid
+    from analysis.face.homophones import spoken_from_textgrids
+
+    (alignment,) = builtin_alignments(1)
+    write_textgrid(alignment, tmp_path / "F2_e37.TextGrid")
+    found = spoken_from_textgrids(tmp_path, ["F2_e37"])
+    expected = spoken_from_alignments([replace(alignment, utterance_id="F2_e37")])
+    assert [(one.clip, one.type) for one in found] == [(one.clip, one.type) for one in expected]
+    assert [one.start for one in found] == pytest.approx([one.start for one in expected], abs=1e-3)
+    with pytest.raises(
+        FaceError, match=r"There is no alignment .*F2_e38\.TextGrid\. Name TextGrids as the clips, or give --tokens\."
+    ):
+        spoken_from_textgrids(tmp_path, ["F2_e38"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,10 +94,12 @@ example:
         help="several predictions of a clip: own, mean, best, a style subject, or auto (default: own if there is one, else mean)",
     )
     how.add_argument(
-        "--tolerance", type=int, default=2, metavar="FRAMES", help="length gap allowed between prediction and truth (2)"
+        "--tolerance", type=_whole(0), default=2, metavar="FRAMES", help="length gap allowed between prediction and truth (2)"
     )
-    how.add_argument("--fps", type=int, metavar="N", help="frames a second at which to measure (vocaset 30, biwi 25)")
-    how.add_argument("--truth-fps", type=int, metavar="N", help="frames a second of the truth on disk (vocaset 60, biwi 25)")
+    how.add_argument("--fps", type=_whole(1), metavar="N", help="frames a second at which to measure (vocaset 30, biwi 25)")
+    how.add_argument(
+        "--truth-fps", type=_whole(1), metavar="N", help="frames a second of the truth on disk (vocaset 60, biwi 25)"
+    )
     how.add_argument(
         "--prediction-fps",
         action="append",
@@ -127,7 +129,7 @@ example:
     tests.add_argument(
         "--resample", choices=("clip", "subject"), default="clip", help="unit of the bootstrap and the sign-flip test"
     )
-    tests.add_argument("--resamples", type=int, default=2000, metavar="N", help="bootstrap resamples (2000)")
+    tests.add_argument("--resamples", type=_whole(1), default=2000, metavar="N", help="bootstrap resamples (2000)")
     tests.add_argument("--seed", type=int, default=0)
     _add_homophone_options(parser)
     out = parser.add_argument_group("output")
@@ -168,6 +170,23 @@ def _add_formats(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--published", action="store_true", help="the published values beside the measured ones, in brackets")
 
 
+def _whole(minimum: int) -> Callable[[str], int]:
+    """A reader of whole numbers of at least ``minimum``, for argparse."""
+
+    def read(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {minimum}")
+        return int(text)
+
+    return read
+
+
+def _rate(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"--prediction-fps needs a whole number of frames a second, not {text!r}.")
+    return int(text)
+
+
 def _named(texts: Sequence[str], flag: str) -> dict[str, str]:
     values = {}
     for text in texts:
@@ -193,15 +212,14 @@ def _runs(options: argparse.Namespace) -> list[Run]:
     folders = _named(options.run, "--run")
     everyone = [text for text in options.prediction_fps if "=" not in text]
     rates = {
-        name: int(_number(value, "--prediction-fps"))
-        for name, value in _named([t for t in options.prediction_fps if "=" in t], "--prediction-fps").items()
+        name: _rate(value) for name, value in _named([t for t in options.prediction_fps if "=" in t], "--prediction-fps").items()
     }
     scales = {name: _number(value, "--scale") for name, value in _named(options.scale, "--scale").items()}
     for flag, names in (("--prediction-fps", rates), ("--scale", scales)):
         for name in names:
             if name not in folders:
                 raise ConfigurationError(f"{flag} names {name!r}, which is no run. Runs: {', '.join(folders)}.")
-    common = int(_number(everyone[-1], "--prediction-fps")) if everyone else None
+    common = _rate(everyone[-1]) if everyone else None
     return [Run(name, Path(folder), fps=rates.get(name, common), scale=scales.get(name, 1.0)) for name, folder in folders.items()]
 
 
@@ -461,7 +479,7 @@ def _add_speech(parser: argparse.ArgumentParser, corpus: str = "builtin") -> Non
     parser.add_argument(
         "--aligner", default="pocketsphinx", metavar="NAME", help="for a corpus: pocketsphinx (default), ctc, mfa"
     )
-    parser.add_argument("--n-clips", type=int, default=24, metavar="N", help="clips to make (24)")
+    parser.add_argument("--n-clips", type=_whole(1), default=24, metavar="N", help="clips to make (24)")
     parser.add_argument("--seed", type=int, default=0)
     group = parser.add_argument_group("predictions from audio (a ridge regression on an encoder's frames), or planted ones")
     group.add_argument(
@@ -488,8 +506,6 @@ def _speech(options: argparse.Namespace) -> tuple[list[Alignment], dict]:
     """Alignments, and how predictions are to be made."""
     from analysis.face.synthetic import builtin_alignments
 
-    if options.n_clips < 1:
-        raise ConfigurationError(f"--n-clips is {options.n_clips}; at least one clip is needed.")
     if options.corpus == "builtin":
         if options.encoder:
             raise ConfigurationError("--encoder needs audio, which the builtin sentences do not have. Give --corpus demo.")
@@ -581,11 +597,11 @@ def _add_render(commands: argparse._SubParsersAction) -> None:
         "sequence", type=Path, metavar="CLIP.npy", help="vertices of shape (frames, vertices * 3) or (frames, vertices, 3)"
     )
     parser.add_argument("out", type=Path, metavar="OUT.gif")
-    parser.add_argument("--fps", type=int, default=25, metavar="N", help="frames a second (25)")
+    parser.add_argument("--fps", type=_whole(1), default=25, metavar="N", help="frames a second (25)")
     parser.add_argument(
         "--faces", type=Path, metavar="FILE", help="triangles: .obj, .ply (text) or .npy of shape (n, 3); points without"
     )
-    parser.add_argument("--size", type=int, default=240, metavar="PIXELS")
+    parser.add_argument("--size", type=_whole(16), default=240, metavar="PIXELS")
 
 
 def _render(options: argparse.Namespace) -> int:
@@ -625,7 +641,7 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
     make.add_argument("--out", required=True, type=Path, metavar="DIR")
     make.add_argument("--title", default="Which face speaks better?")
     make.add_argument("--question", default="In which animation do the lips fit the speech better?")
-    make.add_argument("--attention-checks", type=int, default=2, metavar="N")
+    make.add_argument("--attention-checks", type=_whole(0), default=2, metavar="N")
     make.add_argument("--seed", type=int, default=0)
     analyse = actions.add_parser(
         "analyse",
@@ -638,7 +654,7 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
         "--key", type=Path, metavar="FILE", help="key.json; looked for beside the answers and above them when not given"
     )
     analyse.add_argument("--reference", metavar="METHOD", help="whose share to report (default: the one with a + in its name)")
-    analyse.add_argument("--allowed-misses", type=int, default=0, metavar="N", help="attention checks a rater may miss (0)")
+    analyse.add_argument("--allowed-misses", type=_whole(0), default=0, metavar="N", help="attention checks a rater may miss (0)")
     analyse.add_argument("--json", type=Path, metavar="OUT")
     analyse.add_argument("--seed", type=int, default=0)
 

@@ -59,7 +59,7 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset("unitalker", "squared", "clips", False, ("lve", "lve_root"), "UniTalker loss/loss.py, mouth_metric"),
         Preset("diffspeaker", "squared", "clips", False, ("lve", "fdd"), "DiffSpeaker alm/models/modeltype/diffusion_bias.py"),
-        Preset("meshtalk", "root", "frames", True, ("lve",), "MeshTalk (Richard et al. 2021), section 5"),
+        Preset("meshtalk", "root", "frames", True, ("lve",), "MeshTalk (Richard et al. 2021), as later papers compute it"),
     )
 }
 

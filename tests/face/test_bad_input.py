@@ -161,6 +161,8 @@ def test_no_prediction_belongs_to_a_clip(small_set, capsys) -> None:
         (("--scale", "VOCA=0.2"), "--scale names 'VOCA', which is no run. Runs: FaceFormer, FaceFormer+Wav2Sem."),
         (("--scale", "FaceFormer=x"), "--scale needs a number, not 'x'."),
         (("--scale", "FaceFormer=0"), "The scale of FaceFormer is 0.0; it must be a positive number, such as 0.2."),
+        (("--prediction-fps", "29.97"), "--prediction-fps needs a whole number of frames a second, not '29.97'."),
+        (("--prediction-fps", "FaceFormer=0"), "--prediction-fps needs a whole number of frames a second, not '0'."),
         (("--subjects", "F7"), "There is no clip of subject 'F7'. Subjects: F2, M3."),
         (("--pair", "FaceFormer"), "--pair needs two runs separated by a comma, such as --pair FaceFormer,FaceFormer+Wav2Sem."),
         (("--pair", "FaceFormer,X"), "There is no run 'X' to compare. Runs: FaceFormer, FaceFormer+Wav2Sem."),

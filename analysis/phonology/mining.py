@@ -69,7 +69,27 @@ class Forms:
         return len(self.symbols)
 
     def recoded(self, classes: Mapping[Hashable, Hashable]) -> Forms:
-        """The same words over other symbols, such as viseme classes instead of phones."""
+        """The same words over other symbols, such as viseme classes instead of phones; made once for each set of classes."""
+        key = frozenset(classes.items())
+        if key not in self._recodings:
+            self._recodings[key] = self._recode(classes)
+        return self._recodings[key]
+
+    @cached_property
+    def _recodings(self) -> dict[frozenset, Forms]:
+        return {}
+
+    @cached_property
+    def spoken(self) -> np.ndarray:
+        """Each form as its phones separated by spaces, object."""
+        return np.array([" ".join(map(str, form)) for form in self.symbols], dtype=object)
+
+    @cached_property
+    def name_array(self) -> np.ndarray:
+        """The words as an array of objects, to be picked from by index."""
+        return np.array(self.names, dtype=object)
+
+    def _recode(self, classes: Mapping[Hashable, Hashable]) -> Forms:
         recoded = [tuple(classes[symbol] for symbol in form) for form in self.symbols]
         index: dict[tuple[Hashable, ...], int] = {}
         new = np.array([index.setdefault(form, len(index)) for form in recoded], dtype=np.int64)

@@ -180,8 +180,7 @@ def pair_rows(
     phones = load_inventory(inventory)
     distance, edits = forms.distances(a, b, costs=costs, inventory=inventory)
     seen = _seen(forms, a, b, phones, visemes)
-    strings = np.array([" ".join(symbols) for symbols in forms.symbols], dtype=object)
-    names = np.array(forms.names, dtype=object)
+    strings, names = forms.spoken, forms.name_array
     form_a, form_b = forms.form_of[a], forms.form_of[b]
     relation = np.where(edits == 0, "homophone", np.where(within(distance, threshold), "near_homophone", "unrelated"))
     classes = [

@@ -98,7 +98,11 @@ def _tier(ax, name: str, intervals: Sequence[Interval], start: float, end: float
     for number, interval in enumerate(intervals):
         left, right = max(interval.start, start), min(interval.end, end)
         ax.axvspan(left, right, color="#E8EEF4" if number % 2 else "#CFDDE8", linewidth=0)
-        ax.text((left + right) / 2, 0.5, _plain_text(interval.label), ha="center", va="center", fontsize="small", clip_on=True)
+        # A label that is wider than its interval is set smaller, down to what can still be read.
+        room = (right - left) / (end - start) * ax.figure.get_figwidth() * 72 * 0.9
+        size = min(8.0, room / (0.62 * max(1, len(interval.label))))
+        if size >= 3.5:
+            ax.text((left + right) / 2, 0.5, _plain_text(interval.label), ha="center", va="center", fontsize=size, clip_on=True)
     ax.set_ylim(0, 1)
     ax.set_yticks([0.5], [name])
     ax.tick_params(left=False)

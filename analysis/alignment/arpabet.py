@@ -9,9 +9,9 @@ __all__ = ["PHONES", "VOWELS", "from_ipa", "is_silence", "without_stress"]
 VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
 PHONES = VOWELS | frozenset("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
 
-# Labels that stand for no speech in TextGrids of MFA, P2FA, WebMAUS, Gentle, TIMIT, Buckeye and hand-made ones.
+# Labels without speech in TextGrids of MFA, P2FA, WebMAUS, Gentle, TIMIT, Buckeye and hand-made ones.
 _SILENCES = frozenset(
-    "sil sp spn silence pau pause ssil noi noise brth breath lg ns h# # epi _ - -- … <p:> <usb> <nib> xxx [] (.) sil_b sil_e".split()
+    "sil sp spn silence pau pause ssil noi noise brth breath lg ns h# # epi _ - -- … <p:> <usb> <nib> xxx [] (.)".split()
 ) | {""}
 
 # Longest first, so that affricates, diphthongs and r-coloured vowels are not read as two phones.

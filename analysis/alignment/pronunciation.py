@@ -1,4 +1,4 @@
-"""Pronunciations for an aligner: its dictionary, a wider one, rules for endings, and a grapheme-to-phoneme model that is installed.
+"""Pronunciations for an aligner: its dictionary, a wider one, rules for endings, and a grapheme-to-phoneme model.
 
 In that order, so that a guess is made only for words that nobody wrote down.
 """

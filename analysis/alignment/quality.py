@@ -63,7 +63,7 @@ class QualityLimits:
                 raise ConfigurationError(f"The quality limit {field.name} must be a number or None, not {value}.")
         if self.slowest is not None and self.fastest is not None and self.slowest >= self.fastest:
             raise ConfigurationError(
-                f"The quality limits contradict each other: slowest is {self.slowest} and fastest is {self.fastest} phones per second."
+                f"The quality limits contradict each other: slowest is {self.slowest} fastest {self.fastest} phones per second."
             )
 
 

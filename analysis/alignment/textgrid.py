@@ -1,0 +1,299 @@
+"""Alignments that exist already: TextGrids into alignments and back, and the aligner that only reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from analysis.alignment.arpabet import PHONES, is_silence, without_stress
+from analysis.alignment.tiers import TextGridContent, Tier, read_tiers, write_tiers
+from analysis.alignment.types import Alignment
+from analysis.corpus.utterance import Utterance
+from analysis.errors import AlignmentError, ConfigurationError, Failure
+from analysis.timebase import Interval
+
+__all__ = ["TextGridAligner", "read_textgrid", "write_textgrid"]
+
+_WORD_TIERS = frozenset("words word ort-mau ort orthography wrd".split())
+_PHONE_TIERS = frozenset("phones phone phonemes phoneme mau kan-mau segments segment phonetic phn".split())
+# "A - words" (MFA), "A_words", "words - A": the speaker's name beside that of the tier.
+_SPEAKER_TIER = re.compile(r"^(?P<speaker>.+?)(?:\s+-\s+|\s*[:_/]\s*)(?P<kind>[^-:_/]+)$")
+# Boundaries closer than this are the same boundary, s; TextGrids carry rounding of a millisecond at the most.
+_SAME_BOUNDARY = 0.0015
+_END_TOLERANCE = 0.05
+
+
+def read_textgrid(
+    path: Path | str,
+    *,
+    utterance_id: str | None = None,
+    duration: float | None = None,
+    words_tier: str | None = None,
+    phones_tier: str | None = None,
+    speaker: str | None = None,
+    inventory: str | None = None,
+    strict: bool = False,
+) -> Alignment:
+    """Words and phones of a TextGrid.
+
+    Parameters
+    ----------
+    path : path
+    utterance_id : str, optional
+        By default the file name without its ending.
+    duration : float, optional
+        Of the audio, s; by default the TextGrid's own end.
+    words_tier, phones_tier : str, optional
+        Names of the tiers; by default those usual in MFA, P2FA, WebMAUS, Praat and ELAN exports (``words``, ``phones``,
+        ``ORT-MAU``, ``MAU``, ...), also after a speaker's name (``A - words``). Either may be missing.
+    speaker : str, optional
+        Whose tiers to read where there are several.
+    inventory : str, optional
+        Of the phone labels; by default told from them (``arpabet``, ``ipa`` or ``unknown``).
+    strict : bool
+        Refuse overlaps, missing intervals and intervals without length instead of mending them with a warning.
+
+    Returns
+    -------
+    Alignment
+        With silences left out. What was mended stands in ``warnings``.
+
+    Raises
+    ------
+    AlignmentError
+        If the file cannot be read, has neither words nor phones, several speakers to choose from, ends after the audio, or,
+        when strict, holds what would be mended.
+    """
+    path = Path(path)
+    content = read_tiers(path)
+    utterance_id = utterance_id if utterance_id is not None else path.stem
+    duration = content.xmax if duration is None else duration
+    words_found = _chosen(content, path, words_tier, _WORD_TIERS, speaker, "words")
+    phones_found = _chosen(content, path, phones_tier, _PHONE_TIERS, speaker, "phones")
+    if words_found is None and phones_found is None:
+        names = ", ".join(repr(tier.name) for tier in content.tiers) or "none"
+        raise AlignmentError(
+            f"{path} has no tier of words or phones. Its tiers: {names}. Name them with words_tier and phones_tier."
+        )
+    doubts: list[str] = []
+    words = _intervals(words_found, path, duration, doubts)
+    phones = _intervals(phones_found, path, duration, doubts)
+    if strict and doubts:
+        raise AlignmentError(f"{path}: {doubts[0]} Strict reading refuses this.")
+    labels = [phone.label for phone in phones]
+    inventory = inventory or _inventory(labels)
+    if inventory == "arpabet":
+        phones = tuple(Interval(phone.start, phone.end, phone.label.strip().upper()) for phone in phones)
+    return Alignment(
+        utterance_id=utterance_id,
+        words=words,
+        phones=phones,
+        duration=duration,
+        source="textgrid",
+        inventory=inventory,
+        warnings=tuple(doubts),
+    )
+
+
+def write_textgrid(alignment: Alignment, path: Path | str) -> Path:
+    """Write an alignment as a long-form TextGrid with the interval tiers ``words`` and ``phones``, UTF-8.
+
+    Times keep their full precision, so reading gives the same alignment back but for source, confidence and warnings.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ends = [intervals[-1].end for intervals in (alignment.words, alignment.phones) if intervals]
+    tiers = [
+        Tier(name, True, tuple((interval.start, interval.end, interval.label) for interval in intervals))
+        for name, intervals in (("words", alignment.words), ("phones", alignment.phones))
+    ]
+    return write_tiers(tiers, path, xmax=max([alignment.duration, *ends]))
+
+
+class TextGridAligner:
+    """Reads the alignments that people have: one TextGrid per utterance, named after the utterance or its audio file.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Searched with all its subfolders. Without one, only paths that the corpus itself gives (``extra["alignment"]``) are read.
+    words_tier, phones_tier, inventory, strict
+        As in :func:`read_textgrid`.
+    """
+
+    source = "textgrid"
+
+    def __init__(
+        self,
+        folder: Path | str | None = None,
+        *,
+        words_tier: str | None = None,
+        phones_tier: str | None = None,
+        inventory: str | None = None,
+        strict: bool = False,
+    ) -> None:
+        self.folder = Path(folder) if folder is not None else None
+        if self.folder is not None and not self.folder.is_dir():
+            raise ConfigurationError(f"The folder of TextGrids {self.folder} does not exist or is no folder.")
+        self._options = {"words_tier": words_tier, "phones_tier": phones_tier, "inventory": inventory, "strict": strict}
+        self._files: dict[str, list[Path]] | None = None
+
+    def align(self, utterances: Sequence[Utterance]) -> Iterator[Alignment | Failure]:
+        """Yield one Alignment or Failure per utterance, in order."""
+        for utterance in utterances:
+            yield self._read(utterance)
+
+    def _read(self, utterance: Utterance) -> Alignment | Failure:
+        try:
+            path = self._path(utterance)
+            if path is None:
+                return self._missing(utterance)
+            content_speaker = self._speaker(path, utterance)
+            return read_textgrid(
+                path, utterance_id=utterance.id, duration=utterance.duration, speaker=content_speaker, **self._options
+            )
+        except AlignmentError as error:
+            return Failure("alignment", utterance.id, str(error), "Mend the TextGrid, or leave the recording out.")
+
+    def _path(self, utterance: Utterance) -> Path | None:
+        given = utterance.extra.get("alignment")
+        if given and str(given).lower().endswith(".textgrid"):
+            path = Path(given)
+            return path if path.is_absolute() else _beside(utterance.audio, path)
+        files = self._index()
+        for name in (utterance.id, Path(utterance.id).name, utterance.audio.stem):
+            found = files.get(name.lower(), [])
+            if len(found) > 1:
+                # speakers' folders repeat file names: the one in the folder named as the audio's
+                near = [path for path in found if path.parent.name == utterance.audio.parent.name]
+                if len(near) != 1:
+                    raise AlignmentError(
+                        f"{len(found)} TextGrids are named {name}: {found[0]} and {found[1]}. Name them by utterance id."
+                    )
+                found = near
+            if found:
+                return found[0]
+        return None
+
+    def _index(self) -> dict[str, list[Path]]:
+        if self._files is None:
+            self._files = {}
+            for path in sorted(self.folder.rglob("*")) if self.folder is not None else ():
+                if path.suffix.lower() == ".textgrid" and not path.name.startswith("."):
+                    self._files.setdefault(path.stem.lower(), []).append(path)
+        return self._files
+
+    def _missing(self, utterance: Utterance) -> Failure:
+        names = " or ".join(dict.fromkeys(f"{name}.TextGrid" for name in (Path(utterance.id).name, utterance.audio.stem)))
+        where = f"in {self.folder}" if self.folder is not None else "given by the corpus, and no folder was named"
+        return Failure("alignment", utterance.id, f"There is no {names} {where}.", "Align this recording, or leave it out.")
+
+    @staticmethod
+    def _speaker(path: Path, utterance: Utterance) -> str | None:
+        """The utterance's speaker, where the file has tiers under that name."""
+        speakers = {_split_name(tier.name)[0] for tier in read_tiers(path).tiers}
+        return utterance.speaker if utterance.speaker in speakers else None
+
+
+def _beside(audio: Path, path: Path) -> Path:
+    for folder in (audio.parent, *audio.parent.parents):
+        if (folder / path).is_file():
+            return folder / path
+    return path
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """Speaker (or nothing) and kind of a tier's name, the kind in lower case."""
+    plain = name.strip().lower()
+    if plain in _WORD_TIERS or plain in _PHONE_TIERS:
+        return "", plain
+    match = _SPEAKER_TIER.match(name.strip())
+    if match and match["kind"].strip().lower() in _WORD_TIERS | _PHONE_TIERS:
+        return match["speaker"].strip(), match["kind"].strip().lower()
+    return "", plain
+
+
+def _chosen(
+    content: TextGridContent, path: Path, wanted: str | None, usual: frozenset[str], speaker: str | None, kind: str
+) -> Tier | None:
+    if wanted is not None:
+        for tier in content.tiers:
+            if tier.name == wanted:
+                if not tier.interval:
+                    raise AlignmentError(f"{path}: the tier {wanted!r} holds points, and {kind} need intervals.")
+                return tier
+        names = ", ".join(repr(tier.name) for tier in content.tiers) or "none"
+        raise AlignmentError(f"{path} has no tier named {wanted!r}. Its tiers: {names}.")
+    found = [(_split_name(tier.name)[0], tier) for tier in content.tiers if tier.interval and _split_name(tier.name)[1] in usual]
+    if speaker is not None:
+        found = [(name, tier) for name, tier in found if name == speaker] or [(name, tier) for name, tier in found if not name]
+    speakers = sorted({name for name, _ in found})
+    if len(speakers) > 1:
+        raise AlignmentError(
+            f"{path} has {kind} of several speakers: {', '.join(map(repr, speakers))}. Say whose to read with speaker."
+        )
+    return found[0][1] if found else None
+
+
+def _intervals(tier: Tier | None, path: Path, duration: float, doubts: list[str]) -> tuple[Interval, ...]:
+    """The tier's intervals without silences; what is mended is told in ``doubts``."""
+    if tier is None:
+        return ()
+    kept: list[Interval] = []
+    previous: tuple[float, float, str] | None = None
+    entries = sorted(tier.entries, key=lambda entry: (entry[0], entry[1]))
+    if list(tier.entries) != entries:
+        doubts.append(f"Tier {tier.name!r}: intervals are out of order; they were sorted.")
+    for start, end, label in entries:
+        if end <= start:
+            if not is_silence(label):
+                doubts.append(f"Tier {tier.name!r}: the interval {label!r} at {start:.4f} s has no length; it was left out.")
+            continue
+        if start < 0:
+            doubts.append(f"Tier {tier.name!r}: the interval {label!r} starts before the audio, at {start:.4f} s; it was cut.")
+            start = 0.0
+            if end <= 0:
+                continue
+        if previous is not None and start > previous[1] + _SAME_BOUNDARY:
+            doubts.append(f"Tier {tier.name!r}: there is no interval from {previous[1]:.4f} to {start:.4f} s; taken for silence.")
+        if previous is not None and start < previous[1]:
+            if start < previous[1] - _SAME_BOUNDARY:
+                doubts.append(
+                    f"Tier {tier.name!r}: the intervals {previous[2]!r} [{previous[0]:.4f}, {previous[1]:.4f}) and {label!r} "
+                    f"[{start:.4f}, {end:.4f}) overlap; the first was cut."
+                )
+            start = _cut(kept, previous, start, end)
+        previous = (start, end, label)
+        if is_silence(label):
+            continue
+        if end > duration:
+            if start >= duration or end > duration + _END_TOLERANCE:
+                raise AlignmentError(
+                    f"{path}, tier {tier.name!r}: {label!r} [{start:.3f}, {end:.3f}) ends after the audio, which lasts "
+                    f"{duration:.3f} s. Does the alignment belong to this recording?"
+                )
+            end = duration
+        kept.append(Interval(start, end, label.strip()))
+    return tuple(kept)
+
+
+def _cut(kept: list[Interval], previous: tuple[float, float, str], start: float, end: float) -> float:
+    """Where the later of two overlapping intervals starts; the earlier one is cut there, unless nothing would be left of it."""
+    if not kept or kept[-1].end <= start:
+        return start
+    if start > kept[-1].start:
+        kept[-1] = Interval(kept[-1].start, start, kept[-1].label)
+        return start
+    middle = 0.5 * (kept[-1].start + min(kept[-1].end, end))
+    kept[-1] = Interval(kept[-1].start, middle, kept[-1].label)
+    return middle
+
+
+def _inventory(labels: list[str]) -> str:
+    """``arpabet`` where at least four in five labels are, ``ipa`` where any label has letters beyond ASCII, else ``unknown``."""
+    if not labels:
+        return "arpabet"
+    if sum(without_stress(label.strip().upper()) in PHONES for label in labels) >= 0.8 * len(labels):
+        return "arpabet"
+    return "ipa" if any(not label.isascii() for label in labels) else "unknown"

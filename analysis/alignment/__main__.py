@@ -1,0 +1,198 @@
+"""``python -m analysis.alignment``: align a corpus, compare two sets of alignments, show what TextGrids hold."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import AlignmentError, AnalysisError, Failure, StrictError, failure_rows
+
+_ALIGN_HELP = """\
+Align a corpus: one TextGrid per utterance in DIR (named after the audio file; tiers words and phones), alignment.csv (every
+interval), quality.csv (measures, marked utterances first) and failures.csv.
+
+  python -m analysis.alignment CORPUS --aligner pocketsphinx --out DIR
+  python -m analysis.alignment compare REF HYP [--json FILE]
+  python -m analysis.alignment show FILE... [--json OUT]
+"""
+_EXIT_CODES = "Exit codes: 0 done (failures are in the table), 1 a file could not be shown, 2 the request cannot be met."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    commands = {"compare": _compare, "show": _show}
+    try:
+        if arguments and arguments[0] in commands:
+            return commands[arguments[0]](arguments[1:])
+        return _align(arguments)
+    except AnalysisError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _align(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.alignment",
+        description=_ALIGN_HELP,
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("corpus", help="a folder, a manifest, or demo")
+    parser.add_argument(
+        "--aligner", default="pocketsphinx", help="pocketsphinx (default) or another of analysis.alignment.ALIGNERS"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
+    parser.add_argument("--workers", type=int, default=1, help="processes for pocketsphinx (default 1)")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="option of the aligner, such as folder=textgrids/"
+    )
+    parser.add_argument("--strict", action="store_true", help="stop at the first failure")
+    options = parser.parse_args(arguments)
+
+    import pandas as pd
+
+    from analysis.alignment import make_aligner, quality_table, write_textgrid
+    from analysis.corpus import open_corpus
+
+    settings: dict[str, Any] = dict(item.partition("=")[::2] for item in options.option)
+    if options.aligner == "pocketsphinx":
+        settings.setdefault("workers", options.workers)
+    if options.strict and options.aligner == "textgrid":
+        settings["strict"] = True
+    aligner = make_aligner(options.aligner, **settings)
+    corpus = open_corpus(options.corpus)
+    failures: list[Failure] = list(corpus.failures)
+    if options.strict and failures:
+        raise StrictError(f"{failures[0].item}: {failures[0].reason}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    stems = [utterance.audio.stem for utterance in corpus]
+    alignments, rows = [], []
+    for utterance, outcome in zip(corpus, aligner.align(corpus.utterances), strict=True):
+        if isinstance(outcome, Failure):
+            if options.strict:
+                raise StrictError(f"{outcome.item}: {outcome.reason}")
+            failures.append(outcome)
+            continue
+        alignments.append(outcome)
+        failures.extend(outcome.warning_rows())
+        # audio files of several speakers may share a name: then the id, which is unique
+        name = utterance.audio.stem if stems.count(utterance.audio.stem) == 1 else utterance.id.replace("/", "_")
+        write_textgrid(outcome, options.out / f"{name}.TextGrid")
+        scores = outcome.word_confidence or ("",) * len(outcome.words)
+        for tier, intervals, confidences in (
+            ("words", outcome.words, scores),
+            ("phones", outcome.phones, ("",) * len(outcome.phones)),
+        ):
+            rows += [
+                (utterance.id, utterance.speaker, tier, one.start, one.end, one.label, score, outcome.source)
+                for one, score in zip(intervals, confidences, strict=True)
+            ]
+    columns = ["utterance", "speaker", "tier", "start", "end", "label", "confidence", "source"]
+    pd.DataFrame(rows, columns=columns).to_csv(options.out / "alignment.csv", index=False)
+    failure_columns = ["stage", "item", "reason", "remedy", "severity"]
+    pd.DataFrame(failure_rows(failures), columns=failure_columns).to_csv(options.out / "failures.csv", index=False)
+    table = quality_table(alignments, corpus.utterances)
+    table.to_csv(options.out / "quality.csv", index=False)
+    n_failed = sum(failure.severity == "error" for failure in failures)
+    print(f"{len(alignments)} utterances aligned by {aligner.source}, {n_failed} failed, {int(table['marked'].sum())} marked")
+    for row in table[table["marked"]].head(10).itertuples():
+        print(f"  {row.utterance}: {row.reasons}")
+    print(f"Results are in {options.out}")
+    return 0
+
+
+def _compare(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.alignment compare",
+        description="Boundary errors of HYP against REF: two TextGrids, or two folders with TextGrids of the same names.",
+        epilog=_EXIT_CODES,
+    )
+    parser.add_argument("reference", type=Path, metavar="REF")
+    parser.add_argument("hypothesis", type=Path, metavar="HYP")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON too; - for standard output alone")
+    options = parser.parse_args(arguments)
+
+    from analysis.alignment import boundary_errors, read_textgrid
+    from analysis.alignment.agreement import agreement_table
+
+    pairs = []
+    reference, hypothesis = _textgrids(options.reference), _textgrids(options.hypothesis)
+    if options.reference.is_file() and options.hypothesis.is_file():
+        pairs.append((read_textgrid(options.reference), read_textgrid(options.hypothesis)))
+    else:
+        for name in sorted(reference.keys() & hypothesis.keys()):
+            pairs.append((read_textgrid(reference[name]), read_textgrid(hypothesis[name])))
+    if not pairs:
+        raise AlignmentError(
+            f"No TextGrid in {options.hypothesis} has the name of one in {options.reference}, so there is nothing to compare."
+        )
+    table = agreement_table(boundary_errors(pairs))
+    data = {
+        "n_files": len(pairs),
+        "only_in_reference": len(reference.keys() - hypothesis.keys()),
+        "rows": table.to_dict("records"),
+    }
+    if options.json is not None:
+        text = json.dumps(data, indent=1, allow_nan=False, default=str) + "\n"
+        if str(options.json) == "-":
+            print(text, end="")
+            return 0
+        options.json.write_text(text, encoding="utf-8")
+    print(f"{len(pairs)} files; every start and end of the reference's words and phones; shares in percent of the matched")
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
+    return 0
+
+
+def _textgrids(path: Path) -> dict[str, Path]:
+    if path.is_file():
+        return {path.stem: path}
+    if not path.is_dir():
+        raise AlignmentError(f"There is no file or folder {path}.")
+    return {file.stem: file for file in sorted(path.rglob("*")) if file.suffix.lower() == ".textgrid"}
+
+
+def _show(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.alignment show",
+        description="What is in TextGrids, tier by tier. One bad file does not hide the others.",
+        epilog=_EXIT_CODES,
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument("--json", metavar="OUT", help="write {file: {xmin, xmax, tiers} or {error}} to this file; - to print it")
+    options = parser.parse_args(arguments)
+
+    from analysis.alignment.tiers import read_tiers, tiers_as_data
+
+    shown: dict[str, dict[str, Any]] = {}
+    for name in options.files:
+        try:
+            shown[name] = tiers_as_data(read_tiers(name))
+        except AlignmentError as error:
+            shown[name] = {"error": str(error)}
+    if options.json is not None:
+        text = json.dumps(shown, ensure_ascii=False, indent=1) + "\n"
+        if options.json == "-":
+            print(text, end="")
+        else:
+            Path(options.json).write_text(text, encoding="utf-8")
+    if options.json != "-":
+        for name, data in shown.items():
+            if "error" in data:
+                print(f"{name}: {data['error']}")
+                continue
+            print(f"{name}: {data['xmin']:g} to {data['xmax']:g} s")
+            for tier in data["tiers"]:
+                kind = "intervals" if tier["interval"] else "points"
+                print(f"  {tier['name']}: {len(tier['entries'])} {kind}")
+                for *times, label in tier["entries"]:
+                    print("    " + " ".join(f"{time:9.4f}" for time in times) + f"  {label!r}")
+    return 1 if any("error" in data for data in shown.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

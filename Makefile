@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint gate baseline bench notebooks clean
+.PHONY: help setup demo test test-slow lint gate baseline
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -26,6 +26,12 @@ demo: $(STAMP)   ## align, embed, score and report the demo corpus
 test: $(STAMP)   ## all tests
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+gate: $(STAMP)   ## the project's own scores against their baseline
+	$(BIN)/python -m analysis.decouple --preset gate --out reports/gate --check reports/baseline/demo.json
+
+baseline: $(STAMP)  ## accept the scores as they are now
+	$(BIN)/python -m analysis.decouple --preset gate --out reports/gate --accept-baseline reports/baseline/demo.json
 
 test-slow: $(STAMP)  ## the tests that take longer
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow

@@ -157,7 +157,10 @@ def _console(report: Report, folder: Path) -> str:
         lines += [f"{encoder}, layer {layer} (the last stored), near-homophones, raw vectors, macro average", ""]
         lines += _headline_lines(report.separation.query("encoder == @encoder and layer == @layer"))
         lines.append("")
+    headline = report.figures["headline"]["layers"]
     for verdict in report.verdicts:
+        if headline.get(verdict["encoder"]) != verdict["layer"]:
+            continue
         lines.append(f"{verdict['encoder']}, layer {verdict['layer']}: {verdict['text']}")
     failures = report.failures
     lost = int((failures["severity"] == "error").sum()) if len(failures) else 0
@@ -178,7 +181,7 @@ def _headline_lines(rows: pd.DataFrame) -> list[str]:
     variants = [name for name in ("wav2sem", "oracle") if (rows["variant"] == name).any()]
     widths = (10, 20, 9)
     head = f"{'distance':<{widths[0]}}{'split':<{widths[1]}}{'variant':<{widths[2]}}"
-    lines = [head + f"{'without':>11}{'with':>11}{'gain':>11}{'null gain':>11}{'net [95 % interval]':>32}{'p':>9}"]
+    lines = [head + f"{'without':>11}{'with':>11}{'gain':>11}{'null gain':>11}{'net [95 % interval]':>34}{'p':>9}"]
     for distance in rows["distance"].unique():
         for split in ("same_utterance", "different_utterance"):
             for variant in variants:
@@ -188,7 +191,7 @@ def _headline_lines(rows: pd.DataFrame) -> list[str]:
                 place = f"{distance:<{widths[0]}}{split:<{widths[1]}}{variant:<{widths[2]}}"
                 numbers = "".join(f"{values[name]:>11.4g}" for name in ("without", "with", "gain", "null gain"))
                 interval = f"{values['net']:.4g} [{values['low']:.4g}, {values['high']:.4g}]"
-                lines.append(place + numbers + f"{interval:>32}{values['p']:>9.3g}")
+                lines.append(place + numbers + f"{interval:>34}{values['p']:>9.3g}")
     return lines
 
 

@@ -109,7 +109,7 @@ class DecoupleConfig:
     aligner_options: dict[str, Any] = field(default_factory=dict)
     encoder: list[str] = field(default_factory=lambda: ["bundled"])
     revision: str | None = None
-    wav2sem: str = "none"
+    wav2sem: str = "bundled"
     oracle: Literal["mean", "cls", "none"] = "mean"
     fusion: Literal["add", "linear", "paper", "concat"] = "add"
     share: float = 0.5

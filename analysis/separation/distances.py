@@ -151,9 +151,9 @@ class PairGeometry:
             result[close] = ((vectors[self.a[close]] - vectors[self.b[close]]) ** 2).sum(1)
         return result.clamp_(min=0)
 
-    def without(self, names: Iterable[str]) -> dict[str, np.ndarray]:
-        """Sums over each cell, shape (C,), of each named distance between the vectors as they are."""
-        return self._sums(names, self._squares, self._dots, self._distances)
+    def pair_distances(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
+        """Each named distance of every token pair, shape (M,), between the vectors as they are."""
+        return self._named(names, self._squares, self._dots, self._distances)
 
     def replaced(self, vectors: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
         """The same sums for other vectors of the same tokens, shape (n, D)."""

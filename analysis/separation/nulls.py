@@ -27,17 +27,21 @@ def random_directions(vectors: np.ndarray, rng: np.random.Generator, about: str 
     -----
     Sentence vectors share a large mean, which no Euclidean distance between utterances sees. Random directions about zero turn
     that mean into spread, so this null raises distances more than any module could and net decoupling comes out negative for
-    meaningful and meaningless vectors alike. About the mean, ``E ||v_u - v_w||^2`` over utterances is that of the module's own
-    vectors; deviations are multiplied by ``sqrt(U / (U - 1))`` because they were taken from the mean of the same U vectors.
+    meaningful and meaningless vectors alike. About the mean, it does not. Sizes are freed of the bias of taking deviations from
+    the mean of the same U vectors: with ``q_u = ||v_u - mean||^2`` and ``n = sum q U / (U - 1)``, the squared size of u is
+    ``(q_u - n / U^2) / (1 - 2 / U)``, so that ``E ||v_u - v_w||^2`` is that of the module's own vectors.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     directions = rng.standard_normal(vectors.shape)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    if about == "zero" or len(vectors) < 2:
+    n = len(vectors)
+    if about == "zero" or n < 3:
         return directions * np.linalg.norm(vectors, axis=1, keepdims=True)
     mean = vectors.mean(0)
-    size = np.linalg.norm(vectors - mean, axis=1, keepdims=True) * np.sqrt(len(vectors) / (len(vectors) - 1))
-    return mean + directions * size
+    squares = ((vectors - mean) ** 2).sum(1)
+    total = squares.sum() * n / (n - 1)
+    size = np.sqrt(np.maximum(0.0, (squares - total / n**2) / (1 - 2 / n)))
+    return mean + directions * size[:, None]
 
 
 def shuffled(n: int, rng: np.random.Generator, groups: np.ndarray | None = None) -> np.ndarray:

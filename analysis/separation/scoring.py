@@ -13,9 +13,11 @@ import pandas as pd
 
 from analysis.errors import SeparationError
 from analysis.separation import nulls as null_makers
+from analysis.separation.clusters import d_prime
 from analysis.separation.distances import PairGeometry, Whitening, mapped, principal_components
 from analysis.separation.intervals import Cells, CrossedDesign, Interval, pigeonhole, speaker_bootstrap
 from analysis.separation.relations import TokenPairs, pair_tokens, split_mask
+from analysis.separation.scale_free import scale_free_rows, tokens_in_use
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.significance import benjamini_hochberg, permutation_p
 from analysis.separation.types import SEPARATION_COLUMNS
@@ -136,6 +138,7 @@ def score(
     )
     selections = list(_selections(token_pairs, settings))
     vectors = {name: _of_utterances(name, given, token_pairs) for name, given in semantics.items()}
+    scale_free_tokens = tokens_in_use(token_pairs, settings)
     rows: list[dict[str, Any]] = []
     per_pair: list[pd.DataFrame] = []
     draws: dict[str, dict[str, Any]] = {}
@@ -143,6 +146,9 @@ def score(
         for kind in settings.vectors:
             state = _LayerState(embeddings, layer, kind, token_pairs, vectors, settings)
             rows.extend(state.rows(selections, draws))
+            rows.extend(state.ratio_rows(selections))
+            if settings.scale_free and kind == "raw":
+                rows.extend(scale_free_rows(state, scale_free_tokens, settings))
             per_pair.append(state.per_pair(selections))
     table = pd.DataFrame(rows)
     table["p_adjusted"] = np.nan
@@ -185,8 +191,8 @@ def _of_utterances(name: str, given: UtteranceVectors, pairs: TokenPairs) -> np.
     if missing:
         raise SeparationError(
             f"The semantics {name!r} have no vector for {len(missing)} of {len(pairs.utterances)} utterances with tokens, such "
-            f"as {missing[0]!r}. Likely they were computed on another corpus or some recordings failed. Compute them for the same "
-            f"utterances, or leave those utterances out of the embeddings."
+            f"as {missing[0]!r}. Likely they were computed on another corpus or some recordings failed. Compute them for the "
+            f"same utterances, or leave those utterances out of the embeddings."
         )
     chosen = np.asarray(given.vectors, dtype=np.float64)[[position[utterance] for utterance in pairs.utterances]]
     if not np.isfinite(chosen).all():
@@ -287,10 +293,16 @@ class _LayerState:
             x = x - mean
             treat = axes
             x = x - (x @ axes.T) @ axes
-        self._tokens_frames = (
+        self.token_frames = (
             embeddings.tokens["n_frames"].to_numpy()[pairs.rows] if "n_frames" in embeddings.tokens else np.ones(len(pairs.rows))
         )
         self.x, self.offsets, self._axes = x, offsets, treat
+        self.device = settings.device
+        self.speaker_of_utterance = _speaker_of_utterance(pairs)
+        column = "nucleus" if "nucleus" in embeddings.tokens else "type"
+        self.nucleus = embeddings.tokens[column].astype(str).to_numpy()[pairs.rows]
+        #: d' by (variant, distance), with what was counted
+        self.d_primes: dict[tuple[str, str], tuple[float, dict[str, int]]] = {}
         self.sums: dict[tuple[str, str, str], np.ndarray] = {}
         self.draws: dict[tuple[str, str, str], list[np.ndarray]] = {}
         self.sizes: dict[tuple[str, str], _VectorSizes] = {}
@@ -309,14 +321,34 @@ class _LayerState:
         spaces += [((name,), whitening.matrix(name)) for name in settings.distances if name not in plain]
         for names, matrix in spaces:
             geometry = PairGeometry(mapped(self.x, matrix), self.pairs, settings.device)
-            for name, value in geometry.without(names).items():
-                self.sums["without", "", name] = value
+            for name, values in geometry.pair_distances(names).items():
+                self.sums["without", "", name] = geometry.cell_sums(values)
+                self._d_prime("without", name, values)
             for module, vectors in self.offsets.items():
                 added = geometry.added(mapped(self._project(vectors), matrix), names)
-                for name, value in added.sums().items():
-                    self.sums[module, "", name] = value
+                for name, values in added.pair_distances().items():
+                    self.sums[module, "", name] = geometry.cell_sums(values)
+                    self._d_prime(module, name, values)
                 if self.kind != "utterance_centred":
                     self._nulls(geometry, module, vectors, added, names, matrix)
+
+    def _d_prime(self, variant: str, distance: str, values: Any) -> None:
+        if "d_prime" not in self.settings.scale_free:
+            return
+        pairs = self.pairs
+        relation = pairs.type_pairs["relation"].to_numpy()[pairs.cell_type_pair]
+        elsewhere = ~split_mask(pairs.cell_atom, "same_utterance")
+        chosen = [(relation == name) & elsewhere for name in ("near_homophone", "same_type")]
+        of_cell = pairs.cell_of_pair()
+        between, within = (values.cpu().numpy()[cells[of_cell]] for cells in chosen)
+        counts = {
+            "n_tokens": len(pairs.rows),
+            "n_token_pairs": len(between) + len(within),
+            "n_type_pairs": len(np.unique(pairs.cell_type_pair[chosen[0]])),
+            "n_speakers": len(pairs.speakers),
+            "n_utterances": len(pairs.utterances),
+        }
+        self.d_primes[variant, distance] = (d_prime(between, within), counts)
 
     def _nulls(self, geometry: PairGeometry, module: str, vectors: np.ndarray, added: Any, names: Any, matrix: Any) -> None:
         settings, pairs = self.settings, self.pairs
@@ -333,7 +365,7 @@ class _LayerState:
                     for name, found in sizes.items():
                         found.see(permutation, of_pairs[name].cpu().numpy())
                 elif null == "frame_noise":
-                    noise = null_makers.frame_noise(vectors, pairs.utterance, self._tokens_frames, rng)
+                    noise = null_makers.frame_noise(vectors, pairs.utterance, self.token_frames, rng)
                     values = geometry.replaced(mapped(self.x + self._project(noise), matrix), names)
                 else:
                     if null == "constant":
@@ -431,15 +463,9 @@ class _LayerState:
         self, selection: _Selection, values: np.ndarray, sizes: tuple[_VectorSizes, np.ndarray] | None = None
     ) -> Interval:
         settings = self.settings
-        speakers, type_pairs = selection.counts["n_speakers"], selection.counts["n_type_pairs"]
-        short = []
-        if speakers < settings.min_speakers:
-            short.append(f"{speakers} speakers (at least {settings.min_speakers} needed)")
-        if type_pairs < settings.min_type_pairs:
-            short.append(f"{type_pairs} type pairs (at least {settings.min_type_pairs} needed)")
+        short = self.too_few(selection.counts)
         if short:
-            estimate = float(selection.weights @ values)
-            return Interval(estimate, note=f"no interval: {' and '.join(short)}")
+            return Interval(float(selection.weights @ values), note=short)
         if settings.interval == "crossed_t" or selection.importance is not None:
             if sizes is None:
                 found = selection.design.interval(values, settings.ci_level)
@@ -455,9 +481,85 @@ class _LayerState:
             resample = pigeonhole if settings.interval == "pigeonhole" else speaker_bootstrap
             options = {"resamples": settings.n_bootstrap, "level": settings.ci_level, "seed": settings.seed}
             found = resample(selection.cells, values, selection.average, **options)
-        if speakers < settings.weak_speakers:
-            found = dataclasses.replace(found, note=f"weak interval: {speakers} speakers, fewer than {settings.weak_speakers}")
+        note = self.weak(selection.counts)
+        if note:
+            found = dataclasses.replace(found, note=note)
         return found
+
+    def ratio_rows(self, selections: list[_Selection]) -> Iterator[dict[str, Any]]:
+        """Between/within ratios of every split, and what each variant makes of them."""
+        chosen = {(s.relation, s.split): s for s in selections if s.average == "macro" and s.importance is None}
+        null_means = {key: np.mean(values, axis=0) for key, values in self.draws.items()}
+        for (relation, split), between in chosen.items():
+            within = chosen.get(("same_type", split))
+            if relation not in ("near_homophone", "unrelated") or within is None:
+                continue
+            ratio = _Ratio(between, within)
+            for distance in self.settings.distances:
+                common = {"distance": distance, "relation": relation, "split": split}
+                base = ratio.linear(self.sums["without", "", distance])
+                name = "between_within_ratio"
+                yield self._ratio_row(ratio, base, **common, variant="without", statistic=name)
+                for module in self.offsets:
+                    own = ratio.linear(self.sums[module, "", distance])
+                    yield self._ratio_row(ratio, own, **common, variant=module, statistic=name)
+                    yield self._ratio_row(ratio, own, base, **common, variant=module, statistic=f"{name}:gain")
+                    for null in self.settings.nulls:
+                        if (null, module, distance) not in null_means:
+                            continue
+                        other = ratio.linear(null_means[null, module, distance])
+                        named = {**common, "variant": f"null:{null}", "null": module}
+                        yield self._ratio_row(ratio, other, **named, statistic=name)
+                        row = self._ratio_row(ratio, own, other, **common, variant=module, statistic=f"{name}:net", null=null)
+                        draws = [ratio.linear(draw)[0] for draw in self.draws[null, module, distance]]
+                        if len(draws) > 1:
+                            row["p_value"] = permutation_p(own[0], np.array(draws))
+                        yield row
+
+    def _ratio_row(
+        self,
+        ratio: _Ratio,
+        own: tuple[float, np.ndarray],
+        other: tuple[float, np.ndarray] | None = None,
+        *,
+        null: str = "",
+        **common: Any,
+    ) -> dict[str, Any]:
+        estimate, influence = own if other is None else (own[0] - other[0], _difference(own[1], other[1]))
+        short = self.too_few(ratio.counts)
+        found = Interval(estimate, note=short)
+        if not short and np.isfinite(estimate):
+            found = ratio.design.interval(2 * influence, self.settings.ci_level)
+            found = dataclasses.replace(found, estimate=estimate, low=found.low + estimate, high=found.high + estimate)
+            found = dataclasses.replace(found, note=self.weak(ratio.counts))
+        return {
+            **self.base,
+            **common,
+            "null": null,
+            "average": "macro",
+            "estimate": estimate,
+            "ci_low": found.low,
+            "ci_high": found.high,
+            "method": found.method,
+            "p_value": np.nan,
+            "effect_size": np.nan,
+            "note": found.note,
+            **ratio.counts,
+        }
+
+    def too_few(self, counts: Mapping[str, int]) -> str:
+        """Why no interval can be had, or nothing."""
+        settings = self.settings
+        short = []
+        if counts["n_speakers"] < settings.min_speakers:
+            short.append(f"{counts['n_speakers']} speakers (at least {settings.min_speakers} needed)")
+        if counts["n_type_pairs"] < settings.min_type_pairs:
+            short.append(f"{counts['n_type_pairs']} type pairs (at least {settings.min_type_pairs} needed)")
+        return f"no interval: {' and '.join(short)}" if short else ""
+
+    def weak(self, counts: Mapping[str, int]) -> str:
+        speakers, needed = counts["n_speakers"], self.settings.weak_speakers
+        return f"weak interval: {speakers} speakers, fewer than {needed}" if speakers < needed else ""
 
     def per_pair(self, selections: list[_Selection]) -> pd.DataFrame:
         """Mean distance of each type pair under each variant, without nulls' single draws."""
@@ -480,6 +582,39 @@ class _LayerState:
                 part["n_token_pairs"] = n[present].astype(np.int64)
                 parts.append(part)
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_PER_PAIR_COLUMNS)
+
+
+class _Ratio:
+    """Macro mean of one relation over that of the same type, and its linearisation over the cells of both.
+
+    Notes
+    -----
+    ``R = m_b / m_w``. A cell of the first adds ``w_c R (y_c / m_b - 1)`` to its error, one of the second
+    ``-w_c R (y_c / m_w - 1)`` (delta method); the sums over speakers are taken over both together, so what a speaker does to all
+    distances alike cancels, as it does in the ratio.
+    """
+
+    def __init__(self, between: _Selection, within: _Selection) -> None:
+        self.between, self.within = between, within
+        parts = zip(dataclasses.astuple(between.cells), dataclasses.astuple(within.cells), strict=True)
+        cells = Cells(*(np.concatenate(pair) for pair in parts))
+        self.design = CrossedDesign(cells, np.concatenate([between.weights, within.weights]) / 2)
+        self.counts = {
+            "n_tokens": max(between.counts["n_tokens"], within.counts["n_tokens"]),
+            "n_token_pairs": between.counts["n_token_pairs"] + within.counts["n_token_pairs"],
+            "n_type_pairs": between.counts["n_type_pairs"],
+            "n_speakers": min(between.counts["n_speakers"], within.counts["n_speakers"]),
+            "n_utterances": max(between.counts["n_utterances"], within.counts["n_utterances"]),
+        }
+
+    def linear(self, sums: np.ndarray) -> tuple[float, np.ndarray]:
+        """The ratio and each cell's part in its error, from the sums over all cells."""
+        values = [sums[part.positions] / part.cells.count for part in (self.between, self.within)]
+        above, below = float(self.between.weights @ values[0]), float(self.within.weights @ values[1])
+        if below <= 0 or above <= 0:
+            return np.nan, np.zeros(len(values[0]) + len(values[1]))
+        ratio = above / below
+        return ratio, np.concatenate([ratio * (values[0] / above - 1), -ratio * (values[1] / below - 1)])
 
 
 class _VectorSizes:

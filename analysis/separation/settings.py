@@ -44,6 +44,10 @@ class SeparationSettings:
         ``phone_probe``. The between/within ratio is always there.
     abx : tuple of str
         ABX conditions: ``any``, ``within_speaker``, ``across_speaker``, each with tokens of different utterances.
+    scale_free_draws : int
+        Draws of each null for the scale-free statistics, which cost more than averages do.
+    max_tokens_scale_free : int
+        Corpora with more tokens of near-homophones are cut to a seeded sample of this size for them.
     neighbours : int
         k of the k-NN purity.
     removed_components : int
@@ -93,8 +97,10 @@ class SeparationSettings:
     viseme_weighted: bool = True
     splits: tuple[str, ...] = ("all", "same_utterance", "different_utterance")
     duration_ratio: float = 1.25
-    scale_free: tuple[str, ...] = ()
+    scale_free: tuple[str, ...] = ("abx_error", "d_prime", "fisher_ratio", "silhouette")
     abx: tuple[str, ...] = ("any",)
+    scale_free_draws: int = 3
+    max_tokens_scale_free: int = 4000
     neighbours: int = 10
     removed_components: int = 3
     share: float = 0.5
@@ -140,6 +146,8 @@ class SeparationSettings:
             ("n_nulls", 1, 10**6),
             ("n_bootstrap", 10, 10**7),
             ("neighbours", 1, 10**6),
+            ("scale_free_draws", 1, 10**6),
+            ("max_tokens_scale_free", 10, 10**9),
             ("removed_components", 1, 10**6),
             ("max_tokens_per_type", 2, 10**9),
             ("max_type_pairs", 1, 10**9),

@@ -2,13 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-__all__ = ["verdicts"]
+__all__ = ["RULES", "Rule", "sign", "verdicts"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One sentence and when it holds.
+
+    Attributes
+    ----------
+    name : str
+    signs : mapping of str to tuple of str
+        For each named quantity (``gain``, ``net``, ``same``, ``ratio``), the signs under which the rule holds: ``rises``,
+        ``falls``, ``unclear`` (the interval holds zero) or ``none`` (no interval).
+    level : str
+        ``supported``, ``not_supported`` or ``unclear``.
+    text : str
+    """
+
+    name: str
+    signs: Mapping[str, tuple[str, ...]]
+    level: str
+    text: str
+
+
+#: Read from the first to the last; the first that holds speaks. Quantities are macro l2 averages of raw vectors over
+#: near-homophones: ``gain`` and ``net`` (against the shuffle) across utterances, ``ratio`` the net between/within ratio there.
+RULES: tuple[Rule, ...] = (
+    Rule("no_interval", {"net": ("none",)}, "unclear", "The corpus is too small for an interval, so nothing is claimed."),
+    Rule(
+        "separates",
+        {"net": ("rises",), "ratio": ("rises",)},
+        "supported",
+        "Near-homophones of different utterances lie farther apart than with shuffled vectors, and so they do relative to tokens "
+        "of the same type.",
+    ),
+    Rule(
+        "net_but_no_ratio",
+        {"net": ("rises",)},
+        "unclear",
+        "The distance rises net of the null, but tokens of the same type move apart as well: discriminability is not shown to rise.",
+    ),
+    Rule(
+        "raw_only",
+        {"gain": ("rises",), "net": ("unclear",)},
+        "not_supported",
+        "The raw distance rises; net of the shuffled null it does not: any vector per utterance would have raised it.",
+    ),
+    Rule(
+        "below_null",
+        {"net": ("falls",)},
+        "not_supported",
+        "Near-homophones lie less far apart than with shuffled vectors.",
+    ),
+    Rule("nothing", {}, "not_supported", "Neither the raw distance nor the net one rises."),
+)
+
+
+def sign(low: float, high: float) -> str:
+    """``rises`` when the interval lies above zero, ``falls`` when below, ``unclear`` when it holds zero, ``none`` without one."""
+    if not (low == low and high == high):
+        return "none"
+    return "rises" if low > 0 else "falls" if high < 0 else "unclear"
 
 
 def verdicts(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Sentences that the table supports, one per rule, encoder and layer."""
-    return []
+    """The verdict of each encoder, layer and module: ``rule``, ``encoder``, ``layer``, ``variant``, ``text``, ``level``."""
+    rows = table[
+        (table["vectors"] == "raw")
+        & (table["average"] == "macro")
+        & (table["relation"] == "near_homophone")
+        & (table["split"] == "different_utterance")
+        & (table["distance"] == "l2")
+    ]
+    found = []
+    modules = rows[(rows["statistic"] == "net") & (rows["null"] == "shuffled")]
+    for (encoder, layer, variant), _ in modules.groupby(["encoder", "layer", "variant"], sort=False):
+        own = rows[(rows["encoder"] == encoder) & (rows["layer"] == layer) & (rows["variant"] == variant)]
+        signs = {}
+        wanted = {"gain": ("gain", ""), "net": ("net", "shuffled"), "ratio": ("between_within_ratio:net", "shuffled")}
+        for name, (statistic, null) in wanted.items():
+            row = own[(own["statistic"] == statistic) & (own["null"] == null)]
+            signs[name] = sign(row["ci_low"].iat[0], row["ci_high"].iat[0]) if len(row) else "none"
+        rule = next(rule for rule in RULES if all(signs[name] in allowed for name, allowed in rule.signs.items()))
+        entry = {"rule": rule.name, "encoder": encoder, "layer": int(layer), "variant": variant}
+        found.append(entry | {"text": rule.text, "level": rule.level})
+    return found

@@ -11,7 +11,7 @@ import torch
 
 from analysis.corpus.utterance import Utterance
 from analysis.errors import SemanticsError
-from analysis.wav2sem.speech import FrameCache
+from analysis.wav2sem.frames import FrameCache
 from analysis.wav2sem.text import normalized
 
 __all__ = ["AudioData", "Batch", "FrameData", "TrainingData", "plan_batches"]
@@ -110,7 +110,7 @@ class FrameData:
         for cache in caches[1:]:
             if any(cache.settings[key] != self.settings[key] for key in same):
                 raise SemanticsError(f"{cache.folder} and {caches[0].folder} hold frames of different encoders or layers.")
-        self.whole, self.augment, self.frame_rate = whole, augment, frame_rate
+        self.whole, self.augment, self.frame_rate = whole, augment, self.settings["rate"]
         self._frames = [cache.frames() for cache in caches]
         self._rows = [(i, row) for i, cache in enumerate(caches) for row in cache.rows()]
         if not self._rows:
@@ -174,6 +174,10 @@ class FrameData:
         found |= {normalized(text): text for _, row in self._rows for text in [" ".join(row["sentences"])]}
         return list(found.values())
 
+    def said(self) -> tuple[list[float], list[str]]:
+        """Duration (s) and text of every whole clip."""
+        return [row["frames"] / self.frame_rate for _, row in self._rows], [" ".join(row["sentences"]) for _, row in self._rows]
+
 
 class AudioData:
     """Utterances whose audio is read when it is needed."""
@@ -202,6 +206,10 @@ class AudioData:
     def texts(self) -> list[str]:
         """Every transcript, once."""
         return list({normalized(utterance.text): utterance.text for utterance in self.utterances}.values())
+
+    def said(self) -> tuple[list[float], list[str]]:
+        """Duration (s) and text of every utterance."""
+        return [utterance.duration for utterance in self.utterances], [utterance.text for utterance in self.utterances]
 
 
 class BatchLoader(torch.utils.data.Dataset):

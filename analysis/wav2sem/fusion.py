@@ -12,8 +12,7 @@ Four ways, by the names under which they are reported:
     ``F_d = [F_p, F_s]``.
 
 All four are affine in ``F_p``, so they commute with averaging frames: pooled vectors can be fused instead of frames. ``linear``
-and ``paper`` hold weights that exist only once a downstream task has trained them; see
-:mod:`analysis.wav2sem.fusion_training`.
+and ``paper`` hold weights that exist only once a downstream task has trained them.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ class FusionWeights:
 
         for name in ("fusion.json", "fusion.safetensors"):
             if not (folder / name).is_file():
-                raise SemanticsError(f"{folder} holds no {name}. Make it with: python -m analysis.wav2sem fusion --out {folder}")
+                raise SemanticsError(f"{folder} holds no {name}.")
         return cls(**json.loads((folder / "fusion.json").read_text()), **load_file(folder / "fusion.safetensors"))
 
 

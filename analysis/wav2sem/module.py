@@ -60,7 +60,7 @@ class SharedConfig:
     queries: int = 4
     dropout: float = 0.1
     norm: float = 0.0
-    max_seconds: float = 30.0
+    max_seconds: float = 40.0
     target: str = ""
 
     @classmethod

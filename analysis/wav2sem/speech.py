@@ -4,31 +4,22 @@ The synthesiser has one voice. A module trained on it alone would learn that voi
 range, vocal-tract length, pace, room, channel, noise and pauses. Pitch is changed inside the vocoder (its pulse train),
 vocal-tract length by resampling, pace by the duration model, room and channel by products in the frequency domain: together they
 cost a fifth of the synthesis itself.
-
-What is stored is not the audio but the host encoder's hidden states, averaged to a lower frame rate: training needs only those.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.errors import ConfigurationError, SemanticsError
+from analysis.wav2sem.frames import Recorded
 from analysis.wav2sem.text import normalized
 
-if TYPE_CHECKING:
-    from analysis.encoders.types import Encoder
-
-__all__ = ["Clip", "FrameCache", "Speaker", "Voice", "plan_clips", "read_sentences", "split_sentences", "write_frames"]
-
-log = logging.getLogger(__name__)
+__all__ = ["Clip", "Speaker", "Voice", "plan_clips", "read_sentences", "split_sentences", "spoken", "text_hash"]
 
 RATE = 16000
 
@@ -321,129 +312,19 @@ def _smoothed(spectrum: np.ndarray, width: int) -> np.ndarray:
     return uniform_filter1d(spectrum, width, axis=0, mode="nearest")
 
 
-@dataclass(frozen=True)
-class FrameCache:
-    """Hidden states of clips on disk: one flat file of fp16 frames and one line of JSON per clip.
-
-    Attributes
-    ----------
-    folder : Path
-    """
-
-    folder: Path
-
-    @property
-    def settings(self) -> dict:
-        return json.loads((self.folder / "settings.json").read_text())
-
-    def rows(self) -> list[dict]:
-        """``start`` and ``frames`` in the flat file, ``sentences``, and ``spans`` (first and last frame of each), per clip."""
-        path = self.folder / "clips.jsonl"
-        if not path.exists():
-            return []
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-
-    def frames(self) -> np.ndarray:
-        """Memory-mapped frames of all clips one after the other, shape ``(frames, layers, dims)``, fp16."""
-        shape = (len(self.settings["layers"]), self.settings["dims"])
-        flat = np.memmap(self.folder / "frames.f16", np.float16, mode="r")
-        whole = len(flat) // (shape[0] * shape[1])
-        return flat[: whole * shape[0] * shape[1]].reshape(whole, *shape)
-
-
-def average_frames(states: np.ndarray, stride: int) -> np.ndarray:
-    """Means of ``stride`` frames in a row, shape ``(layers, ceil(frames / stride), dims)``; the last mean is of what is left."""
-    layers, frames, dims = states.shape
-    whole = frames // stride
-    means = states[:, : whole * stride].reshape(layers, whole, stride, dims).mean(2)
-    if frames % stride:
-        means = np.concatenate([means, states[:, whole * stride :].mean(1, keepdims=True)], 1)
-    return means
-
-
-def write_frames(
-    clips: Sequence[Clip],
-    encoder: Encoder,
-    folder: Path,
-    *,
-    layers: Sequence[int],
-    stride: int = 4,
-    voices: str = "drawn",
-    progress: bool = True,
-) -> FrameCache:
-    """Speak the clips, encode them and append their averaged hidden states to the cache; a killed run goes on where it stopped.
+def spoken(speaker: Speaker, clips: Sequence[Clip], voices: str = "drawn") -> Iterator[tuple[Recorded, np.ndarray]]:
+    """The clips one after the other, with their waveforms.
 
     Parameters
     ----------
+    speaker : Speaker
     clips : sequence of Clip
-    encoder : Encoder
-        The host.
-    folder : Path
-    layers : sequence of int
-        Hidden states to keep.
-    stride : int
-        Frames averaged into one.
     voices : str
         ``drawn`` (a new one for every clip) or ``plain`` (the synthesiser's own).
     """
-    from tqdm import tqdm
-
     if voices not in {"drawn", "plain"}:
         raise ConfigurationError(f"voices are 'drawn' or 'plain', not {voices!r}.")
-    folder.mkdir(parents=True, exist_ok=True)
-    host = f"{encoder.card.name}@{encoder.card.revision}"
-    settings = {"host": host, "layers": list(layers), "stride": stride, "dims": encoder.card.dims, "voices": voices}
-    told = folder / "settings.json"
-    cache = FrameCache(folder)
-    if told.exists() and cache.settings != settings:
-        raise SemanticsError(
-            f"{folder} holds frames made with {cache.settings}, not with {settings}. Choose another folder or remove this one."
-        )
-    told.write_text(json.dumps(settings))
-    rows = cache.rows()
-    at = rows[-1]["start"] + rows[-1]["frames"] if rows else 0
-    done = {row["seed"] for row in rows}
-    with (folder / "clips.jsonl").open("w", encoding="utf-8") as index:
-        index.writelines(json.dumps(row) + "\n" for row in rows)
-    speaker = Speaker()
-    rate = encoder.card.grid.rate / stride
-    frame_bytes = len(layers) * encoder.card.dims * 2
-    with (
-        (folder / "frames.f16").open("r+b" if at else "wb") as flat,
-        (folder / "clips.jsonl").open("a", encoding="utf-8") as index,
-    ):
-        flat.truncate(at * frame_bytes)
-        flat.seek(at * frame_bytes)
-        waiting = [clip for clip in clips if clip.seed not in done]
-        for clip, wave, spans in tqdm(
-            _spoken(speaker, waiting, voices), total=len(waiting), unit="clip", disable=None if progress else True
-        ):
-            states = encoder.encode([wave], layers=layers)[0].cpu().float().numpy()
-            means = average_frames(states, stride)
-            flat.write(np.ascontiguousarray(means.transpose(1, 0, 2)).astype(np.float16).tobytes())
-            flat.flush()
-            row = {
-                "start": at,
-                "frames": means.shape[1],
-                "seconds": round(len(wave) / RATE, 3),
-                "seed": clip.seed,
-                "sentences": list(clip.sentences),
-                "spans": [[int(a * rate), min(means.shape[1], int(np.ceil(b * rate)) + 1)] for a, b in spans],
-            }
-            index.write(json.dumps(row) + "\n")
-            index.flush()
-            at += means.shape[1]
-    return cache
-
-
-def _spoken(speaker: Speaker, clips: Sequence[Clip], voices: str) -> Iterator[tuple[Clip, np.ndarray, list[tuple[float, float]]]]:
     for clip in clips:
         voice = Voice.plain() if voices == "plain" else Voice.drawn(np.random.default_rng([clip.seed, 3]))
         wave, spans = speaker.speak(clip, voice)
-        yield clip, wave, spans
-
-
-def voice_row(voice: Voice) -> dict:
-    """The voice as a flat dictionary."""
-    return asdict(voice)
+        yield Recorded(str(clip.seed), clip.sentences, tuple(spans)), wave

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from analysis.errors import ConfigurationError, SemanticsError
-from analysis.wav2sem.data import Batch, FrameData, TrainingData, loaded, plan_batches
+from analysis.wav2sem.data import Batch, TrainingData, loaded, plan_batches
 from analysis.wav2sem.evaluation import scores
 from analysis.wav2sem.losses import SemanticLoss
 from analysis.wav2sem.pieces import Speller, learn_pieces
@@ -42,7 +42,8 @@ class TrainingSettings:
     epochs : int
     max_steps : int
         Stop after so many updates; 0 for no such limit.
-    learning_rate, weight_decay : float
+    learning_rate, weight_decay, beta2 : float
+        Of AdamW.
     schedule : str
         ``cosine`` (after the warm-up, down to nought) or ``step`` (the paper's: halved every ``step_epochs`` epochs).
     warmup : int
@@ -79,6 +80,7 @@ class TrainingSettings:
     max_steps: int = 0
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
+    beta2: float = 0.98
     schedule: str = "cosine"
     warmup: int = 200
     step_epochs: int = 20
@@ -129,8 +131,11 @@ class _Learner(nn.Module):
     def forward(self, batch: Batch, texts: torch.Tensor, bank: torch.Tensor) -> torch.Tensor:
         frames, mask = self.module.frames(*batch.inputs)
         loss = self.loss(self.module.pooled(frames, mask).float(), texts, bank)
+        self.parts = [float(loss.detach())]
         if self.speller is not None:
-            loss = loss + self.weight * self.speller(frames, mask.sum(1), batch.texts)
+            spelling = self.speller(frames, mask.sum(1), batch.texts)
+            self.parts.append(float(spelling.detach()))
+            loss = loss + self.weight * spelling
         return loss
 
 
@@ -193,7 +198,10 @@ class _Run:
                 writer.writerows(rows)
 
 
-LOG_COLUMNS = ("step", "epoch", "loss", "learning_rate", "audio_hours", "val_l1", "val_cosine", "val_r1", "val_r10", "val_mrr")
+LOG_COLUMNS = (
+    *("step", "epoch", "loss", "spelling", "learning_rate", "audio_hours"),
+    *("val_l1", "val_cosine", "val_r1", "val_r10", "val_mrr"),
+)
 
 
 def train(
@@ -272,7 +280,7 @@ def train(
         [p for p in learner.parameters() if p.requires_grad],
         lr=settings.learning_rate,
         weight_decay=settings.weight_decay,
-        betas=(0.9, 0.98),
+        betas=(0.9, settings.beta2),
     )
     learner, optimizer = accelerator.prepare(learner, optimizer)
     bare = accelerator.unwrap_model(learner)
@@ -318,7 +326,7 @@ def train(
         return result
 
     bar = tqdm(total=steps, initial=state["step"], unit="step", disable=None if progress and main else True)
-    losses: list[float] = []
+    losses: list[list[float]] = []
     finished = False
     while state["step"] < steps and not finished:
         epoch = state["epoch"]
@@ -338,7 +346,7 @@ def train(
                     accelerator.clip_grad_norm_(learner.parameters(), settings.clip)
                 optimizer.step()
                 optimizer.zero_grad()
-            losses.append(float(loss.detach()))
+            losses.append(bare.parts)
             state["batch"] += 1
             state["hours"] += batch.seconds * accelerator.num_processes / 3600
             if not accelerator.sync_gradients:
@@ -349,7 +357,9 @@ def train(
                 for name, value in bare.module.state_dict().items():
                     mean[name].lerp_(value, 1 - decay)
             bar.update()
-            bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", hours=f"{state['hours']:.1f}", refresh=False)
+            bar.set_postfix(
+                loss=f"{np.mean([parts[0] for parts in losses[-50:]]):.3f}", hours=f"{state['hours']:.1f}", refresh=False
+            )
             step, last = state["step"], state["step"] >= steps
             stopping = stop_at is not None and step >= stop_at
             row = {"step": step, "epoch": epoch, "audio_hours": state["hours"], "learning_rate": optimizer.param_groups[0]["lr"]}
@@ -357,7 +367,7 @@ def train(
                 row |= {f"val_{k}": v for k, v in validate().items()}
                 learner.train()
             if run and (step % 20 == 0 or len(row) > 4 or last):
-                row["loss"] = float(np.mean(losses))
+                row |= dict(zip(("loss", "spelling"), np.mean(losses, axis=0).tolist(), strict=False))
                 losses = []
                 run.log(row)
                 if board:
@@ -495,8 +505,3 @@ def _board(out: Path) -> Any:
 def target_norm(text_model: TextModel, texts: list[str], pooling: str) -> float:
     """Mean norm of the texts' vectors: the norm that a module trained by direction alone gives its outputs."""
     return float(np.linalg.norm(text_model.embed(texts, pooling=pooling), axis=1).mean())
-
-
-def training_seconds(data: FrameData) -> float:
-    """Audio in the data, s."""
-    return sum(item[0] for item in data.plan(0, 0))

@@ -239,7 +239,7 @@ def test_wrong_family_is_told_from_the_convolutions(model_folder: Callable[[str]
     )
     accepted = load_encoder(spec.replace(f"base={base}", f"base={hubert}") + "&frozen=any")
     assert not accepted.report.untouched and "CHANGED" in str(accepted.report)
-    with pytest.raises(CheckpointError, match="holds a wav2vec2 or hubert encoder .* its base .* is a wavlm"):
+    with pytest.raises(CheckpointError, match=r"holds a wav2vec2 or hubert encoder .* its base .* is a wavlm"):
         load_encoder(spec.replace(f"base={base}", f"base={model_folder('wavlm')}"))
 
 
@@ -311,7 +311,7 @@ def test_files_that_are_no_checkpoint(model_folder: Callable[[str], Path], tmp_p
 
 def test_options_are_checked(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
     spec, _, _ = checkpoint("unitalker", model_folder, tmp_path)
-    with pytest.raises(ConfigurationError, match="option view='raw' is not known. Choose one of native, framework, projected"):
+    with pytest.raises(ConfigurationError, match=r"option view='raw' is not known\. Choose one of native, framework, projected"):
         load_encoder(spec + "&view=raw")
     with pytest.raises(ConfigurationError, match="unknown options: colour"):
         load_encoder(spec + "&colour=red")

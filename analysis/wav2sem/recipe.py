@@ -1,0 +1,537 @@
+"""Recipes: from sentences or a corpus to a trained module, and from a module to its scores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.corpus.utterance import Utterance
+from analysis.errors import AudioError, ConfigurationError, Failure, SemanticsError
+from analysis.wav2sem.text import TextModel, normalized
+from analysis.wav2sem.types import UtteranceVectors
+
+if TYPE_CHECKING:
+    from analysis.wav2sem.frames import FrameCache
+    from analysis.wav2sem.types import Semantics
+
+__all__ = ["PRESETS", "Recipe", "evaluate", "held_out", "run"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, on what, and how.
+
+    Attributes
+    ----------
+    architecture : str
+        ``shared`` (a head on the host's hidden states) or ``reference`` (a wav2vec 2.0 model of its own).
+    host : str
+        Encoder of a shared module.
+    layers : tuple of int
+        Its hidden states; none for the middle and the last.
+    stride : int
+        Host frames averaged into one.
+    width, depth, heads, hidden : int
+        Of the shared head.
+    size : str
+        Of the reference: ``base``, ``large``, or a ``config.json`` in transformers' names.
+    initialize : str
+        ``scratch``, or a wav2vec 2.0 folder or hub id that the reference begins with.
+    freeze : int
+        Layers of the reference that stay as they were, after the convolutions; -1 trains the convolutions too.
+    text_model : str
+        ``minilm``, hub id or folder.
+    passes : int
+        Times that every sentence is spoken, each in another voice (sentences only).
+    clips : int
+        Clips per pass at most, the first of a random order; 0 for all.
+    settings : dict
+        Of :class:`analysis.wav2sem.training.TrainingSettings`.
+    """
+
+    architecture: str = "shared"
+    host: str = "bundled"
+    layers: tuple[int, ...] = ()
+    stride: int = 4
+    width: int = 256
+    depth: int = 3
+    heads: int = 4
+    hidden: int = 1024
+    size: str = "base"
+    initialize: str = "scratch"
+    freeze: int = -1
+    text_model: str = "minilm"
+    passes: int = 1
+    clips: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+PRESETS = {
+    # The published values; the release differs: rate 1e-5, AdamW, halved every 20 epochs.
+    "paper": Recipe(
+        architecture="reference",
+        text_model="bert-base-uncased",
+        settings={
+            "loss": "l1",
+            "target": "cls",
+            "epochs": 200,
+            "learning_rate": 1e-4,
+            "weight_decay": 0.0,
+            "beta2": 0.999,
+            "schedule": "step",
+            "step_epochs": 200,
+            "warmup": 0,
+            "batch_size": 1,
+            "clip": 0.0,
+        },
+    ),
+    "release": Recipe(
+        architecture="reference",
+        text_model="bert-base-uncased",
+        settings={
+            "loss": "l1",
+            "target": "cls",
+            "epochs": 200,
+            "learning_rate": 1e-5,
+            "beta2": 0.999,
+            "schedule": "step",
+            "step_epochs": 20,
+            "warmup": 0,
+            "batch_size": 1,
+            "clip": 0.0,
+        },
+    ),
+    # The module that comes with the toolkit: one laptop, no network, an hour for the speech and half an hour for the training.
+    "bundled": Recipe(
+        layers=(2, 4),
+        settings={
+            "loss": "infonce",
+            "target": "mean",
+            "epochs": 8,
+            "learning_rate": 1.5e-3,
+            "batch_seconds": 200.0,
+            "warmup": 150,
+            "ema": 0.998,
+            "spelling": 0.3,
+            "save_every": 200,
+            "validate_every": 200,
+        },
+    ),
+}
+
+
+def held_out(utterances: Sequence[Utterance], *, share: float = 0.05) -> dict[str, list[Utterance]]:
+    """Utterances to train on and to hold out, by speaker and by text.
+
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+    share : float
+        Of speakers, and of texts, that are held out; at least one of each.
+
+    Returns
+    -------
+    dict
+        ``train``; ``speaker``: speakers never trained on; ``text``: texts never trained on, by speakers that were. A hash of the
+        name decides, so the split outlives the order of the corpus. Where there is one speaker, none is held out.
+    """
+    if not 0 < share < 1:
+        raise ConfigurationError(f"The share that is held out must lie between 0 and 1, not be {share}.")
+
+    def first(names: set[str]) -> set[str]:
+        order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        return set(order[: max(1, round(share * len(order)))])
+
+    speakers = {utterance.speaker for utterance in utterances}
+    apart = first(speakers) if len(speakers) > 1 else set()
+    texts = first({normalized(utterance.text) for utterance in utterances if utterance.speaker not in apart})
+    split: dict[str, list[Utterance]] = {"train": [], "speaker": [], "text": []}
+    for utterance in utterances:
+        if utterance.speaker in apart:
+            split["speaker"].append(utterance)
+        elif normalized(utterance.text) in texts:
+            split["text"].append(utterance)
+        else:
+            split["train"].append(utterance)
+    if not split["train"]:
+        raise SemanticsError(f"{len(utterances)} utterances are too few to hold some out and train on the rest.")
+    return split
+
+
+def run(
+    recipe: Recipe,
+    out: Path,
+    *,
+    corpus: str | None = None,
+    sentences: Path | None = None,
+    keep_apart: Sequence[str] = (),
+    frames: Path | None = None,
+    holdout: int = 300,
+    validation: int = 200,
+    share: float = 0.05,
+    tensorboard: bool = False,
+    progress: bool = True,
+    stop_at: int | None = None,
+) -> dict[str, float]:
+    """Train a module, or go on with one; returns its scores on the validation data.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    out : Path
+        The run's folder; when training is done it is the module's folder.
+    corpus, sentences
+        One of the two: recordings with transcripts, or a text file whose sentences a synthesiser speaks.
+    keep_apart : sequence of str
+        Texts that must not be trained on.
+    frames : Path, optional
+        Where the host's hidden states are kept; ``out/frames`` by default.
+    holdout, validation : int
+        Sentences held out for tests and for validation.
+    share : float
+        Of a corpus' speakers and texts, held out.
+    """
+    from analysis.wav2sem.training import TrainingSettings, train
+
+    if (corpus is None) == (sentences is None):
+        raise ConfigurationError("Give either --corpus (recordings) or --sentences (text for the synthesiser), not both or none.")
+    try:
+        settings = TrainingSettings(**recipe.settings)
+    except TypeError as error:
+        raise ConfigurationError(f"A recipe has a setting that training does not know: {error}.") from error
+    text_model = TextModel(recipe.text_model)
+    if recipe.architecture == "shared":
+        train_caches, validation_cache = (
+            _spoken_frames(recipe, frames or out / "frames", sentences, keep_apart, holdout, validation, progress)
+            if sentences is not None
+            else _corpus_frames(recipe, frames or out / "frames", corpus, share, progress)
+        )
+        module, data, check = _shared(recipe, settings, text_model, train_caches, validation_cache)
+        save = _save_shared
+    elif recipe.architecture == "reference":
+        if corpus is None:
+            raise ConfigurationError("The reference architecture is trained on recordings: give --corpus.")
+        module, data, check = _reference(recipe, corpus, share, text_model)
+        target = f"{text_model.card.name}@{text_model.card.revision}:{settings.target}"
+
+        def save(module: Any, folder: Path) -> None:
+            module.save(folder, target=target)
+    else:
+        raise ConfigurationError(f"The architecture is 'shared' or 'reference', not {recipe.architecture!r}.")
+    _save_baselines(data, text_model, settings.target, out)
+    return train(
+        module,
+        data,
+        check,
+        text_model,
+        settings,
+        out,
+        save_module=save,
+        tensorboard=tensorboard,
+        progress=progress,
+        stop_at=stop_at,
+    )
+
+
+def _save_shared(module: Any, folder: Path) -> None:
+    module.save(folder, half=True)
+
+
+def _shared(
+    recipe: Recipe, settings: Any, text_model: TextModel, caches: list[FrameCache], validation: FrameCache
+) -> tuple[Any, Any, Any]:
+    import torch
+
+    from analysis.wav2sem.data import FrameData
+    from analysis.wav2sem.module import SharedConfig, SharedModule
+    from analysis.wav2sem.training import target_norm
+
+    data, check = FrameData(caches, whole=0.5, augment=True), FrameData([validation])
+    told = data.settings
+    # L1 and L2 learn the length of the vectors; the cosine losses do not, so their outputs get the mean length
+    norm = target_norm(text_model, data.texts(), settings.target) if settings.loss in {"infonce", "cosine"} else 0.0
+    torch.manual_seed(settings.seed)
+    module = SharedModule(
+        SharedConfig(
+            host=told["host"],
+            host_dims=told["dims"],
+            layers=tuple(told["layers"]),
+            stride=told["stride"],
+            dims=text_model.card.dims,
+            width=recipe.width,
+            depth=recipe.depth,
+            heads=recipe.heads,
+            hidden=recipe.hidden,
+            norm=norm,
+            target=f"{text_model.card.name}@{text_model.card.revision}:{settings.target}",
+        )
+    )
+    return module, data, check
+
+
+def _host(recipe: Recipe) -> tuple[Any, tuple[int, ...]]:
+    from analysis.encoders import load_encoder
+
+    encoder = load_encoder(recipe.host)
+    last = encoder.card.layers - 1
+    layers = recipe.layers or (last // 2, last)
+    if max(layers) > last or min(layers) < 0:
+        raise ConfigurationError(f"The encoder {recipe.host!r} has layers 0 to {last}, not {', '.join(map(str, layers))}.")
+    return encoder, tuple(layers)
+
+
+def _spoken_frames(
+    recipe: Recipe, folder: Path, sentences: Path, keep_apart: Sequence[str], holdout: int, validation: int, progress: bool
+) -> tuple[list[FrameCache], FrameCache]:
+    from analysis.wav2sem.frames import FrameCache, keys, write_frames
+    from analysis.wav2sem.speech import Clip, Speaker, plan_clips, read_sentences, split_sentences, spoken
+
+    read = read_sentences(sentences)
+    split = split_sentences(read, test=holdout, validation=validation, exclude=keep_apart)
+    in_order = {sentence: i for i, sentence in enumerate(read)}
+    training = sorted(split["train"], key=in_order.__getitem__)
+    plans = {
+        "validation-drawn": ([Clip((s,), 1000 + i) for i, s in enumerate(split["validation"])], "drawn"),
+        "test-drawn": ([Clip((s,), 1000 + i) for i, s in enumerate(split["test"])], "drawn"),
+        "test-plain": ([Clip((s,), 5000 + i) for i, s in enumerate(split["test"])], "plain"),
+    }
+    names = [f"train-{number}" for number in range(recipe.passes)]
+    for number, name in enumerate(names):
+        clips = plan_clips(training, seed=number)
+        plans[name] = (clips[: recipe.clips or len(clips)], "drawn")
+    encoder = speaker = None
+    for name, (clips, voices) in plans.items():
+        done = keys(folder / name)
+        missing = [clip for clip in clips if str(clip.seed) not in done]
+        if missing:
+            if encoder is None or speaker is None:
+                (encoder, layers), speaker = _host(recipe), Speaker()
+            some = spoken(speaker, missing, voices)
+            write_frames(some, encoder, folder / name, layers=layers, stride=recipe.stride, total=len(missing), progress=progress)
+    return [FrameCache(folder / name) for name in names], FrameCache(folder / "validation-drawn")
+
+
+def _corpus_frames(
+    recipe: Recipe, folder: Path, corpus: str, share: float, progress: bool
+) -> tuple[list[FrameCache], FrameCache]:
+    from analysis.corpus import open_corpus, read_audio
+    from analysis.wav2sem.frames import FrameCache, Recorded, keys, write_frames
+
+    split = held_out(open_corpus(corpus).utterances, share=share)
+    parts = {"train": split["train"], "validation": split["speaker"] + split["text"]}
+    encoder = None
+    for name, utterances in parts.items():
+        done = keys(folder / name)
+        missing = [u for u in utterances if u.id not in done and normalized(u.text)]
+        if missing:
+            if encoder is None:
+                encoder, layers = _host(recipe)
+            clips = (
+                (
+                    Recorded(u.id, (u.text,), ((0.0, u.duration),)),
+                    read_audio(u, sampling_rate=encoder.card.grid.sampling_rate),
+                )
+                for u in missing
+            )
+            write_frames(
+                clips, encoder, folder / name, layers=layers, stride=recipe.stride, total=len(missing), progress=progress
+            )
+    return [FrameCache(folder / "train")], FrameCache(folder / "validation")
+
+
+def _reference(recipe: Recipe, corpus: str, share: float, text_model: TextModel) -> tuple[Any, Any, Any]:
+    import torch
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    from analysis.corpus import open_corpus
+    from analysis.wav2sem.data import AudioData
+    from analysis.wav2sem.module import ReferenceModule
+
+    sizes = {
+        "base": Wav2Vec2Config(),
+        "large": Wav2Vec2Config(
+            hidden_size=1024,
+            num_hidden_layers=24,
+            num_attention_heads=16,
+            intermediate_size=4096,
+            conv_bias=True,
+            feat_extract_norm="layer",
+            do_stable_layer_norm=True,
+        ),
+    }
+    torch.manual_seed(recipe.settings.get("seed", 0))
+    if recipe.initialize != "scratch":
+        try:
+            begun = Wav2Vec2Model.from_pretrained(recipe.initialize, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise SemanticsError(
+                f"The encoder {recipe.initialize!r} to begin with cannot be loaded: {str(error).strip().splitlines()[0]} "
+                "Give a wav2vec 2.0 folder or hub id, or 'scratch'."
+            ) from error
+        config = begun.config
+    elif recipe.size in sizes:
+        begun, config = None, sizes[recipe.size]
+    elif Path(recipe.size).is_file():
+        begun, config = None, Wav2Vec2Config.from_pretrained(recipe.size)
+    else:
+        raise ConfigurationError(f"The size is 'base', 'large' or the path of a config.json, not {recipe.size!r}.")
+    config.apply_spec_augment = False
+    module = ReferenceModule(config, text_model.card.dims)
+    if begun is not None:
+        module.wav2vec2.load_state_dict(begun.state_dict(), strict=False)
+    if recipe.freeze >= 0:
+        module.wav2vec2.feature_extractor._freeze_parameters()
+        for layer in module.wav2vec2.encoder.layers[: recipe.freeze]:
+            layer.requires_grad_(False)
+    split = held_out(open_corpus(corpus).utterances, share=share)
+    return module, AudioData(split["train"]), AudioData(split["speaker"] + split["text"])
+
+
+def _save_baselines(data: Any, text_model: TextModel, pooling: str, out: Path) -> None:
+    from analysis.wav2sem.evaluation import Baselines
+
+    seconds, texts = data.said()
+    out.mkdir(parents=True, exist_ok=True)
+    Baselines.fitted(seconds, text_model.embed(texts, pooling=pooling)).save(out)
+
+
+def evaluate(
+    module: Semantics,
+    utterances: Sequence[Utterance],
+    *,
+    distractors: Sequence[str] = (),
+    text_model: TextModel | None = None,
+    baselines: Any = None,
+) -> list[dict[str, Any]]:
+    """Scores of a module on recordings, beside what length alone and the mean vector score.
+
+    Parameters
+    ----------
+    module : Semantics
+    utterances : sequence of Utterance
+    distractors : sequence of str
+        Texts among which, with the utterances' own, the right one must be found.
+    text_model : TextModel, optional
+        By default the one that the module was trained on, as its card says.
+    baselines : Baselines, optional
+
+    Returns
+    -------
+    list of dict
+        ``name`` and the columns of :func:`analysis.wav2sem.evaluation.scores`.
+    """
+    text_model, pooling = text_space(module, text_model)
+    return score_vectors(
+        module.semantics(utterances),
+        [u.text for u in utterances],
+        [u.duration for u in utterances],
+        name=module.card.name,
+        distractors=distractors,
+        text_model=text_model,
+        pooling=pooling,
+        baselines=baselines,
+    )
+
+
+def text_space(module: Semantics, text_model: TextModel | None = None) -> tuple[TextModel, str]:
+    """Text model and pooling whose space a module lives in, from its card."""
+    model, _, pooling = module.card.target.rpartition(":")
+    if not model and text_model is None:
+        raise SemanticsError(
+            f"The module {module.card.name!r} does not say which text space it was trained on. Give --text-model."
+        )
+    text_model = text_model or TextModel(model.rpartition("@")[0])
+    if text_model.card.dims != module.card.dims:
+        raise SemanticsError(
+            f"The module {module.card.name!r} has {module.card.dims} dims and the text model {text_model.card.name!r} "
+            f"{text_model.card.dims}. Evaluate with the text model that it was trained on: {module.card.target or 'unknown'}."
+        )
+    return text_model, pooling or "mean"
+
+
+def score_vectors(
+    vectors: np.ndarray,
+    texts: Sequence[str],
+    seconds: Sequence[float],
+    *,
+    name: str,
+    text_model: TextModel,
+    pooling: str,
+    distractors: Sequence[str] = (),
+    baselines: Any = None,
+) -> list[dict[str, Any]]:
+    """Scores of vectors that are there already, beside the baselines; see :func:`evaluate`."""
+    from analysis.wav2sem.evaluation import scores
+
+    gallery = list(dict.fromkeys([normalized(text) for text in (*texts, *distractors)]))
+    where = {text: i for i, text in enumerate(gallery)}
+    embedded = text_model.embed(gallery, pooling=pooling)
+    right = np.array([where[normalized(text)] for text in texts])
+    rows = [{"name": name} | scores(vectors, embedded[right], embedded, right)]
+    for baseline in ("mean", "length") if baselines is not None else ():
+        made = baselines.vectors(baseline, seconds)
+        rows.append({"name": f"baseline: {baseline}"} | scores(made, embedded[right], embedded, right))
+    return rows
+
+
+def with_settings(recipe: Recipe, given: dict[str, Any]) -> Recipe:
+    """The recipe with other values; names are those of :class:`Recipe` or of the training settings."""
+    own = {k: v for k, v in given.items() if k in Recipe.__dataclass_fields__ and k != "settings"}
+    rest = {k: v for k, v in given.items() if k not in own}
+    return replace(recipe, **own, settings=recipe.settings | rest)
+
+
+def cached_vectors(module: Semantics, folder: Path) -> tuple[np.ndarray, list[str], list[float]]:
+    """Vectors, texts and durations (s) of the clips in a cache of frames, whole."""
+    from analysis.wav2sem.data import FrameData
+    from analysis.wav2sem.frames import FrameCache
+    from analysis.wav2sem.sources import SharedSemantics
+    from analysis.wav2sem.training import module_vectors
+
+    data = FrameData([FrameCache(folder)])
+    told = data.settings
+    if not isinstance(module, SharedSemantics):
+        raise SemanticsError(f"The module {module.card.name!r} does not sit on a host's frames. Evaluate it with --corpus.")
+    config = module.module.config
+    if (told["host"], tuple(told["layers"]), told["stride"]) != (config.host, config.layers, config.stride):
+        raise SemanticsError(
+            f"{folder} holds layers {told['layers']} of {told['host']}; the module {module.card.name!r} reads layers "
+            f"{list(config.layers)} of {config.host}."
+        )
+    vectors, texts, seconds = module_vectors(module.module, data, module.device)
+    return vectors, texts, seconds.tolist()
+
+
+def embed(
+    module: Semantics, utterances: Sequence[Utterance], *, strict: bool = False, batch: int = 16, progress: bool = True
+) -> tuple[UtteranceVectors, list[Failure]]:
+    """Vectors of all utterances that can be used, and a failure for every other one.
+
+    With ``strict`` the first utterance that cannot be used raises.
+    """
+    from tqdm import tqdm
+
+    rows: dict[str, np.ndarray] = {}
+    failures: list[Failure] = []
+    bar = tqdm(total=len(utterances), unit="utterance", disable=None if progress else True)
+    for start in range(0, len(utterances), batch):
+        some = utterances[start : start + batch]
+        try:
+            rows |= dict(zip((u.id for u in some), module.semantics(some), strict=True))
+        except (AudioError, SemanticsError):
+            if strict:
+                raise
+            for utterance in some:  # one of them is bad: alone, each gets its vector or its reason
+                try:
+                    rows[utterance.id] = module.semantics([utterance])[0]
+                except (AudioError, SemanticsError) as error:
+                    failures.append(Failure("semantics", utterance.id, str(error)))
+        bar.update(len(some))
+    bar.close()
+    vectors = np.stack(list(rows.values())) if rows else np.zeros((0, module.card.dims), np.float32)
+    return UtteranceVectors(tuple(rows), vectors, module.card), failures

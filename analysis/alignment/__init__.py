@@ -3,9 +3,9 @@
 An aligner turns utterances into an :class:`Alignment` each, or a ``Failure``. Which one is a value::
 
     aligner = make_aligner("textgrid", folder="alignments/")
-    aligner = make_aligner("mfa", dictionary="english_us_arpa", acoustic_model="english_us_arpa")
     aligner = make_aligner("pocketsphinx", workers=2)
-    aligner = make_aligner("ctc", model="facebook/wav2vec2-base-960h")
+
+Alignments made elsewhere (Montreal Forced Aligner, WebMAUS, by hand) come in as TextGrids.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ __all__ = [
 #: The aligners by name, each with the module and class behind it.
 ALIGNERS = {
     "textgrid": ("analysis.alignment.textgrid", "TextGridAligner"),
-    "mfa": ("analysis.alignment.mfa", "MFAAligner"),
     "pocketsphinx": ("analysis.alignment.pocketsphinx", "PocketsphinxAligner"),
-    "ctc": ("analysis.alignment.ctc", "CTCAligner"),
 }
 
 # public name -> module that defines it; loaded when first used
@@ -59,10 +57,9 @@ def make_aligner(name: str, **options: Any) -> Aligner:
 
     Parameters
     ----------
-    name : {'textgrid', 'mfa', 'pocketsphinx', 'ctc'}
+    name : {'textgrid', 'pocketsphinx'}
     **options
-        Those of its class: :class:`~analysis.alignment.textgrid.TextGridAligner`, :class:`~analysis.alignment.mfa.MFAAligner`,
-        :class:`~analysis.alignment.pocketsphinx.PocketsphinxAligner`, :class:`~analysis.alignment.ctc.CTCAligner`.
+        Those of its class: :class:`~analysis.alignment.textgrid.TextGridAligner`, :class:`~analysis.alignment.pocketsphinx.PocketsphinxAligner`, :class:`~analysis.alignment.ctc.CTCAligner`.
 
     Raises
     ------

@@ -43,9 +43,7 @@ def _align(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("corpus", help="a folder, a manifest, or demo")
-    parser.add_argument(
-        "--aligner", default="pocketsphinx", help="pocketsphinx (default) or another of analysis.alignment.ALIGNERS"
-    )
+    parser.add_argument("--aligner", default="pocketsphinx", help="pocketsphinx (default) or textgrid")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument("--workers", type=int, default=1, help="processes for pocketsphinx (default 1)")
     parser.add_argument(

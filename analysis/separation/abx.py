@@ -94,20 +94,19 @@ def abx(
     """
     import torch
 
-    x = torch.as_tensor(np.asarray(vectors, dtype=np.float32), device=device)
+    x = torch.as_tensor(np.asarray(vectors, dtype=np.float64), device=device)
     if distance in ("cosine", "l2_unit", "angular"):
         x = x / x.norm(dim=1, keepdim=True).clamp(min=1e-30)
-    elif distance in ("l2", "mse"):
-        x = x - x.mean(0)
-    else:
+    elif distance not in ("l2", "mse"):
         raise SeparationError(f"ABX has no distance {distance!r}. Valid: l2, mse, cosine, l2_unit, angular.")
-    squares = (x.double() ** 2).sum(1)
+    # float64 and not centred: equal distances must stay equal to count half
+    squares = (x**2).sum(1)
 
     def between(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         i, j = torch.as_tensor(rows, device=device), torch.as_tensor(columns, device=device)
         product = x[i] @ x[j].T
         if distance in ("l2", "mse"):
-            return (squares[j].float()[None, :] - 2 * product).cpu().numpy()
+            return (squares[j][None, :] - 2 * product).cpu().numpy()
         return (-product).cpu().numpy()
 
     return _collect(between, types, speakers, utterances, condition)

@@ -47,7 +47,8 @@ RULES: tuple[Rule, ...] = (
         "net_but_no_ratio",
         {"net": ("rises",)},
         "unclear",
-        "The distance rises net of the null, but tokens of the same type move apart as well: discriminability is not shown to rise.",
+        "The distance rises net of the null, but tokens of the same type move apart as well: discriminability is not shown to "
+        "rise.",
     ),
     Rule(
         "raw_only",

@@ -1,0 +1,70 @@
+"""The gate: what passes, what fails, what cannot be compared, and that a worse encoder does not get through."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.errors import ConfigurationError, StoreError
+from analysis.regression import accept_row, compare, read_baseline, write_baseline
+from analysis.report.model import Report
+from analysis.separation import SeparationSettings, score
+from analysis.separation.simulation import CorpusPlan, simulated_corpus
+
+
+def _report(noise: float = 0.0, **provenance) -> Report:
+    embeddings, semantics, pairs = simulated_corpus(CorpusPlan(speakers=8, pairs=20, dims=12))
+    rng = np.random.default_rng(1)
+    embeddings = replace(
+        embeddings, vectors=(embeddings.vectors + noise * rng.standard_normal(embeddings.vectors.shape)).astype("f4")
+    )
+    settings = SeparationSettings(n_nulls=5, distances=("l2",), vectors=("raw",), scale_free=("abx_error",))
+    table = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings).table
+    return Report("t", {"name": "c"}, {"configuration_hash": "h", **provenance}, {"seed": 0}, {"separation": table})
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return _report()
+
+
+def test_the_same_report_passes_and_a_worse_encoder_fails(report, tmp_path, monkeypatch):
+    path = tmp_path / "baseline" / "b.json"
+    written = write_baseline(report, path)
+    assert read_baseline(path) == written
+    assert compare(report, written).exit_code == 0
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    comparison = compare(_report(noise=1.5), written)
+    assert comparison.exit_code == 1
+    failed = {found.row.statistic for found in comparison.rows if found.verdict == "regression"}
+    assert {"between_within_ratio", "abx_error"} <= failed
+    assert "REGRESSION" in (tmp_path / "summary.md").read_text()
+    assert 0 < len(comparison.annotations()) <= 10
+
+
+def test_missing_rows_fail_and_other_settings_are_not_comparable(report, tmp_path):
+    baseline = write_baseline(report, tmp_path / "b.json")
+    other = replace(report, tables={"separation": report.separation.assign(encoder="another")})
+    assert {found.verdict for found in compare(other, baseline).rows} == {"missing"}
+    changed = replace(report, provenance={"configuration_hash": "x"}, configuration={"seed": 1})
+    comparison = compare(changed, baseline)
+    assert (comparison.exit_code, "seed (0 -> 1)" in comparison.message) == (3, True)
+
+
+def test_one_row_is_accepted_with_its_reason(report, tmp_path):
+    path = tmp_path / "b.json"
+    baseline = write_baseline(report, path)
+    worse = _report(noise=1.5)
+    name = next(found.row.name for found in compare(worse, baseline).rows if found.verdict == "regression")
+    with pytest.raises(ConfigurationError, match="needs --reason TEXT"):
+        accept_row(path, worse, name, reason=" ")
+    changed = accept_row(path, worse, name, reason="a smaller encoder on purpose")
+    assert [row.reason for row in changed.rows if row.name == name] == ["a smaller encoder on purpose"]
+    assert name not in {found.row.name for found in compare(worse, read_baseline(path)).rows if found.verdict == "regression"}
+
+
+def test_no_baseline_is_told(tmp_path):
+    with pytest.raises(StoreError, match="There is no baseline at"):
+        read_baseline(tmp_path / "none.json")

@@ -59,7 +59,8 @@ def make_aligner(name: str, **options: Any) -> Aligner:
     ----------
     name : {'textgrid', 'pocketsphinx'}
     **options
-        Those of its class: :class:`~analysis.alignment.textgrid.TextGridAligner`, :class:`~analysis.alignment.pocketsphinx.PocketsphinxAligner`, :class:`~analysis.alignment.ctc.CTCAligner`.
+        Those of its class: :class:`~analysis.alignment.textgrid.TextGridAligner` or
+        :class:`~analysis.alignment.pocketsphinx.PocketsphinxAligner`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The embedded aligner on speech: words in order inside the audio, confidence that falls with wrong words, accuracy on a reference."""
+"""The embedded aligner on speech: order, confidence that falls with wrong words, accuracy on a reference, quality, cache."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ POINTS = [(0.25, "burst")]
 
 
 def long_form(tiers, xmax=1.0) -> str:
-    out = f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = {xmax}\ntiers? <exists>\nsize = {len(tiers)}\nitem []:\n'
+    out = f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = {xmax}\n'
+    out += f"tiers? <exists>\nsize = {len(tiers)}\nitem []:\n"
     for i, (name, entries) in enumerate(tiers, 1):
         points = bool(entries) and len(entries[0]) == 2
         out += f'    item [{i}]:\n        class = "{"TextTier" if points else "IntervalTier"}"\n        name = "{name}"\n'
@@ -131,11 +132,12 @@ def _bad(folder: Path) -> dict[str, tuple[bytes, str]]:
         "empty": (b"", f"The TextGrid {a} is empty. Write it again from the program that made it."),
         "other": (
             b"hello there\n",
-            f"{a} is no TextGrid: it starts with 'hello there'. They start with: File type = \"ooTextFile\".",
+            f"{a} is no TextGrid: it starts with 'hello there'. TextGrids start with: File type = \"ooTextFile\".",
         ),
         "cut": (
             long_form([("words", WORDS)])[:330].rsplit("xmax", 1)[0].encode(),
-            f"The TextGrid {a} is incomplete: the end of entry 1 of 4 in tier 'words' should follow and there is the end of the file.",
+            f"The TextGrid {a} is incomplete: the end of entry 1 of 4 in tier 'words' should follow "
+            "and there is the end of the file.",
         ),
     }
 

@@ -138,7 +138,7 @@ def assemble(
             "quality": quality,
             "failures": pd.DataFrame(failure_rows(failures), columns=[item.name for item in fields(Failure)]),
         },
-        verdicts=[verdict for run in runs for verdict in run.separation.verdicts],
+        verdicts=[verdict for run in runs for verdict in _headline_verdicts(run)],
         figures={
             "headline": HEADLINE
             | {
@@ -153,6 +153,16 @@ def assemble(
             "notes": [note for run in runs for note in run.separation.notes],
         },
     )
+
+
+def _headline_verdicts(run: EncoderRun) -> list[dict[str, Any]]:
+    """Verdicts on the headline's layer, each naming the variant that it is about."""
+    found = []
+    for verdict in run.separation.verdicts:
+        if verdict["layer"] == run.headline_layer:
+            variant = verdict.get("variant")
+            found.append(verdict | ({"text": f"{variant}: {verdict['text']}"} if variant else {}))
+    return found
 
 
 def _pairs_with_distances(run: EncoderRun) -> pd.DataFrame:

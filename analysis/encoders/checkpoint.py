@@ -22,6 +22,7 @@ from torch import nn
 
 from analysis.encoders.frameworks import FRAMEWORKS, Framework, FrameworkData
 from analysis.encoders.packing import PerClip
+from analysis.encoders.precision import autocast
 from analysis.encoders.pretrained import TransformersFrames, empty_model, load_model, load_preprocessor
 from analysis.encoders.specification import EncoderSpec
 from analysis.encoders.state_dicts import digest, load_strictly, read_weights
@@ -199,7 +200,8 @@ class CheckpointFrames(TransformersFrames):
     def _states(self, values: torch.Tensor, layers: tuple[int, ...]) -> torch.Tensor:
         if self.projection is None:
             return super()._states(values, layers)
-        return self.model(values).last_hidden_state.float()
+        with autocast(self.device, self.precision):
+            return self.model(values).last_hidden_state.float()
 
     def _finished(self, states: torch.Tensor) -> torch.Tensor:
         """What the framework does to frames after the Transformer."""

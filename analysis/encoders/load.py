@@ -56,7 +56,8 @@ def load_encoder(
     device : str or torch.device
         ``auto`` takes CUDA where there is one.
     dtype : str
-        ``float32``.
+        A key of :data:`analysis.encoders.precision.PRECISIONS`: ``float32`` is exact; ``bfloat16``, ``float16``, ``int8`` and
+        ``fastest`` trade accuracy for speed.
     revision : str, optional
         Commit, tag or branch on the hub.
 
@@ -67,13 +68,20 @@ def load_encoder(
     EncoderError
         If the encoder cannot be found or loaded.
     """
+    from analysis.encoders.precision import apply_precision, resolve_precision
+
     parsed = parse_spec(spec)
-    if dtype != "float32":
-        raise ConfigurationError(f"dtype {dtype!r} is not known. Choose float32.")
-    return _BUILDERS.get(parsed.kind, _build_pretrained)(parsed, choose_device(device), dtype, revision)
+    place = choose_device(device)
+    precision = resolve_precision(dtype, place)
+    encoder = _BUILDERS.get(parsed.kind, _build_pretrained)(parsed, place, revision)
+    if hasattr(encoder, "model"):  # baselines without a model compute in float32 whatever is asked
+        # WavLM hands the weights of its attention to one function: they stay tensors.
+        apply_precision(encoder.model, precision, keep=("attention",) if encoder.card.family == "wavlm" else ())
+        encoder.precision = precision
+    return encoder
 
 
-def _build_bundled(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
+def _build_bundled(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:
     from analysis.encoders.bundled import SHA256, bundled_extractor, bundled_model, bundled_weights
     from analysis.encoders.whisper import WhisperFrames
 
@@ -83,7 +91,7 @@ def _build_bundled(spec: EncoderSpec, device: torch.device, dtype: str, revision
     return WhisperFrames(model.to(device), bundled_extractor(), name=spec.text, revision=SHA256, padded=_padded(spec))
 
 
-def _build_pretrained(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
+def _build_pretrained(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:
     from analysis.encoders.pretrained import TransformersFrames, load_model, load_preprocessor
     from analysis.encoders.whisper import WhisperFrames
 
@@ -96,7 +104,7 @@ def _build_pretrained(spec: EncoderSpec, device: torch.device, dtype: str, revis
     return TransformersFrames(model.to(device), extractor, name=spec.text, revision=found)
 
 
-def _build_random(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
+def _build_random(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:
     from analysis.encoders.bundled import bundled_extractor, bundled_model
     from analysis.encoders.pretrained import TransformersFrames, empty_model, load_preprocessor
     from analysis.encoders.state_dicts import digest
@@ -118,14 +126,14 @@ def _build_random(spec: EncoderSpec, device: torch.device, dtype: str, revision:
     return TransformersFrames(model.to(device), extractor, **card)
 
 
-def _build_spectral(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
+def _build_spectral(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:
     from analysis.encoders.spectral import SpectralFrames
 
     spec.allow()
     return SpectralFrames(spec.kind, device)
 
 
-def _build_features(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
+def _build_features(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:
     from analysis.encoders.precomputed import PrecomputedFrames
 
     spec.allow("rate", "first")
@@ -142,7 +150,7 @@ def _build_features(spec: EncoderSpec, device: torch.device, dtype: str, revisio
     return PrecomputedFrames(Path(spec.target), numbers[0], first=numbers[1], name=spec.text, device=device)
 
 
-def _build_checkpoint(spec: EncoderSpec, device: torch.device, dtype: str, revision: str | None) -> Encoder:
+def _build_checkpoint(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:
     from analysis.encoders.checkpoint import load_checkpoint_encoder
 
     return load_checkpoint_encoder(spec, device, revision)

@@ -20,6 +20,7 @@ from torch import nn
 
 from analysis.encoders.convolution import frame_count, stack_grid
 from analysis.encoders.packing import ATTENTION, PerClip, packed
+from analysis.encoders.precision import autocast
 from analysis.encoders.state_dicts import ALLOWED_MISSING, digest, load_strictly, read_weights
 from analysis.encoders.types import EncoderCard
 from analysis.encoders.waveforms import check_layers, check_waveform
@@ -83,6 +84,9 @@ class TransformersFrames:
             model.feature_extractor = PerClip(model.feature_extractor, unit="samples", time=1, joined=2)
             model.encoder.pos_conv_embed = PerClip(model.encoder.pos_conv_embed)
 
+    #: How it computes; see :mod:`analysis.encoders.precision`.
+    precision = "float32"
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
@@ -113,8 +117,9 @@ class TransformersFrames:
         return features[self.model.main_input_name].to(self.device, self.model.dtype)
 
     def _states(self, values: torch.Tensor, layers: tuple[int, ...]) -> torch.Tensor:
-        states = self.model(values, output_hidden_states=True).hidden_states
-        return torch.stack([states[layer][0] for layer in layers]).float()
+        with autocast(self.device, self.precision):
+            states = self.model(values, output_hidden_states=True).hidden_states
+        return torch.stack([states[layer][0].float() for layer in layers])
 
 
 def _grid(config: Any, extractor: Any) -> tuple[FrameGrid, int]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from analysis.encoders.packing import ATTENTION, packed
+from analysis.encoders.precision import autocast
 from analysis.encoders.types import EncoderCard
 from analysis.encoders.waveforms import check_layers, check_waveform
 from analysis.timebase import FrameGrid
@@ -64,6 +65,9 @@ class WhisperFrames:
         )
         self.window = window
 
+    #: How it computes; see :mod:`analysis.encoders.precision`.
+    precision = "float32"
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
@@ -106,16 +110,17 @@ class WhisperFrames:
         windows = [self._windows(check_waveform(waveform, self.card)) for waveform in waveforms]
         if not windows:
             return []
-        pieces = [self._embedded(window) for clip in windows for window in clip]
+        with autocast(self.device, self.precision):
+            pieces = [self._embedded(window) for clip in windows for window in clip]
         lengths = [len(piece) for piece in pieces]
         hidden = torch.cat(pieces)[None]
         states: dict[int, torch.Tensor] = {0: hidden}
-        with packed(lengths):
+        with packed(lengths), autocast(self.device, self.precision):
             for index, layer in enumerate(self.model.layers):
                 hidden = layer(hidden, None)
                 states[index + 1] = hidden
-        states[len(self.model.layers)] = self.model.layer_norm(hidden)
-        stacked = torch.stack([states[layer][0] for layer in layers]).float()
+            states[len(self.model.layers)] = self.model.layer_norm(hidden)
+        stacked = torch.stack([states[layer][0].float() for layer in layers])
         return self._divide(stacked, lengths, windows)
 
     def _divide(self, stacked: torch.Tensor, lengths: list[int], windows: list[list[np.ndarray]]) -> list[torch.Tensor]:

@@ -145,8 +145,8 @@ class DecoupleConfig:
             raise ConfigurationError(f"--threshold must lie between 0 and 1, not {self.threshold}; the usual value is 0.4.")
         if not 0 < self.share <= 10:
             raise ConfigurationError(f"--share must be positive (at most 10), not {self.share}; the usual value is 0.5.")
-        if self.min_tokens < 2:
-            raise ConfigurationError(f"--min_tokens must be at least 2, not {self.min_tokens}: one token has no distance.")
+        if self.min_tokens < 1:
+            raise ConfigurationError(f"--min_tokens must be at least 1, not {self.min_tokens}.")
         if self.aligner == "textgrid" and not self.alignments:
             raise ConfigurationError("--aligner textgrid reads existing files: name their folder with --alignments DIR.")
         self.layer_numbers()

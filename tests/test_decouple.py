@@ -66,7 +66,7 @@ def test_a_preset_yields_to_flags():
         (["--layers", "x"], "--layers takes `all`, `last` or numbers such as 0,6,12, not 'x'."),
         (["--share", "0"], "--share must be positive (at most 10), not 0.0; the usual value is 0.5."),
         (["--aligner", "textgrid"], "--aligner textgrid reads existing files: name their folder with --alignments DIR."),
-        (["--min_tokens", "1"], "--min_tokens must be at least 2, not 1: one token has no distance."),
+        (["--min_tokens", "0"], "--min_tokens must be at least 1, not 0."),
     ],
 )
 def test_settings_out_of_range_say_what_is_valid(arguments, message):

@@ -246,7 +246,7 @@ POOR_CONTRAST = """() => {
             if (ratio < 4.5) found.push([e.tagName, e.textContent.slice(0, 40), ratio]);
           }
           return found;
-        }"""  # noqa: E501
+        }"""
 
 
 def test_text_has_contrast(tab):

@@ -9,11 +9,11 @@ import time
 # A script's own folder comes first on the path, and this one would stand in for the standard library's `statistics`.
 sys.path.pop(0)
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from analysis.separation.distances import type_distances  # noqa: E402
-from analysis.separation.intervals import pigeonhole  # noqa: E402
-from analysis.separation.simulation import simulated_cells  # noqa: E402
+from analysis.separation.distances import type_distances
+from analysis.separation.intervals import pigeonhole
+from analysis.separation.simulation import simulated_cells
 
 
 def _seconds(function, *arguments, **options) -> float:

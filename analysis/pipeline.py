@@ -160,12 +160,6 @@ def _aligner_options(config: DecoupleConfig) -> dict[str, Any]:
         options.setdefault("workers", config.workers or available_cores())
         if config.lexicon != DecoupleConfig.lexicon:
             options.setdefault("lexicon", config.lexicon)
-    elif config.aligner == "mfa":
-        options.setdefault("num_jobs", config.workers or available_cores())
-        if config.lexicon != DecoupleConfig.lexicon:
-            options.setdefault("dictionary", config.lexicon)
-    elif config.aligner == "ctc":
-        options.setdefault("device", config.device)
     return options
 
 

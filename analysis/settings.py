@@ -50,7 +50,7 @@ class DecoupleConfig:
     aligner : str
         What finds words and phones where no alignments are given.
     aligner_options : dict
-        Passed to the aligner: for `mfa` dictionary, acoustic_model, g2p_model, conda_environment; for `ctc` model.
+        Further options of the aligner, by name.
     encoder : list of str
         Speech encoders, one --encoder each: `bundled`, a hub id, a local folder, `mfcc`, `logmel`, `random:ID`, ...
     revision : str, optional
@@ -105,7 +105,7 @@ class DecoupleConfig:
 
     corpus: str = "demo"
     alignments: str | None = None
-    aligner: Literal["pocketsphinx", "mfa", "ctc", "textgrid"] = "pocketsphinx"
+    aligner: Literal["pocketsphinx", "textgrid"] = "pocketsphinx"
     aligner_options: dict[str, Any] = field(default_factory=dict)
     encoder: list[str] = field(default_factory=lambda: ["bundled"])
     revision: str | None = None

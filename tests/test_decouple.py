@@ -25,10 +25,10 @@ def test_no_arguments_means_the_demo_with_the_defaults():
 
 def test_flags_that_users_were_promised():
     config, options = decouple.parse(
-        "--corpus c --alignments a --aligner ctc --encoder x --encoder y --wav2sem none --fusion add --unit word --layers 0,2 "
+        "--corpus c --alignments a --aligner textgrid --encoder x --encoder y --wav2sem none --fusion add --unit word --layers 0,2 "
         "--lexicon l --device cpu --dtype bfloat16 --out o --seed 3 --strict --check b.json".split()
     )
-    assert (config.corpus, config.alignments, config.aligner, config.encoder) == ("c", "a", "ctc", ["x", "y"])
+    assert (config.corpus, config.alignments, config.aligner, config.encoder) == ("c", "a", "textgrid", ["x", "y"])
     assert (config.wav2sem, config.fusion, config.unit, config.layers) == ("none", "add", "word", "0,2")
     assert (config.lexicon, config.device, config.dtype, config.out) == ("l", "cpu", "bfloat16", "o")
     assert (config.seed, config.strict, options.check) == (3, True, "b.json")

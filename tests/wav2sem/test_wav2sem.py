@@ -1,0 +1,143 @@
+"""Semantic modules: batches, conversion, plug-in, resumption, fusion, retrieval, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+from analysis.errors import CheckpointError, SemanticsError
+from analysis.wav2sem import fuse, load_semantics, normalized, plug
+from analysis.wav2sem.conversion import convert
+from analysis.wav2sem.evaluation import ranks
+from analysis.wav2sem.fusion import isometry
+from analysis.wav2sem.module import SharedConfig, SharedModule
+
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "conv_dim": (16,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+
+
+@pytest.fixture
+def released(tmp_path):
+    """A file as the release has it, the stock model behind it, and the module converted from it."""
+    model = Wav2Vec2Model(Wav2Vec2Config(**SMALL)).eval()
+    names = {"feature_extractor": "FeatureExtractor", "feature_projection": "FeatureProjection", "encoder": "Encoder"}
+    state = {}
+    for key, value in model.state_dict().items():
+        if key != "masked_spec_embed":
+            first, rest = key.split(".", 1)
+            rest = rest.replace("parametrizations.weight.original0", "weight_g").replace(
+                "parametrizations.weight.original1", "weight_v"
+            )
+            state[f"{names[first]}.{rest}"] = value
+    path, config = tmp_path / "model.pth.tar", tmp_path / "heads.json"
+    torch.save({"state_dict": state}, path)
+    config.write_text(json.dumps({"num_attention_heads": 4}))
+    convert(path, tmp_path / "module", config=config)
+    return model, load_semantics(str(tmp_path / "module"), device="cpu"), path, state, config
+
+
+def _waves(*lengths):
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(n).astype(np.float32) for n in lengths]
+
+
+def test_a_converted_release_gives_what_the_stock_model_gives(released):
+    model, module, *_ = released
+    (wave,) = _waves(16000)
+    with torch.no_grad():
+        expected = model(torch.tensor((wave - wave.mean()) / np.sqrt(wave.var() + 1e-7))[None]).last_hidden_state.mean(1)
+    torch.testing.assert_close(module.from_waveforms([wave]), expected, atol=1e-5, rtol=0)
+
+
+def test_a_vector_does_not_depend_on_its_neighbours_in_the_batch(released):
+    waves = _waves(16000, 9000, 20000, 4000)
+    module = released[1]
+    alone = torch.cat([module.from_waveforms([wave]) for wave in waves])
+    torch.testing.assert_close(module.from_waveforms(waves), alone, atol=1e-5, rtol=0)
+
+
+def test_missing_entries_are_refused_by_name(released, tmp_path):
+    *_, path, state, config = released
+    state.pop("Encoder.layers.1.final_layer_norm.bias")
+    torch.save({"state_dict": state}, path)
+    with pytest.raises(CheckpointError, match=r"missing: encoder\.layers\.1\.final_layer_norm\.bias"):
+        convert(path, tmp_path / "other", config=config)
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    torch.save({"state_dict": {"fc.weight": torch.zeros(2, 2)}}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="is no Wav2Sem checkpoint"):
+        convert(tmp_path / "x.pth", tmp_path / "out")
+
+
+def test_a_plug_is_frozen_and_leaves_no_trace(released):
+    module = released[1]
+
+    class Host(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.audio_encoder = Wav2Vec2Model(Wav2Vec2Config(**SMALL))
+
+        def forward(self, audio):
+            return self.audio_encoder(audio).last_hidden_state
+
+    host = Host().eval()
+    audio = torch.from_numpy(np.stack(_waves(8000, 8000)))
+    before, keys = host(audio), set(host.state_dict())
+    plugged = plug(host, module)
+    added = host(audio) - before
+    host.train()
+    assert not module.module.training and not any(p.requires_grad for p in module.module.parameters())
+    host.eval()
+    torch.testing.assert_close(added, module.from_waveforms(audio)[:, None].expand_as(added), atol=1e-5, rtol=0)
+    plugged.remove()
+    assert torch.equal(host(audio), before) and set(host.state_dict()) == keys
+
+
+def test_the_shared_module_masks_padding():
+    module = SharedModule(SharedConfig(host="x", host_dims=16, layers=(0, 1), dims=8, width=16, hidden=32)).eval()
+    states = [torch.randn(2, n, 16) for n in (5, 9)]
+    padded = torch.stack([torch.nn.functional.pad(s, (0, 0, 0, 9 - s.shape[1]), value=7.0) for s in states])
+    together = module(padded, torch.tensor([5, 9]))
+    alone = torch.cat([module(s[None], torch.tensor([s.shape[1]])) for s in states])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+def test_ranks_at_both_ends_of_the_scale():
+    gallery = np.eye(5)
+    assert (ranks(gallery, gallery, np.arange(5)) == 1).all()
+    assert (ranks(-gallery, gallery, np.arange(5)) == 5).all()
+    assert (ranks(np.ones((5, 5)), gallery, np.arange(5)) == 3).all()
+
+
+def test_fusion_scales_and_keeps_distances():
+    rng = np.random.default_rng(0)
+    x, s = rng.standard_normal((6, 12)), rng.standard_normal((2, 4))
+    added = fuse(x, s[[0, 0, 0, 0, 1, 1]], share=0.5, frame_norm=10.0) - x
+    assert np.linalg.norm(added[[0, 4]], axis=1).mean() == pytest.approx(5.0)
+    q = isometry(4, 12)
+    np.testing.assert_allclose(q @ q.T, np.eye(4), atol=1e-12)
+    with pytest.raises(SemanticsError, match="weights that only a downstream task can train"):
+        fuse(x, x, mode="paper")
+
+
+def test_words_are_the_same_in_every_spelling():
+    assert normalized("IT'S A SHIP SHE SAID") == normalized("It’s a 'ship', she said.\n") == "it's a ship she said"
+
+
+def test_the_bundled_module_knows_its_host():
+    module = load_semantics("wav2sem", device="cpu")
+    assert module.card.source == "frames" and module.host.startswith("bundled@")
+    assert module.from_states(torch.zeros(5, 40, 384), "other@1") is None
+    assert module.from_states(torch.randn(5, 40, 384), module.host).shape == (384,)

@@ -24,7 +24,6 @@ examples:
   python -m analysis.wav2sem evaluate wav2sem --corpus /data/LibriSpeech/dev-clean --distractors sentences.txt
   python -m analysis.wav2sem convert model.pth.tar modules/released
   python -m analysis.wav2sem embed wav2sem --corpus demo --out vectors.parquet
-  python -m analysis.wav2sem fusion wav2sem --corpus demo --mode linear --out fusions/linear
 
 exit codes: 0 done, 2 the request cannot be met
 """
@@ -74,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOGUE.strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{train,evaluate,convert,embed,fusion}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{train,evaluate,convert,embed}")
 
     train = commands.add_parser("train", help="train a module, or go on with a run that was stopped")
     train.add_argument("--preset", default="", help="bundled, paper or release: values for everything below")

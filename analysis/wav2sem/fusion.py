@@ -196,7 +196,7 @@ def _trained(vectors: np.ndarray, semantics: np.ndarray, mode: str, weights: Fus
     if weights is None:
         raise SemanticsError(
             f"The fusion {mode!r} has weights that only a downstream task can train; none were given, and untrained ones would "
-            "mean nothing. Train them on phone recognition with `python -m analysis.wav2sem fusion`, or use 'add' or 'concat'."
+            "mean nothing. Train them with an animation model (analysis.wav2sem.plug), or use 'add' or 'concat'."
         )
     if weights.mode != mode:
         raise SemanticsError(f"The weights given are of the fusion {weights.mode!r}, not of {mode!r}.")

@@ -489,9 +489,10 @@ def _add_speech(parser: argparse.ArgumentParser, corpus: str = "builtin") -> Non
     )
     group.add_argument(
         "--semantics",
-        default="oracle:mean",
+        default="wav2sem",
         metavar="SPEC",
-        help="the module: oracle:mean (default: the transcript's own embedding, an upper reference), wav2sem, a folder",
+        help="the module: wav2sem (default: the bundled one), oracle:mean (the transcript's own embedding: an upper reference), "
+        "or a module's folder",
     )
     group.add_argument(
         "--improvement",

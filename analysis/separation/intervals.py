@@ -8,6 +8,9 @@ import numpy as np
 
 __all__ = ["Cells", "CrossedDesign", "Interval", "pigeonhole", "resample_weights", "speaker_bootstrap"]
 
+#: Values worked on at once.
+_BLOCK = 2**23
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -167,46 +170,95 @@ class CrossedDesign:
             What each speaker adds to the estimate's error beside the cells, known by other means and uncorrelated with them;
             its sum of squares, times S / (S - 1), is added to the variance with S - 1 degrees of freedom.
         """
+        return self.intervals(np.asarray(values)[None], level, influence=None if influence is None else influence[None])[0]
+
+    def intervals(self, values: np.ndarray, level: float = 0.95, *, influence: np.ndarray | None = None) -> list[Interval]:
+        """The same for many rows of cell means at once: ``values`` of shape (R, C), ``influence`` of shape (R, S)."""
+        values = np.asarray(values, dtype=np.float64)
+        step = max(1, _BLOCK // max(1, values.shape[1]))
+        if len(values) > step:
+            parts = [slice(start, start + step) for start in range(0, len(values), step)]
+            return [
+                found
+                for part in parts
+                for found in self.intervals(values[part], level, influence=None if influence is None else influence[part])
+            ]
         from scipy.special import stdtrit
 
-        values = np.asarray(values, dtype=np.float64)
-        estimate = float(self.weights @ values)
-        residual = values - estimate
-        observed = np.array([np.sum((self._weighted[name] @ residual) ** 2) for name in self.names])
-        scale = float(np.abs(values).max(initial=0.0))
-        extra = 0.0
-        if influence is not None and len(influence) > 1:
-            extra = float(influence @ influence) * len(influence) / (len(influence) - 1)
-        if np.sqrt(observed.max(initial=0.0) + extra) <= 1e-14 * max(scale, 1e-300):
-            return Interval(estimate, estimate, estimate, 0.0, np.inf, "crossed_t")
+        estimate = values @ self.weights
+        residual = np.ascontiguousarray((values - estimate[:, None]).T)
+        observed = np.stack([np.sum((self._weighted[name] @ residual) ** 2, axis=0) for name in self.names], axis=1)
+        scale = np.abs(values).max(axis=1, initial=0.0)
+        extra, extra_df = np.zeros(len(values)), np.full(len(values), float(max(1, self.n_speakers - 1)))
+        if influence is not None and influence.shape[1] > 1:
+            squares = np.sum(influence**2, axis=1)
+            extra = squares * influence.shape[1] / (influence.shape[1] - 1)
+            if self.n_speakers < 3:
+                fourth = np.sum(influence**4, axis=1)
+                extra_df = squares**2 / np.where(fourth > 0, fourth, 1.0)
+        exact = np.sqrt(observed.max(axis=1, initial=0.0) + extra) <= 1e-14 * np.maximum(scale, 1e-300)
         sigma = _nonnegative(self._expectation, observed)
-        squared = np.array([np.sum(self._totals[name] ** 2) for name in self.names])
-        share = sigma * squared
-        variance = float(share.sum())
-        own = share[-1]
+        share = sigma * np.array([np.sum(self._totals[name] ** 2) for name in self.names])
+        own = share[:, -1]
         spread = own**2 / self._residual_df
-        for name, part in zip(self.names[:-1], share[:-1], strict=True):
-            if part > 0:
-                spread += (part + own) ** 2 / max(1.0, self._effective[name] - 1)
-        if extra > 0:
-            variance += extra
-            spread += extra**2 / (
-                np.sum(influence**2) ** 2 / np.sum(influence**4) if self.n_speakers < 3 else self.n_speakers - 1
+        for column, name in enumerate(self.names[:-1]):
+            part = share[:, column]
+            spread += np.where(part > 0, (part + own) ** 2 / max(1.0, self._effective[name] - 1), 0.0)
+        spread += np.where(extra > 0, extra**2 / np.where(extra_df > 0, extra_df, 1.0), 0.0)
+        variance = share.sum(axis=1) + extra
+        df = np.where(spread > 0, np.maximum(1.0, variance**2 / np.where(spread > 0, spread, 1.0)), np.inf)
+        se = np.where(exact, 0.0, np.sqrt(variance))
+        df = np.where(exact, np.inf, df)
+        half = np.where(exact, 0.0, stdtrit(df, 0.5 + level / 2) * se)
+        return [
+            Interval(
+                float(estimate[row]), float(estimate[row] - half[row]), float(estimate[row] + half[row]), float(se[row]),
+                float(df[row]), "crossed_t", "",
+                {} if exact[row] else dict(zip(self.names, sigma[row].tolist(), strict=True)),
             )
-        df = max(1.0, variance**2 / spread) if spread > 0 else np.inf
-        se = float(np.sqrt(variance))
-        half = float(stdtrit(df, 0.5 + level / 2)) * se  # the t quantile, without scipy.stats' checks on every row
-        components = {name: float(value) for name, value in zip(self.names, sigma, strict=True)}
-        return Interval(estimate, estimate - half, estimate + half, se, float(df), "crossed_t", "", components)
+            for row in range(len(values))
+        ]  # fmt: skip
 
 
 def _nonnegative(expectation: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Components solving ``expectation @ sigma = observed`` with none below zero."""
-    from scipy.optimize import nnls
+    """Components solving ``expectation @ sigma = observed`` with none below zero, each equation relative to what was observed.
 
+    Parameters
+    ----------
+    expectation : ndarray, shape (K, K)
+    observed : ndarray, shape (R, K)
+
+    Notes
+    -----
+    Least squares under non-negativity: with K of at most four, the solution is the best of the 2^K - 1 unconstrained solutions
+    on subsets of the components that are not negative, all rows at once.
+    """
+    n_rows, size = observed.shape
     scale = np.where(observed > 0, 1.0 / np.maximum(observed, 1e-300), 0.0)
-    solution, _ = nnls(expectation * scale[:, None], observed * scale)
-    return solution
+    system = expectation[None] * scale[:, :, None]
+    target = observed * scale
+    length = np.sqrt(np.sum(system**2, axis=1))
+    length = np.where(length > 0, length, 1.0)
+    system = system / length[:, None, :]
+    best, least = np.zeros((n_rows, size)), np.sum(target**2, axis=1)
+    for chosen in _subsets(size):
+        part = system[:, :, chosen]
+        gram = np.swapaxes(part, 1, 2) @ part
+        gram[:, np.arange(len(chosen)), np.arange(len(chosen))] += 1e-15
+        found = np.linalg.solve(gram, np.einsum("rkc,rk->rc", part, target)[..., None])[..., 0]
+        missed = np.sum((np.einsum("rkc,rc->rk", part, found) - target) ** 2, axis=1)
+        better = (found >= 0).all(axis=1) & (missed < least)
+        least = np.where(better, missed, least)
+        rows = np.zeros((n_rows, size))
+        rows[:, chosen] = found
+        best[better] = rows[better]
+    return best / length
+
+
+def _subsets(size: int) -> list[list[int]]:
+    """Every non-empty subset of ``range(size)``, the large ones last."""
+    masks = sorted(range(1, 2**size), key=lambda mask: (mask.bit_count(), mask))
+    return [[place for place in range(size) if mask >> place & 1] for mask in masks]
 
 
 def resample_weights(n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:

@@ -38,10 +38,11 @@ _RECIPE_FLAGS: dict[str, tuple[Any, str]] = {
     "depth": (int, "layers of the shared head"),
     "heads": (int, "attention heads of the shared head"),
     "size": (str, "of the reference: base, large or a config.json"),
-    "initialize": (str, "scratch, or the wav2vec 2.0 folder or hub id that the reference begins with"),
+    "initialize": (str, "scratch, or what to begin with: a wav2vec 2.0 folder or hub id, or a shared module's folder"),
     "freeze": (int, "layers of the reference that stay as they were, the convolutions too; -1 for none"),
     "text_model": (str, "minilm (packaged), a hub id or a folder"),
     "passes": (int, "times that every sentence is spoken, each in another voice"),
+    "first_pass": (int, "number of the first pass: another draws other voices and joins"),
     "clips": (int, "clips per pass at most; 0 for all"),
     "target": (str, "pooling of the text model: cls or mean"),
     "loss": (str, "l1 (the paper's), l2, cosine or infonce"),
@@ -76,12 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="{train,evaluate,convert,embed}")
 
     train = commands.add_parser("train", help="train a module, or go on with a run that was stopped")
-    train.add_argument("--preset", default="", help="bundled, paper or release: values for everything below")
+    train.add_argument("--preset", default="", help="bundled, bundled-second, paper or release: values for everything below")
     train.add_argument("--corpus", help="recordings with transcripts: a LibriSpeech tree, a folder, a manifest, demo")
     train.add_argument("--sentences", type=Path, help="text file, a sentence a line, which a synthesiser speaks")
     train.add_argument("--keep-apart", metavar="CORPUS", help="corpus or text file whose texts must not be trained on")
     train.add_argument("--frames", type=Path, help="folder for the host's hidden states; OUT/frames by default")
     train.add_argument("--hold-out", type=float, default=0.05, help="share of a corpus' speakers and texts held out (0.05)")
+    train.add_argument("--stop-at", type=int, help="stop before this update with a checkpoint; the same command goes on from it")
     train.add_argument("--tensorboard", action="store_true", help="log to OUT/tensorboard as well as to OUT/log.csv")
     train.add_argument("--out", type=Path, required=True, help="folder of the run and, when done, of the module")
     for name, (kind, told) in _RECIPE_FLAGS.items():
@@ -148,6 +150,7 @@ def _train(given: argparse.Namespace) -> int:
         frames=given.frames,
         share=given.hold_out,
         tensorboard=given.tensorboard,
+        stop_at=given.stop_at,
     )
     _show([{"name": str(given.out)} | best])
     return 0

@@ -227,4 +227,6 @@ class BatchLoader(torch.utils.data.Dataset):
 
 def loaded(data: TrainingData, batches: Sequence[Sequence[tuple]], *, workers: int = 0) -> Iterator[Batch]:
     """Batches one after the other, prepared by ``workers`` processes."""
-    yield from torch.utils.data.DataLoader(BatchLoader(data, batches), batch_size=None, num_workers=workers)
+    # A loader draws a number whenever it is begun. From a generator of its own: a resumed run begins one more.
+    own = torch.Generator()
+    yield from torch.utils.data.DataLoader(BatchLoader(data, batches), batch_size=None, num_workers=workers, generator=own)

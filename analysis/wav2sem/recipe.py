@@ -41,13 +41,16 @@ class Recipe:
     size : str
         Of the reference: ``base``, ``large``, or a ``config.json`` in transformers' names.
     initialize : str
-        ``scratch``, or a wav2vec 2.0 folder or hub id that the reference begins with.
+        ``scratch``, or what training begins with: for a reference a wav2vec 2.0 folder or hub id, for a shared module the folder
+        of one that was trained, or ``wav2sem`` for the bundled one. Host, layers and sizes are then those of that module.
     freeze : int
         Layers of the reference that stay as they were, after the convolutions; -1 trains the convolutions too.
     text_model : str
         ``minilm``, hub id or folder.
     passes : int
         Times that every sentence is spoken, each in another voice (sentences only).
+    first_pass : int
+        Number of the first pass: another number draws other voices and other neighbours for the same sentences.
     clips : int
         Clips per pass at most, the first of a random order; 0 for all.
     settings : dict
@@ -67,6 +70,7 @@ class Recipe:
     freeze: int = -1
     text_model: str = "minilm"
     passes: int = 1
+    first_pass: int = 0
     clips: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -120,6 +124,23 @@ PRESETS = {
             "spelling": 0.3,
             "save_every": 200,
             "validate_every": 200,
+        },
+    ),
+    # Its second stage: begins with the weights of the first (--initialize), on the same sentences in other voices and joins.
+    "bundled-second": Recipe(
+        layers=(2, 4),
+        initialize="wav2sem",
+        first_pass=1,
+        settings={
+            "loss": "infonce",
+            "target": "mean",
+            "epochs": 4,
+            "learning_rate": 7e-4,
+            "batch_seconds": 200.0,
+            "warmup": 50,
+            "ema": 0.995,
+            "save_every": 100,
+            "validate_every": 100,
         },
     ),
 }
@@ -256,6 +277,8 @@ def _shared(
     # L1 and L2 learn the length of the vectors; the cosine losses do not, so their outputs get the mean length
     norm = target_norm(text_model, data.texts(), settings.target) if settings.loss in {"infonce", "cosine"} else 0.0
     torch.manual_seed(settings.seed)
+    if recipe.initialize != "scratch":
+        return _begun(recipe, settings, text_model, told, norm), data, check
     module = SharedModule(
         SharedConfig(
             host=told["host"],
@@ -272,6 +295,30 @@ def _shared(
         )
     )
     return module, data, check
+
+
+def _begun(recipe: Recipe, settings: Any, text_model: TextModel, frames: dict[str, Any], norm: float) -> Any:
+    """A trained shared module to go on from, for the frames at hand."""
+    from analysis.wav2sem.load import BUNDLED
+    from analysis.wav2sem.module import SharedModule
+
+    folder = BUNDLED if recipe.initialize == "wav2sem" else Path(recipe.initialize)
+    if not (folder / "config.json").is_file():
+        raise SemanticsError(
+            f"{folder} holds no module to begin with: there is no config.json. Give the folder of a shared module, or 'scratch'."
+        )
+    module = SharedModule.load(folder)
+    config = module.config
+    target = f"{text_model.card.name}@{text_model.card.revision}:{settings.target}"
+    asked = (frames["host"], tuple(frames["layers"]), frames["stride"], target)
+    if (config.host, config.layers, config.stride, config.target) != asked:
+        raise SemanticsError(
+            f"The module in {folder} reads layers {list(config.layers)} of {config.host} in steps of {config.stride} and gives "
+            f"vectors of {config.target}; this run has layers {frames['layers']} of {frames['host']} in steps of "
+            f"{frames['stride']} and the target {target}. Give the same to both, or begin from 'scratch'."
+        )
+    module.config = replace(config, norm=config.norm if norm else 0.0)
+    return module.train()
 
 
 def _host(recipe: Recipe) -> tuple[Any, tuple[int, ...]]:
@@ -300,8 +347,8 @@ def _spoken_frames(
         "test-drawn": ([Clip((s,), 1000 + i) for i, s in enumerate(split["test"])], "drawn"),
         "test-plain": ([Clip((s,), 5000 + i) for i, s in enumerate(split["test"])], "plain"),
     }
-    names = [f"train-{number}" for number in range(recipe.passes)]
-    for number, name in enumerate(names):
+    names = [f"train-{number}" for number in range(recipe.first_pass, recipe.first_pass + recipe.passes)]
+    for number, name in enumerate(names, recipe.first_pass):
         clips = plan_clips(training, seed=number)
         plans[name] = (clips[: recipe.clips or len(clips)], "drawn")
     encoder = speaker = None

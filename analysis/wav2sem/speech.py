@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,16 @@ from analysis.wav2sem.text import normalized
 __all__ = ["Clip", "Speaker", "Voice", "plan_clips", "read_sentences", "split_sentences", "spoken", "text_hash"]
 
 RATE = 16000
+
+#: What the voices in the background say.
+_BABBLE = (
+    "Well, I told them we would meet after lunch, but nobody wrote it down.",
+    "The train was late again, so we walked along the river and had some tea.",
+    "She never said how much it cost, and I did not want to ask her twice.",
+    "Put the blue boxes by the door, please, and leave the small ones here.",
+    "It rained all night, which is good for the garden and bad for my shoes.",
+    "He plays every Thursday with his brother, and they always lose the last game.",
+)
 
 
 @dataclass(frozen=True)
@@ -217,7 +228,17 @@ class Speaker:
                 "Install it with: pip install hibari-tts"
             ) from error
         self._tts = Hibari(threads=1)
-        self._babble = np.zeros(0, np.float32)
+
+    @cached_property
+    def _babble(self) -> np.ndarray:
+        """Half a minute of several voices at once, always the same, so that a clip depends on its own seed alone."""
+        ring = np.zeros(30 * RATE, np.float32)
+        for k, sentence in enumerate(_BABBLE * 4):
+            rng = np.random.default_rng([k, 4])
+            wave = self._read(sentence, Voice.drawn(rng), rng)
+            at = int(rng.integers(len(ring)))
+            ring[(at + np.arange(len(wave))) % len(ring)] += wave
+        return ring
 
     def speak(self, clip: Clip, voice: Voice) -> tuple[np.ndarray, list[tuple[float, float]]]:
         """Waveform at 16 kHz, float32, and the start and end of every sentence in s."""
@@ -280,30 +301,19 @@ class Speaker:
         out = scipy.fft.irfft(spectrum * channel, n)[: len(wave)]
         level = float(np.sqrt(np.mean(out**2))) + 1e-9
         if voice.snr is not None:
-            if voice.babble and len(self._babble) > len(out):
-                at = int(rng.integers(len(self._babble) - len(out)))
-                noise = self._babble[at : at + len(out)]
+            if voice.babble:
+                at = int(rng.integers(len(self._babble)))
+                noise = np.take(self._babble, at + np.arange(len(out)), mode="wrap")
             else:
                 shape = (np.maximum(hertz, 60) / 1000) ** (-voice.noise_slope / 6.02)
                 flat = rng.standard_normal(len(hertz)) + 1j * rng.standard_normal(len(hertz))
                 noise = scipy.fft.irfft(flat * shape, n)[: len(wave)]
             out = out + noise * level * 10 ** (-voice.snr / 20) / (float(np.sqrt(np.mean(noise**2))) + 1e-9)
-        self._remember(wave)
         if voice.cutoff < 8000:
             spectrum = scipy.fft.rfft(out, n)
             spectrum *= 1 / (1 + (hertz / voice.cutoff) ** 24)
             out = scipy.fft.irfft(spectrum, n)[: len(wave)]
         return (out * (0.3 / (float(np.max(np.abs(out))) + 1e-9))).astype(np.float32)
-
-    def _remember(self, wave: np.ndarray) -> None:
-        """Keep a minute of mixed past speech as babble."""
-        length = 60 * RATE
-        if not len(self._babble):
-            self._babble = np.resize(wave, length) * 0.0
-        shift = (len(wave) * 7919) % (length - min(len(wave), length - 1))
-        stop = min(len(wave), length - shift)
-        self._babble *= 0.97
-        self._babble[shift : shift + stop] += wave[:stop]
 
 
 def _smoothed(spectrum: np.ndarray, width: int) -> np.ndarray:

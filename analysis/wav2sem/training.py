@@ -327,7 +327,7 @@ def train(
 
     bar = tqdm(total=steps, initial=state["step"], unit="step", disable=None if progress and main else True)
     losses: list[list[float]] = []
-    finished = False
+    finished = stop_at is not None and state["step"] >= stop_at
     while state["step"] < steps and not finished:
         epoch = state["epoch"]
         batches = first_epoch if epoch == 0 else batches_of(epoch)

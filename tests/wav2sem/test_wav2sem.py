@@ -61,7 +61,7 @@ def test_a_converted_release_gives_what_the_stock_model_gives(released):
 
 
 def test_a_vector_does_not_depend_on_its_neighbours_in_the_batch(released):
-    waves = _waves(16000, 9000, 20000, 4000)
+    waves = _waves(16000, 9000, 20000, 4000, 400, 16000, 7001, 12345)
     module = released[1]
     alone = torch.cat([module.from_waveforms([wave]) for wave in waves])
     torch.testing.assert_close(module.from_waveforms(waves), alone, atol=1e-5, rtol=0)
@@ -105,11 +105,94 @@ def test_a_plug_is_frozen_and_leaves_no_trace(released):
     assert torch.equal(host(audio), before) and set(host.state_dict()) == keys
 
 
+class Face(torch.nn.Module):
+    """A stand-in for an animation model: an encoder that it trains, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.audio_encoder = Wav2Vec2Model(Wav2Vec2Config(**SMALL))
+        self.head = torch.nn.Linear(32, 5)
+
+    def forward(self, audio):
+        return self.head(self.audio_encoder(audio).last_hidden_state)
+
+
+@pytest.mark.parametrize("fusion", ["add", "linear", "paper"])
+def test_a_plug_stays_as_it_is_while_its_host_trains(released, fusion):
+    module = released[1]
+    torch.manual_seed(0)
+    host = Face()
+    audio = torch.from_numpy(np.stack(_waves(8000, 8000)))
+    plug(host, module, fusion=fusion)
+    kept = {name: value.clone() for name, value in module.module.state_dict().items()}
+    heard = []
+    host.audio_encoder.register_forward_hook(lambda *_: heard.append(module.from_waveforms(audio)), prepend=True)
+    optimizer = torch.optim.SGD(host.parameters(), lr=0.1)
+    begun = {name: value.clone() for name, value in host.state_dict().items()}
+    for _ in range(2):
+        host.train()
+        optimizer.zero_grad()
+        host(audio).square().mean().backward()
+        optimizer.step()
+    assert torch.equal(*heard)
+    assert all(torch.equal(value, kept[name]) for name, value in module.module.state_dict().items())
+    assert all(p.grad is None for p in module.module.parameters())
+    trained = {name for name, value in host.state_dict().items() if not torch.equal(value, begun[name])}
+    assert "head.weight" in trained
+    assert ("audio_encoder.semantic_fusion.inner.weight" in trained) == (fusion != "add")
+
+
+def test_what_a_module_does_not_take_is_refused(released, tmp_path):
+    from pathlib import Path
+
+    from analysis.corpus.utterance import Utterance
+    from analysis.wav2sem.recipe import text_space
+
+    def utterance(text="a ship", seconds=1.0):
+        return Utterance("u7", Path("u7.wav"), text, "s", seconds, 16000)
+
+    oracle, bundled = load_semantics("oracle:mean", device="cpu"), load_semantics("wav2sem", device="cpu")
+    cases = [
+        (
+            lambda: oracle.semantics([utterance(text=" - !")]),
+            "Utterance u7 has the transcript ' - !', which holds no words. Correct it or leave the utterance out.",
+        ),
+        (
+            lambda: bundled.semantics([utterance(seconds=41.0)]),
+            "Utterance u7 lasts 41.0 s; the module 'wav2sem' takes at most 40 s. Cut the recording into utterances at its pauses.",
+        ),
+        (
+            lambda: bundled.from_waveforms([np.zeros(41 * 16000, np.float32)]),
+            "The clip lasts 41.0 s; the module 'wav2sem' takes at most 40 s. Cut the recording into utterances at its pauses.",
+        ),
+        (
+            lambda: released[1].from_waveforms([np.zeros(399, np.float32)]),
+            "A clip of 399 samples gives no frame: the model needs at least 400 (25 ms at 16 kHz). Leave it out or join it to its "
+            "neighbour.",
+        ),
+        (
+            lambda: text_space(released[1], oracle._model),
+            f"The module '{tmp_path / 'module'}' has 32 dims and the text model 'minilm' 384. Evaluate with the text model that it "
+            "was trained on: unknown.",
+        ),
+        (
+            lambda: load_semantics(str(tmp_path)),
+            f"{tmp_path} holds no semantic module: config.json cannot be read ([Errno 2] No such file or directory: "
+            f"'{tmp_path / 'config.json'}'). Give a folder made by `python -m analysis.wav2sem train` or `convert`.",
+        ),
+    ]
+    for call, message in cases:
+        with pytest.raises(SemanticsError) as told:
+            call()
+        assert str(told.value) == message
+
+
 def test_the_shared_module_masks_padding():
     module = SharedModule(SharedConfig(host="x", host_dims=16, layers=(0, 1), dims=8, width=16, hidden=32)).eval()
-    states = [torch.randn(2, n, 16) for n in (5, 9)]
+    lengths = [5, 9, 1, 2, 9, 7, 3, 8]
+    states = [torch.randn(2, n, 16) for n in lengths]
     padded = torch.stack([torch.nn.functional.pad(s, (0, 0, 0, 9 - s.shape[1]), value=7.0) for s in states])
-    together = module(padded, torch.tensor([5, 9]))
+    together = module(padded, torch.tensor(lengths))
     alone = torch.cat([module(s[None], torch.tensor([s.shape[1]])) for s in states])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
 

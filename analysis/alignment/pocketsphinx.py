@@ -2,7 +2,7 @@
 
 Two passes of the library over each recording: words (with optional pauses and alternative pronunciations), then phones within
 the words. What is added here: spoken words from the transcript, pronunciations for words outside its dictionary, a second try
-with wide beams, a score per word, and pause edges placed by energy.
+with wide beams, a score per word, pause edges placed by the level, and phone boundaries placed by the spectrum.
 
 Times: frame i of the model starts at 10 ms times i, as in HTK, Kaldi and MFA; no offset is applied.
 """
@@ -21,6 +21,7 @@ import numpy as np
 
 from analysis import engine
 from analysis.alignment.arpabet import without_stress
+from analysis.alignment.boundaries import HOP, SAMPLING_RATE, cepstra, levels, pause_threshold, sharpened
 from analysis.alignment.pronunciation import Pronouncer, Pronunciation, stressed
 from analysis.alignment.transcript import spoken_words
 from analysis.alignment.types import Alignment
@@ -33,8 +34,6 @@ __all__ = ["PocketsphinxAligner"]
 
 _logger = logging.getLogger(__name__)
 
-_SAMPLING_RATE = 16000
-_HOP = 160
 # Digital silence before and after, so that the first and the last phone can be left for silence. The library leaves frames
 # without energy out of its cepstral mean, so nothing else changes. A whole number of frames keeps the grid in place.
 _PADDING_FRAMES = 10
@@ -47,15 +46,12 @@ _SETTINGS = {
 _TRIES = tuple((name, frames) for name in _SETTINGS for frames in (_PADDING_FRAMES, 0))
 # Quiet before and after the speech is cut off but for this much, s: long silences shift the cepstral mean and mislead the search.
 _MARGIN = 0.15
-# A phone beside a pause ends where the level falls below this share of the way (in dB) from the quiet to the loud frames of the
-# recording: the silence model starts late where breath and room tone fade out. Any share from 0.2 to 0.4 does as well.
-_PAUSE_SHARE = 0.3
 _MIN_PHONE_FRAMES = 3
 # Acoustic scores are logarithms to the base 1.0001, shifted right by ten bits.
 _NATS = 1024 * float(np.log(1.0001))
 _SHARD = 16
 # Raised when a rule in this file or in transcript.py changes what comes out, so that cached alignments are made again.
-_REVISION = 1
+_REVISION = 2
 
 
 @dataclass(frozen=True)
@@ -120,7 +116,7 @@ class PocketsphinxAligner:
         from analysis.corpus.audio import read_audio
 
         try:
-            samples = read_audio(utterance, _SAMPLING_RATE)
+            samples = read_audio(utterance, SAMPLING_RATE)
         except AnalysisError as error:
             return Failure("alignment", utterance.id, str(error), "Mend or leave out this recording.")
         words = spoken_words(utterance.text, self.known)
@@ -148,7 +144,7 @@ class PocketsphinxAligner:
             if decoded is not None:
                 break
         else:
-            return _not_aligned(utterance, tokens, len(pcm) / _SAMPLING_RATE)
+            return _not_aligned(utterance, tokens, len(pcm) / SAMPLING_RATE)
         if settings == "wide beams":
             warnings.append("Aligned only with wide beams, on a second try: does the transcript say what is spoken?")
         return _alignment(utterance, tokens, decoded, pcm, self.source, tuple(warnings))
@@ -192,8 +188,8 @@ class PocketsphinxAligner:
     def _decode(self, pcm: np.ndarray, tokens: list[_Token], settings: str, padding: int) -> list[_DecodedWord] | None:
         decoder = self._decoder(settings)
         first, last = _speech_frames(pcm)
-        silence = np.zeros(padding * _HOP, dtype=np.int16)
-        audio = np.concatenate([silence, pcm[first * _HOP : last * _HOP], silence]).tobytes()
+        silence = np.zeros(padding * HOP, dtype=np.int16)
+        audio = np.concatenate([silence, pcm[first * HOP : last * HOP], silence]).tobytes()
         try:
             decoder.set_align_text(" ".join(token.name for token in tokens))
             _run(decoder, audio)
@@ -253,7 +249,7 @@ def _align_shard(lexicon: Path | None, utterances: list[Utterance]) -> list[Alig
 
 def _not_aligned(utterance: Utterance, tokens: list[_Token], duration: float) -> Failure:
     n_phones = sum(min(len(said.phones) for said in token.pronunciations) for token in tokens)
-    least = n_phones * _MIN_PHONE_FRAMES * _HOP / _SAMPLING_RATE
+    least = n_phones * _MIN_PHONE_FRAMES * HOP / SAMPLING_RATE
     if least > duration:
         reason = (
             f"The transcript has {len(tokens)} words of {n_phones} phones, which need {least:.2f} s at the least, "
@@ -270,42 +266,36 @@ def _not_aligned(utterance: Utterance, tokens: list[_Token], duration: float) ->
 # -- from frames to intervals --------------------------------------------------------------------------------------------------
 
 
-def _levels(pcm: np.ndarray) -> np.ndarray:
-    """Level of each 10 ms frame, from 20 ms around its middle, in dB, shape ``(frames,)``."""
-    energy = np.concatenate([[0.0], np.cumsum(pcm.astype(np.float64) ** 2)])
-    starts = np.arange(0, max(len(pcm) - _HOP + 1, 1), _HOP)
-    first = np.clip(starts - _HOP // 2, 0, len(pcm))
-    last = np.clip(starts + _HOP + _HOP // 2, 0, len(pcm))
-    return 10.0 * np.log10((energy[last] - energy[first]) / np.maximum(last - first, 1) + 1.0)
-
-
-def _threshold(levels: np.ndarray) -> float:
-    low, high = np.percentile(levels, [5, 95])
-    return float(low + _PAUSE_SHARE * (high - low))
-
-
 def _speech_frames(pcm: np.ndarray) -> tuple[int, int]:
     """First frame and one past the last frame of what is not quiet, with the margin, inside the recording."""
-    levels = _levels(pcm)
-    loud = np.flatnonzero(levels >= _threshold(levels))
-    margin = round(_MARGIN * _SAMPLING_RATE / _HOP)
+    level = levels(pcm)
+    loud = np.flatnonzero(level >= pause_threshold(level))
+    margin = round(_MARGIN * SAMPLING_RATE / HOP)
     if not loud.size:
-        return 0, -(-len(pcm) // _HOP)
-    return max(0, int(loud[0]) - margin), min(-(-len(pcm) // _HOP), int(loud[-1]) + 1 + margin)
+        return 0, -(-len(pcm) // HOP)
+    return max(0, int(loud[0]) - margin), min(-(-len(pcm) // HOP), int(loud[-1]) + 1 + margin)
 
 
 def _without_fading(words: list[_DecodedWord], pcm: np.ndarray) -> None:
     """Move the end of each phone before a pause back to where the level falls below the threshold."""
-    levels = _levels(pcm)
-    threshold = _threshold(levels)
+    level = levels(pcm)
+    threshold = pause_threshold(level)
     places = [(word, i) for word in words for i in range(len(word.phones))]
     for (word, i), (following, j) in zip(places, [*places[1:], (None, 0)], strict=True):
         label, start, end = word.phones[i]
         if following is not None and following.phones[j][1] <= end:
             continue
-        while end - 1 >= start + _MIN_PHONE_FRAMES and (end - 1 >= len(levels) or levels[end - 1] < threshold):
+        while end - 1 >= start + _MIN_PHONE_FRAMES and (end - 1 >= len(level) or level[end - 1] < threshold):
             end -= 1
         word.phones[i] = (label, start, end)
+
+
+def _at_changes(words: list[_DecodedWord], pcm: np.ndarray) -> None:
+    """Move the boundaries between adjacent phones to where the spectrum changes."""
+    places = [(word, i) for word in words for i in range(len(word.phones))]
+    spans = [word.phones[i][1:] for word, i in places]
+    for (word, i), (start, end) in zip(places, sharpened(spans, cepstra(pcm), shortest=_MIN_PHONE_FRAMES), strict=True):
+        word.phones[i] = (word.phones[i][0], start, end)
 
 
 def _alignment(
@@ -316,11 +306,12 @@ def _alignment(
     source: str,
     warnings: tuple[str, ...],
 ) -> Alignment | Failure:
-    duration = len(pcm) / _SAMPLING_RATE
+    duration = len(pcm) / SAMPLING_RATE
     _without_fading(decoded, pcm)
+    _at_changes(decoded, pcm)
     words: list[Interval] = []
     phones: list[Interval] = []
-    hop = _HOP / _SAMPLING_RATE
+    hop = HOP / SAMPLING_RATE
     for token, word in zip(tokens, decoded, strict=True):
         labels = stressed(tuple(label for label, _, _ in word.phones), [said.phones for said in token.pronunciations])
         inside: list[Interval] = []

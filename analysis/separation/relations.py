@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.errors import SeparationError
 from analysis.separation.intervals import Cells
 
-__all__ = ["SPLIT_BITS", "TokenPairs", "pair_tokens", "split_mask"]
+__all__ = ["SPLIT_BITS", "TokenPairs", "pair_tokens", "speaker_of_utterance", "split_mask"]
 
 #: Bits of an atom: what holds of one token pair. Splits are unions of atoms.
 SPLIT_BITS: dict[str, int] = {"same_utterance": 1, "same_speaker": 2, "matched_duration": 4, "matched_neighbours": 8}
@@ -92,6 +92,13 @@ class TokenPairs:
     def cell_of_pair(self) -> np.ndarray:
         """The cell of each token pair, shape (M,)."""
         return np.repeat(np.arange(len(self.starts)), self.cell_count)
+
+
+def speaker_of_utterance(pairs: TokenPairs) -> np.ndarray:
+    """Code of the speaker of each utterance in use, shape (U,)."""
+    speaker = np.zeros(len(pairs.utterances), dtype=np.int64)
+    speaker[pairs.utterance] = pairs.speaker
+    return speaker
 
 
 def pair_tokens(

@@ -14,6 +14,7 @@ from analysis.separation.clusters import davies_bouldin, fisher_ratio, knn_purit
 from analysis.separation.intervals import CrossedDesign, Interval
 from analysis.separation.relations import TokenPairs
 from analysis.separation.settings import SeparationSettings
+from analysis.separation.uncertainty import too_few, weak
 
 __all__ = ["ScaleFreeTokens", "scale_free_rows", "tokens_in_use"]
 
@@ -181,9 +182,9 @@ def _abx_relation(
     common = {"distance": distance, "split": split, "relation": relation, "average": "macro"}
 
     def row(values: np.ndarray, **named: Any) -> dict[str, Any]:
-        short = state.too_few(counts)
+        short = too_few(counts, settings)
         interval = Interval(float(design.weights @ values), note=short) if short else design.interval(values, settings.ci_level)
-        note = "; ".join(part for part in (interval.note or state.weak(counts), tokens.note) if part)
+        note = "; ".join(part for part in (interval.note or weak(counts, settings), tokens.note) if part)
         interval = Interval(interval.estimate, interval.low, interval.high, method=interval.method, note=note)
         return {**_row(state, tokens, interval, **common, **named), **counts}
 
@@ -204,7 +205,7 @@ def _d_prime_rows(state: Any) -> Iterator[dict[str, Any]]:
         yield {
             **state.base, **counts, "distance": distance, "relation": "near_homophone", "split": "different_utterance",
             "variant": variant, "statistic": "d_prime", "null": "", "average": "micro", "estimate": value, "ci_low": np.nan,
-            "ci_high": np.nan, "method": "none", "p_value": np.nan, "effect_size": np.nan, "note": "",
+            "ci_high": np.nan, "method": "none", "p_value": np.nan, "effect_size": np.nan, "minimum_detectable_effect": np.nan, "note": "",
         }  # fmt: skip
 
 
@@ -219,5 +220,6 @@ def _row(state: Any, tokens: ScaleFreeTokens, found: Interval, **named: Any) -> 
         "method": found.method,
         "p_value": np.nan,
         "effect_size": np.nan,
+        "minimum_detectable_effect": np.nan,
         "note": found.note,
     }

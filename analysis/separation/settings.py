@@ -157,6 +157,11 @@ class SeparationSettings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigurationError(f"Separation setting {name}={value!r} is out of range; it must lie in [{low}, {high}].")
+        if self.power <= 1 - self.ci_level:
+            raise ConfigurationError(
+                f"Separation setting power={self.power} is no larger than 1 - ci_level = {1 - self.ci_level:.4g}, the chance of "
+                f"finding an effect where there is none. The usual value is 0.8."
+            )
 
 
 def _check_names(setting: str, values: tuple[str, ...], valid: tuple[str, ...]) -> None:

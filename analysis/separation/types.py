@@ -12,7 +12,8 @@ __all__ = ["KEY_COLUMNS", "SEPARATION_COLUMNS"]
 #: ``statistic``: ``mean_distance``, ``gain`` (variant minus without), ``net`` (gain minus the null's gain; ``null`` says
 #: which), ``between_within_ratio``, ``abx_error``, ... ``average``: ``macro`` (token pairs, then type pairs) or ``micro``.
 #: ``method``: how the interval was made: ``crossed_t``, ``pigeonhole``, ``speaker_bootstrap``, ``none``. ``note``: why there is
-#: none. Rows of a null (variant ``null:...``) name in ``null`` the module whose vectors it stands in for.
+#: none. ``minimum_detectable_effect``: of a net row, the smallest true value that this corpus would have told from zero with the
+#: power of the settings. Rows of a null (variant ``null:...``) name in ``null`` the module whose vectors it stands in for.
 SEPARATION_COLUMNS: dict[str, str] = {
     "encoder": "str",
     "layer": "int64",
@@ -34,6 +35,7 @@ SEPARATION_COLUMNS: dict[str, str] = {
     "p_value": "float64",
     "p_adjusted": "float64",
     "effect_size": "float64",
+    "minimum_detectable_effect": "float64",
     "n_tokens": "int64",
     "n_token_pairs": "int64",
     "n_type_pairs": "int64",

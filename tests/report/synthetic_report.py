@@ -257,4 +257,4 @@ def _separation(rng, encoders, layers) -> pd.DataFrame:
             error = 0.12 + 0.02 * e - 0.005 * layer + extra
             row(key, variant, "abx_error", error, 0.02)
             row(key, variant, "between_within_ratio", 1.2 - error, method="none", note="no interval is known")
-    return pd.DataFrame(rows)[list(SEPARATION_COLUMNS)].astype(SEPARATION_COLUMNS)
+    return pd.DataFrame(rows).reindex(columns=list(SEPARATION_COLUMNS)).astype(SEPARATION_COLUMNS)

@@ -1,0 +1,172 @@
+"""Rows of averages of distances: mean, gain, and the gain net of each null."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.separation.selections import Selection
+from analysis.separation.significance import permutation_p
+from analysis.separation.uncertainty import detectable, interval_columns, intervals_of
+from analysis.separation.variants import LayerVariants
+
+__all__ = ["PER_PAIR_COLUMNS", "average_rows", "difference", "per_pair_distances"]
+
+#: Key of one collection of null draws, in order.
+_DRAW_KEY = ("encoder", "layer", "vectors", "distance", "relation", "split", "variant", "null")
+_PER_PAIR_SPLITS = ("all", "different_utterance")
+PER_PAIR_COLUMNS = (
+    "encoder", "layer", "vectors", "distance", "split", "relation", "type_a", "type_b", "variant", "mean_distance",
+    "n_token_pairs",
+)  # fmt: skip
+
+
+def difference(values: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """``values - base`` with what is rounding alone set to zero, so that no interval is made of it."""
+    result = values - base
+    return np.where(np.abs(result) <= 1e-12 * np.abs(base), 0.0, result)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    """One row to be: its cell means and its names; for a net of the shuffle also what :class:`VectorSizes` needs."""
+
+    values: np.ndarray
+    names: dict[str, Any]
+    same_size: np.ndarray | None = None
+    influence: np.ndarray | None = None
+    observed: float = np.nan
+    draws: np.ndarray | None = None
+
+
+def average_rows(
+    state: LayerVariants, selections: Sequence[Selection], draws: dict[str, dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """All rows of averages for one layer and treatment; every collection of null draws is entered into ``draws``."""
+    null_means = {key: values.mean(axis=0) for key, values in state.draws.items()}
+    averages = _averages_of_draws(state, selections)
+    for number, selection in enumerate(selections):
+        requests = [
+            request
+            for distance in state.settings.distances
+            for request in _requests(state, selection, distance, null_means, averages, number, draws)
+        ]
+        yield from _answered(state, selection, requests)
+
+
+def _averages_of_draws(state: LayerVariants, selections: Sequence[Selection]) -> dict[tuple[str, str, str], np.ndarray]:
+    """The average of every draw under every selection, shape (selections, draws): one sparse product for all."""
+    from scipy import sparse
+
+    if not state.draws:
+        return {}
+    columns = np.concatenate([selection.positions for selection in selections])
+    rows = np.repeat(np.arange(len(selections)), [len(selection.positions) for selection in selections])
+    weights = np.concatenate([selection.weights / selection.cells.count for selection in selections])
+    matrix = sparse.csr_array((weights, (rows, columns)), (len(selections), len(state.pairs.starts)))
+    return {key: matrix @ np.ascontiguousarray(values.T) for key, values in state.draws.items()}
+
+
+def _requests(
+    state: LayerVariants,
+    selection: Selection,
+    distance: str,
+    null_means: dict[tuple[str, str, str], np.ndarray],
+    averages: dict[tuple[str, str, str], np.ndarray],
+    number: int,
+    draws: dict[str, dict[str, Any]],
+) -> Iterator[_Request]:
+    common = {"distance": distance, "relation": selection.relation, "split": selection.split, "null": ""}
+    base = selection.means(state.sums["without", distance])
+    yield _Request(base, {**common, "variant": "without", "statistic": "mean_distance"})
+    for module in state.offsets:
+        own = selection.means(state.sums[module, distance])
+        yield _Request(own, {**common, "variant": module, "statistic": "mean_distance"})
+        yield _Request(difference(own, base), {**common, "variant": module, "statistic": "gain"})
+        for null in state.settings.nulls:
+            key = (null, module, distance)
+            if key not in null_means:
+                continue
+            other = selection.means(null_means[key])
+            named = {**common, "variant": f"null:{null}", "null": module}
+            yield _Request(other, {**named, "statistic": "mean_distance"})
+            yield _Request(difference(other, base), {**named, "statistic": "gain"})
+            same_size = influence = None
+            if null == "shuffled" and (module, distance) in state.sizes:
+                same_size = difference(own, selection.means(state.same_size[module, distance]))
+                influence = state.sizes[module, distance].influence(
+                    selection, within_speakers=state.settings.shuffle_within == "speaker"
+                )
+            observed, values = float(selection.weights @ own), averages[key][number]
+            net = {**common, "variant": module, "statistic": "net", "null": null}
+            yield _Request(difference(own, other), net, same_size, influence, observed, values)
+            if selection.average == "macro":
+                entry = {**state.base, **net, "without": float(selection.weights @ base), "observed": observed}
+                entry["draws"] = values.tolist()
+                name = "|".join(str(entry[column]) for column in _DRAW_KEY)
+                draws[name] = {column: entry[column] for column in (*_DRAW_KEY, "without", "observed", "draws")}
+
+
+def _answered(state: LayerVariants, selection: Selection, requests: Sequence[_Request]) -> Iterator[dict[str, Any]]:
+    """Rows of one selection, their intervals made in two batches: with and without what vector sizes add."""
+    settings = state.settings
+    values = np.stack([request.values for request in requests])
+    found = intervals_of(selection, values, settings)
+    special = [place for place, request in enumerate(requests) if request.influence is not None]
+    if special and found[0].method == "crossed_t":
+        same_size = np.stack([requests[place].same_size for place in special])
+        influence = np.stack([requests[place].influence for place in special])
+        for place, interval in zip(special, intervals_of(selection, same_size, settings, influence), strict=True):
+            shift = found[place].estimate - interval.estimate
+            found[place] = dataclasses.replace(
+                interval, estimate=found[place].estimate, low=interval.low + shift, high=interval.high + shift
+            )
+    effect_sizes = selection.effect_sizes(values)
+    for request, interval, effect_size in zip(requests, found, effect_sizes, strict=True):
+        statistic = request.names["statistic"]
+        several = request.draws is not None and len(request.draws) > 1
+        yield {
+            **state.base,
+            **request.names,
+            "average": selection.average,
+            **interval_columns(interval),
+            "p_value": permutation_p(request.observed, request.draws) if several else np.nan,
+            "effect_size": float(effect_size) if statistic in ("gain", "net") else np.nan,
+            "minimum_detectable_effect": detectable(interval, settings) if statistic == "net" else np.nan,
+            **selection.counts,
+        }
+
+
+def per_pair_distances(state: LayerVariants, selections: Iterable[Selection]) -> pd.DataFrame:
+    """Mean distance of each type pair under each variant, without nulls' single draws: :data:`PER_PAIR_COLUMNS`."""
+    table = state.pairs.type_pairs
+    type_a, type_b = table["type_a"].to_numpy(), table["type_b"].to_numpy()
+    columns: dict[str, list[Any]] = {name: [] for name in PER_PAIR_COLUMNS[3:]}
+    lengths: list[int] = []
+    for selection in selections:
+        if selection.average != "macro" or ":" in selection.relation or selection.split not in _PER_PAIR_SPLITS:
+            continue
+        codes = selection.cells.type_pair
+        n = np.bincount(codes, selection.cells.count, minlength=len(table))
+        present = np.flatnonzero(n)
+        for (variant, distance), value in state.sums.items():
+            total = np.bincount(codes, value[selection.positions], minlength=len(table))
+            lengths.append(len(present))
+            same = {"distance": distance, "split": selection.split, "relation": selection.relation, "variant": variant}
+            for name, one in same.items():
+                columns[name].append(one)
+            columns["type_a"].append(type_a[present])
+            columns["type_b"].append(type_b[present])
+            columns["mean_distance"].append(total[present] / n[present])
+            columns["n_token_pairs"].append(n[present].astype(np.int64))
+    if not lengths:
+        return pd.DataFrame(columns=list(PER_PAIR_COLUMNS))
+    repeated = {"distance", "split", "relation", "variant"}
+    frame = {name: state.base[name] for name in PER_PAIR_COLUMNS[:3]}
+    for name, parts in columns.items():
+        frame[name] = np.repeat(np.array(parts, dtype=object), lengths) if name in repeated else np.concatenate(parts)
+    return pd.DataFrame(frame)

@@ -1,0 +1,131 @@
+"""Rows of between/within ratios: how far two types lie apart, in units of how far one type spreads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis.separation.averages import difference
+from analysis.separation.intervals import Cells, CrossedDesign, Interval
+from analysis.separation.selections import Selection
+from analysis.separation.significance import permutation_p
+from analysis.separation.uncertainty import detectable, interval_columns, too_few, weak
+from analysis.separation.variants import LayerVariants
+
+__all__ = ["Ratio", "ratio_rows", "ratios"]
+
+STATISTIC = "between_within_ratio"
+
+
+class Ratio:
+    """Macro mean of one relation over that of the same type, and its linearisation over the cells of both.
+
+    Notes
+    -----
+    ``R = m_b / m_w``: 1, no farther than tokens of one type; no common factor on all distances moves it. A cell of the first
+    adds ``w_c R (y_c / m_b - 1)`` to its error, one of the second ``-w_c R (y_c / m_w - 1)`` (delta method); the sums over
+    speakers are taken over both together, so what a speaker does to all distances alike cancels, as it does in the ratio.
+
+    References
+    ----------
+    Cochran, W. G. (1977). Sampling techniques, 3rd edition, section 6.3 (the ratio estimate and its linearisation).
+    """
+
+    def __init__(self, between: Selection, within: Selection) -> None:
+        self.between, self.within = between, within
+        parts = zip(dataclasses.astuple(between.cells), dataclasses.astuple(within.cells), strict=True)
+        cells = Cells(*(np.concatenate(pair) for pair in parts))
+        self.design = CrossedDesign(cells, np.concatenate([between.weights, within.weights]) / 2)
+        self.counts = {
+            "n_tokens": max(between.counts["n_tokens"], within.counts["n_tokens"]),
+            "n_token_pairs": between.counts["n_token_pairs"] + within.counts["n_token_pairs"],
+            "n_type_pairs": between.counts["n_type_pairs"],
+            "n_speakers": min(between.counts["n_speakers"], within.counts["n_speakers"]),
+            "n_utterances": max(between.counts["n_utterances"], within.counts["n_utterances"]),
+        }
+
+    def values(self, sums: np.ndarray) -> np.ndarray:
+        """The ratio, from sums over all cells, shape (..., cells); NaN where one mean is not positive."""
+        above = self.between.means(sums) @ self.between.weights
+        below = self.within.means(sums) @ self.within.weights
+        known = (above > 0) & (below > 0)
+        return np.where(known, above / np.where(known, below, 1.0), np.nan)
+
+    def linear(self, sums: np.ndarray) -> tuple[float, np.ndarray]:
+        """The ratio and each cell's part in its error, from the sums over all cells."""
+        values = [part.means(sums) for part in (self.between, self.within)]
+        above, below = float(self.between.weights @ values[0]), float(self.within.weights @ values[1])
+        if below <= 0 or above <= 0:
+            return np.nan, np.zeros(len(values[0]) + len(values[1]))
+        ratio = above / below
+        return ratio, np.concatenate([ratio * (values[0] / above - 1), -ratio * (values[1] / below - 1)])
+
+
+def ratios(selections: Sequence[Selection]) -> list[Ratio]:
+    """Near-homophones and unrelated types over the same type, in every split that has both."""
+    chosen = {(s.relation, s.split): s for s in selections if s.average == "macro" and s.importance is None}
+    return [
+        Ratio(between, chosen["same_type", split])
+        for (relation, split), between in chosen.items()
+        if relation in ("near_homophone", "unrelated") and ("same_type", split) in chosen
+    ]
+
+
+def ratio_rows(state: LayerVariants, ratios: Sequence[Ratio]) -> Iterator[dict[str, Any]]:
+    """Ratios of every split, and what each variant makes of them."""
+    null_means = {key: values.mean(axis=0) for key, values in state.draws.items()}
+    for ratio in ratios:
+        made: list[tuple[dict[str, Any], float, np.ndarray, float]] = []
+        for distance in state.settings.distances:
+            made += _of_distance(state, ratio, distance, null_means)
+        yield from _rows(state, ratio, made)
+
+
+def _of_distance(
+    state: LayerVariants, ratio: Ratio, distance: str, null_means: dict[tuple[str, str, str], np.ndarray]
+) -> Iterator[tuple[dict[str, Any], float, np.ndarray, float]]:
+    """(names, estimate, linearisation, p-value) of every row of one distance."""
+    common = {"distance": distance, "relation": ratio.between.relation, "split": ratio.between.split, "null": ""}
+    base = ratio.linear(state.sums["without", distance])
+    yield {**common, "variant": "without", "statistic": STATISTIC}, *base, np.nan
+    for module in state.offsets:
+        own = ratio.linear(state.sums[module, distance])
+        yield {**common, "variant": module, "statistic": STATISTIC}, *own, np.nan
+        gain = own[0] - base[0], difference(own[1], base[1])
+        yield {**common, "variant": module, "statistic": f"{STATISTIC}:gain"}, *gain, np.nan
+        for null in state.settings.nulls:
+            if (null, module, distance) not in null_means:
+                continue
+            other = ratio.linear(null_means[null, module, distance])
+            yield {**common, "variant": f"null:{null}", "statistic": STATISTIC, "null": module}, *other, np.nan
+            draws = ratio.values(state.draws[null, module, distance])
+            p_value = permutation_p(own[0], draws) if len(draws) > 1 else np.nan
+            net = own[0] - other[0], difference(own[1], other[1])
+            yield {**common, "variant": module, "statistic": f"{STATISTIC}:net", "null": null}, *net, p_value
+
+
+def _rows(
+    state: LayerVariants, ratio: Ratio, made: Sequence[tuple[dict[str, Any], float, np.ndarray, float]]
+) -> Iterator[dict[str, Any]]:
+    settings = state.settings
+    short, note = too_few(ratio.counts, settings), weak(ratio.counts, settings)
+    # the linearisation averages to zero under the design's weights, which are half of those of each mean
+    centred = [] if short else ratio.design.intervals(2 * np.stack([linear for _, _, linear, _ in made]), settings.ci_level)
+    for place, (names, estimate, _, p_value) in enumerate(made):
+        found = Interval(estimate, note=short)
+        if not short and np.isfinite(estimate):
+            about = centred[place]
+            found = dataclasses.replace(about, estimate=estimate, low=about.low + estimate, high=about.high + estimate, note=note)
+        yield {
+            **state.base,
+            **names,
+            "average": "macro",
+            **interval_columns(found),
+            "p_value": p_value,
+            "effect_size": np.nan,
+            "minimum_detectable_effect": detectable(found, settings) if names["statistic"].endswith(":net") else np.nan,
+            **ratio.counts,
+        }

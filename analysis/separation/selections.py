@@ -1,0 +1,153 @@
+"""Averages that a corpus allows: which cells of token pairs each takes in, and with which weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analysis.separation.intervals import Cells, CrossedDesign
+from analysis.separation.relations import TokenPairs, split_mask
+from analysis.separation.settings import SeparationSettings
+
+__all__ = ["Selection", "selections"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One average over token pairs.
+
+    Attributes
+    ----------
+    relation, split, average : str
+        As they stand in the separation table.
+    positions : ndarray of int, shape (C,)
+        The cells taken in, among all cells of the token pairs.
+    cells : Cells
+    weights : ndarray, shape (C,)
+        Weight of each cell's mean; they sum to one.
+    design : CrossedDesign
+        Ready to make intervals of these cells under these weights.
+    counts : dict of str to int
+        ``n_tokens``, ``n_token_pairs``, ``n_type_pairs``, ``n_speakers``, ``n_utterances``.
+    base_relation : str
+        The relation without its refinement: ``near_homophone`` of ``near_homophone:voicing``.
+    utterance_weights : ndarray, shape (U,)
+        Weight of the token pairs across utterances that each utterance takes part in.
+    importance : ndarray, optional
+        Weight of each type pair, by code, where type pairs do not all count the same.
+    """
+
+    relation: str
+    split: str
+    average: str
+    positions: np.ndarray
+    cells: Cells
+    weights: np.ndarray
+    design: CrossedDesign
+    counts: dict[str, int]
+    base_relation: str
+    utterance_weights: np.ndarray
+    importance: np.ndarray | None = None
+    _first_cells: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Cells are sorted by type pair, so every type pair is one run of them.
+        codes = self.cells.type_pair
+        object.__setattr__(self, "_first_cells", np.flatnonzero(np.diff(codes, prepend=codes[:1] - 1)))
+
+    def means(self, sums: np.ndarray) -> np.ndarray:
+        """Mean of the token pairs of each cell, shape (..., C), from sums over all cells of the corpus, shape (..., all)."""
+        return sums[..., self.positions] / self.cells.count
+
+    def effect_sizes(self, values: np.ndarray) -> np.ndarray:
+        """Average over the standard deviation of the type pairs' means, of each row of cell means; NaN where none varies.
+
+        Notes
+        -----
+        A paired Cohen's d (d_z) with type pairs as the units: ``mean / sd``.
+
+        References
+        ----------
+        Cohen, J. (1988). Statistical power analysis for the behavioral sciences, 2nd edition, section 2.3.5.
+        """
+        count = self.cells.count
+        means = np.add.reduceat(values * count, self._first_cells, axis=1) / np.add.reduceat(count, self._first_cells)
+        if means.shape[1] < 2:
+            return np.full(len(values), np.nan)
+        spread = means.std(axis=1, ddof=1)
+        known = spread > 1e-12 * np.maximum(1e-300, np.abs(means).max(axis=1))
+        return np.where(known, values @ self.weights / np.where(known, spread, 1.0), np.nan)
+
+
+def selections(pairs: TokenPairs, settings: SeparationSettings) -> Iterator[Selection]:
+    """Every relation, split and average that has token pairs.
+
+    Notes
+    -----
+    ``macro``: mean over the token pairs of a type pair, then over type pairs; ``micro``: mean over all token pairs.
+    ``near_homophone:viseme_weighted`` weights each type pair by its viseme distance: "lip-relevant separation", in which pairs
+    that look alike on the lips (``plays``/``blaze``) count nothing.
+    """
+    cell_of_pair = pairs.cell_of_pair()
+    same = split_mask(pairs.cell_atom, "same_utterance")
+    for relation, chosen, importance in _groups(pairs, settings):
+        for split in settings.splits:
+            positions = np.flatnonzero(chosen & split_mask(pairs.cell_atom, split))
+            if not len(positions):
+                continue
+            member = np.zeros(len(pairs.starts), dtype=bool)
+            member[positions] = True
+            used = member[cell_of_pair]
+            tokens = np.flatnonzero(_mentioned(len(pairs.rows), pairs.a[used], pairs.b[used]))
+            counts = {
+                "n_tokens": len(tokens),
+                "n_token_pairs": int(pairs.cell_count[positions].sum()),
+                "n_type_pairs": len(np.unique(pairs.cell_type_pair[positions])),
+                "n_speakers": len(np.unique(pairs.speaker[tokens])),
+                "n_utterances": len(np.unique(pairs.utterance[tokens])),
+            }
+            cells = pairs.cells(positions)
+            for average in ("macro", "micro") if importance is None and ":" not in relation else ("macro",):
+                weights = cells.weights(average, importance)
+                spread = np.zeros(len(pairs.starts))
+                spread[positions] = weights / cells.count
+                spread[same] = 0.0
+                yield Selection(
+                    relation=relation,
+                    split=split,
+                    average=average,
+                    positions=positions,
+                    cells=cells,
+                    weights=weights,
+                    design=CrossedDesign(cells, weights),
+                    counts=counts,
+                    base_relation=relation.partition(":")[0],
+                    utterance_weights=pairs.by_utterance(spread[cell_of_pair]),
+                    importance=importance,
+                )
+
+
+def _mentioned(n: int, *positions: np.ndarray) -> np.ndarray:
+    found = np.zeros(n, dtype=bool)
+    for part in positions:
+        found[part] = True
+    return found
+
+
+def _groups(pairs: TokenPairs, settings: SeparationSettings) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
+    """(relation, its cells as a mask, weight of each type pair) of every relation and refinement."""
+    table = pairs.type_pairs
+    relation_of_cell = table["relation"].to_numpy()[pairs.cell_type_pair]
+    for relation in dict.fromkeys(table["relation"]):
+        yield relation, relation_of_cell == relation, None
+    near = relation_of_cell == "near_homophone"
+    if settings.edit_classes:
+        classes = table["edit_class"].astype(str).to_numpy()[pairs.cell_type_pair]
+        for name in sorted(set(classes[near]) - {""}):
+            yield f"near_homophone:{name}", near & (classes == name), None
+    if settings.viseme_weighted and near.any():
+        weight = table["viseme_distance"].to_numpy(dtype=float)
+        if np.isfinite(weight[table["relation"] == "near_homophone"]).all():
+            yield "near_homophone:viseme_weighted", near & (weight[pairs.cell_type_pair] > 0), weight

@@ -1,0 +1,236 @@
+"""One layer with and without semantics, and with every null in their place: sums of distances over cells of token pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis.errors import SeparationError
+from analysis.separation import nulls as null_makers
+from analysis.separation.clusters import d_prime
+from analysis.separation.distances import PairGeometry, Whitening, mapped, principal_components
+from analysis.separation.relations import TokenPairs, speaker_of_utterance, split_mask
+from analysis.separation.settings import SeparationSettings
+from analysis.separation.vector_sizes import VectorSizes
+
+if TYPE_CHECKING:
+    from analysis.embeddings.types import SyllableEmbeddings
+    from analysis.wav2sem.types import UtteranceVectors
+
+__all__ = ["LayerVariants", "vectors_in_use"]
+
+
+def vectors_in_use(name: str, given: UtteranceVectors, pairs: TokenPairs) -> np.ndarray:
+    """Semantic vectors in the order of the utterances in use, shape (U, S), float64.
+
+    Raises
+    ------
+    SeparationError
+        If an utterance has none, or one is not finite.
+    """
+    position = {utterance: row for row, utterance in enumerate(given.utterances)}
+    missing = [utterance for utterance in pairs.utterances if utterance not in position]
+    if missing:
+        raise SeparationError(
+            f"The semantics {name!r} have no vector for {len(missing)} of {len(pairs.utterances)} utterances with tokens, such "
+            f"as {missing[0]!r}. Likely they were computed on another corpus or some recordings failed. Compute them for the "
+            f"same utterances, or leave those utterances out of the embeddings."
+        )
+    chosen = np.asarray(given.vectors, dtype=np.float64)[[position[utterance] for utterance in pairs.utterances]]
+    if not np.isfinite(chosen).all():
+        bad = int((~np.isfinite(chosen)).any(1).sum())
+        raise SeparationError(f"The semantics {name!r} have NaN or infinite values in {bad} of {len(chosen)} utterances.")
+    return chosen
+
+
+class LayerVariants:
+    """Every variant of one layer under one treatment of its vectors.
+
+    Parameters
+    ----------
+    embeddings : SyllableEmbeddings
+    layer : int
+    kind : str
+        ``raw``; ``utterance_centred``: less the mean frame of the token's utterance; ``top_pc_removed``: less the corpus mean
+        and the first principal components of the tokens *without* semantics.
+    pairs : TokenPairs
+    semantics : mapping of str to ndarray, shape (U, S)
+        By module, from :func:`vectors_in_use`.
+    settings : SeparationSettings
+
+    Attributes
+    ----------
+    base : dict
+        Columns that all rows of this layer and treatment share.
+    x : ndarray, shape (n, D)
+        Vectors of the tokens in use, as treated.
+    offsets : dict of str to ndarray, shape (U, D)
+        What each module adds to every token of an utterance.
+    sums : dict of (variant, distance) to ndarray, shape (cells,)
+        Sum over each cell's token pairs; ``without`` and the modules.
+    draws : dict of (null, module, distance) to ndarray, shape (draws, cells)
+    sizes : dict of (module, distance) to VectorSizes
+    same_size : dict of (module, distance) to ndarray, shape (cells,)
+        Mean sums under random directions that keep each vector's size.
+    d_primes : dict of (variant, distance) to (float, dict)
+        d' between near-homophones and the same type across utterances, and what was counted.
+    """
+
+    def __init__(
+        self,
+        embeddings: SyllableEmbeddings,
+        layer: int,
+        kind: str,
+        pairs: TokenPairs,
+        semantics: Mapping[str, np.ndarray],
+        settings: SeparationSettings,
+    ) -> None:
+        self.pairs, self.settings, self.kind, self.layer = pairs, settings, kind, layer
+        self.base = _shared_columns(embeddings, layer, kind, settings)
+        x = embeddings.layer(layer)[pairs.rows].astype(np.float64)
+        frames = embeddings.frames
+        column = embeddings.layers.index(layer)
+        n_frames = np.asarray(frames.n_frames, dtype=np.float64)
+        frame_norm = float(np.average(np.asarray(frames.frame_norm, dtype=np.float64)[:, column], weights=n_frames))
+        offsets = {name: _offsets(vectors, x.shape[1], frame_norm, settings) for name, vectors in semantics.items()}
+        self._axes = None
+        if kind == "utterance_centred":
+            position = {utterance: row for row, utterance in enumerate(frames.utterances)}
+            means = np.asarray(frames.mean[:, column], dtype=np.float64)[[position[name] for name in pairs.utterances]]
+            x = x - means[pairs.utterance]
+            # The utterance's mean holds the added vector whole, so centring takes it out again.
+            offsets = {name: np.zeros_like(vectors) for name, vectors in offsets.items()}
+        elif kind == "top_pc_removed":
+            mean, self._axes = principal_components(x, settings.removed_components)
+            x = self._project(x - mean)
+        tokens = embeddings.tokens
+        self.token_frames = tokens["n_frames"].to_numpy()[pairs.rows] if "n_frames" in tokens else np.ones(len(pairs.rows))
+        self.x, self.offsets = x, offsets
+        self.device = settings.device
+        self.speaker_of_utterance = speaker_of_utterance(pairs)
+        phone = "nucleus" if "nucleus" in tokens else "type"
+        self.nucleus = tokens[phone].astype(str).to_numpy()[pairs.rows]
+        self.d_primes: dict[tuple[str, str], tuple[float, dict[str, int]]] = {}
+        self.sums: dict[tuple[str, str], np.ndarray] = {}
+        self.draws: dict[tuple[str, str, str], np.ndarray] = {}
+        self.sizes: dict[tuple[str, str], VectorSizes] = {}
+        self.same_size: dict[tuple[str, str], np.ndarray] = {}
+        self._compute()
+
+    def _project(self, vectors: np.ndarray) -> np.ndarray:
+        return vectors if self._axes is None else vectors - (vectors @ self._axes.T) @ self._axes
+
+    def _compute(self) -> None:
+        settings = self.settings
+        plain = tuple(name for name in settings.distances if name not in ("l2_standardised", "l2_whitened"))
+        spaces: list[tuple[tuple[str, ...], Any]] = [(plain, None)] if plain else []
+        whitening = Whitening(self.x)
+        spaces += [((name,), whitening.matrix(name)) for name in settings.distances if name not in plain]
+        for names, matrix in spaces:
+            geometry = PairGeometry(mapped(self.x, matrix), self.pairs, settings.device)
+            alone = geometry.pair_distances(names)
+            self._keep(geometry, "without", alone)
+            for module, vectors in self.offsets.items():
+                if not vectors.any():
+                    self._keep(geometry, module, alone)
+                    continue
+                added = geometry.added(mapped(self._project(vectors), matrix), names)
+                self._keep(geometry, module, added.pair_distances())
+                self._draw_nulls(geometry, module, vectors, added, names, matrix)
+
+    def _keep(self, geometry: PairGeometry, variant: str, distances: Mapping[str, Any]) -> None:
+        for name, values in distances.items():
+            self.sums[variant, name] = geometry.cell_sums(values)
+            if "d_prime" in self.settings.scale_free:
+                self.d_primes[variant, name] = _d_prime(self.pairs, values.cpu().numpy())
+
+    def _draw_nulls(
+        self, geometry: PairGeometry, module: str, vectors: np.ndarray, added: Any, names: tuple[str, ...], matrix: Any
+    ) -> None:
+        settings, pairs = self.settings, self.pairs
+        found: dict[tuple[str, str, str], list[np.ndarray]] = {}
+        for null in settings.nulls:
+            rng = np.random.default_rng([settings.seed, self.layer, *map(ord, null)])
+            repeats = 1 if null == "constant" else settings.n_nulls
+            groups = self.speaker_of_utterance if settings.shuffle_within == "speaker" else None
+            sizes = VectorSizes.empty(pairs, names) if null == "shuffled" and repeats > 1 else {}
+            for _ in range(repeats):
+                if null == "shuffled":
+                    permutation = null_makers.shuffled(len(vectors), rng, groups)
+                    of_pairs = added.pair_distances(permutation)
+                    values = {name: geometry.cell_sums(distances) for name, distances in of_pairs.items()}
+                    for name, size in sizes.items():
+                        size.see(permutation, of_pairs[name].cpu().numpy())
+                elif null == "frame_noise":
+                    noise = null_makers.frame_noise(vectors, pairs.utterance, self.token_frames, rng)
+                    values = geometry.replaced(mapped(self.x + self._project(noise), matrix), names)
+                else:
+                    if null == "constant":
+                        made = null_makers.constant(vectors)
+                    else:
+                        made = null_makers.random_directions(vectors, rng, settings.random_about)
+                    values = geometry.added(mapped(self._project(made), matrix), names).sums()
+                for name, value in values.items():
+                    found.setdefault((null, module, name), []).append(value)
+            for name, size in sizes.items():
+                size.finish()
+                self.sizes[module, name] = size
+        self.draws |= {key: np.stack(values) for key, values in found.items()}
+        if settings.n_nulls > 1 and "shuffled" in settings.nulls:
+            self._same_size(geometry, module, vectors, names, matrix)
+
+    def _same_size(self, geometry: PairGeometry, module: str, vectors: np.ndarray, names: Iterable[str], matrix: Any) -> None:
+        """Mean sums under random directions about the mean, drawn already where that is the random null."""
+        settings = self.settings
+        if "random" in settings.nulls and settings.random_about == "mean":
+            for name in names:
+                self.same_size[module, name] = self.draws["random", module, name].mean(axis=0)
+            return
+        rng = np.random.default_rng([settings.seed, self.layer, 5])
+        for _ in range(settings.n_nulls):
+            made = null_makers.random_directions(vectors, rng)
+            for name, value in geometry.added(mapped(self._project(made), matrix), names).sums().items():
+                self.same_size[module, name] = self.same_size.get((module, name), 0.0) + value / settings.n_nulls
+
+
+def _shared_columns(embeddings: SyllableEmbeddings, layer: int, kind: str, settings: SeparationSettings) -> dict[str, Any]:
+    provenance = embeddings.provenance
+    card = provenance.get("encoder", {})
+    return {
+        "encoder": str(card.get("name", "") if isinstance(card, Mapping) else card),
+        "layer": layer,
+        "pooling": str(provenance.get("pooling", "mean")),
+        "unit": str(provenance.get("unit", "")),
+        "vectors": kind,
+        "ci_level": settings.ci_level,
+        "seed": settings.seed,
+    }
+
+
+def _d_prime(pairs: TokenPairs, values: np.ndarray) -> tuple[float, dict[str, int]]:
+    """d' between near-homophones and the same type over token pairs of different utterances, and what was counted."""
+    relation = pairs.type_pairs["relation"].to_numpy()[pairs.cell_type_pair]
+    elsewhere = ~split_mask(pairs.cell_atom, "same_utterance")
+    chosen = [(relation == name) & elsewhere for name in ("near_homophone", "same_type")]
+    between, within = (values[np.repeat(cells, pairs.cell_count)] for cells in chosen)
+    counts = {
+        "n_tokens": len(pairs.rows),
+        "n_token_pairs": len(between) + len(within),
+        "n_type_pairs": len(np.unique(pairs.cell_type_pair[chosen[0]])),
+        "n_speakers": len(pairs.speakers),
+        "n_utterances": len(pairs.utterances),
+    }
+    return d_prime(between, within), counts
+
+
+def _offsets(vectors: np.ndarray, dims: int, frame_norm: float, settings: SeparationSettings) -> np.ndarray:
+    """What fusion adds to every frame of each utterance, shape (U, D)."""
+    from analysis.wav2sem.fusion import fuse
+
+    zeros = np.zeros((len(vectors), dims))
+    return np.asarray(
+        fuse(zeros, vectors, mode=settings.fusion, share=settings.share, frame_norm=frame_norm, seed=settings.seed),
+        dtype=np.float64,
+    )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import AlignmentError, AnalysisError, Failure, StrictError, failure_rows
+from analysis.errors import AlignmentError, AnalysisError, ConfigurationError, Failure, StrictError, failure_rows
 
 _ALIGN_HELP = """\
 Align a corpus: one TextGrid per utterance in DIR (named after the audio file; tiers words and phones), alignment.csv (every
-interval), quality.csv (measures, marked utterances first) and failures.csv.
+interval), quality.csv (measures, marked utterances first) and failures.csv. Run again, or after a crash, it goes on where it was.
+On a cluster give every task its --shard; the tables of a shard then carry its number, TextGrids share the folder.
 
   python -m analysis.alignment CORPUS --aligner pocketsphinx --out DIR
   python -m analysis.alignment compare REF HYP [--json FILE]
@@ -46,15 +48,21 @@ def _align(arguments: list[str]) -> int:
     parser.add_argument("--aligner", default="pocketsphinx", help="pocketsphinx (default) or textgrid")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument("--workers", type=int, default=1, help="processes for pocketsphinx (default 1)")
+    parser.add_argument("--shard", type=int, default=0, metavar="I", help="align every N-th utterance, from this one (default 0)")
+    parser.add_argument("--num-shards", type=int, default=1, metavar="N", help="machines that share the work (default 1)")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="option of the aligner, such as folder=textgrids/"
     )
     parser.add_argument("--strict", action="store_true", help="stop at the first failure")
     options = parser.parse_args(arguments)
 
+    if not 0 <= options.shard < options.num_shards:
+        raise ConfigurationError(f"--shard must lie in 0 to {options.num_shards - 1}, not be {options.shard}.")
+
     import pandas as pd
 
-    from analysis.alignment import make_aligner, quality_table, write_textgrid
+    from analysis.alignment import align_cached, make_aligner, quality_table, write_textgrid
+    from analysis.config import cache_folder
     from analysis.corpus import open_corpus
 
     settings: dict[str, Any] = dict(item.partition("=")[::2] for item in options.option)
@@ -68,9 +76,11 @@ def _align(arguments: list[str]) -> int:
     if options.strict and failures:
         raise StrictError(f"{failures[0].item}: {failures[0].reason}")
     options.out.mkdir(parents=True, exist_ok=True)
-    stems = [utterance.audio.stem for utterance in corpus]
+    stems = Counter(utterance.audio.stem for utterance in corpus)
+    part = corpus.utterances[options.shard :: options.num_shards]
     alignments, rows = [], []
-    for utterance, outcome in zip(corpus, aligner.align(corpus.utterances), strict=True):
+    # what was aligned before, by a run that was killed too, is read from the cache
+    for utterance, outcome in zip(part, align_cached(aligner, part, cache_folder("alignments")), strict=True):
         if isinstance(outcome, Failure):
             if options.strict:
                 raise StrictError(f"{outcome.item}: {outcome.reason}")
@@ -79,7 +89,7 @@ def _align(arguments: list[str]) -> int:
         alignments.append(outcome)
         failures.extend(outcome.warning_rows())
         # audio files of several speakers may share a name: then the id, which is unique
-        name = utterance.audio.stem if stems.count(utterance.audio.stem) == 1 else utterance.id.replace("/", "_")
+        name = utterance.audio.stem if stems[utterance.audio.stem] == 1 else utterance.id.replace("/", "_")
         write_textgrid(outcome, options.out / f"{name}.TextGrid")
         scores = outcome.word_confidence or ("",) * len(outcome.words)
         for tier, intervals, confidences in (
@@ -90,12 +100,13 @@ def _align(arguments: list[str]) -> int:
                 (utterance.id, utterance.speaker, tier, one.start, one.end, one.label, score, outcome.source)
                 for one, score in zip(intervals, confidences, strict=True)
             ]
+    suffix = "" if options.num_shards == 1 else f"-{options.shard}-of-{options.num_shards}"
     columns = ["utterance", "speaker", "tier", "start", "end", "label", "confidence", "source"]
-    pd.DataFrame(rows, columns=columns).to_csv(options.out / "alignment.csv", index=False)
+    pd.DataFrame(rows, columns=columns).to_csv(options.out / f"alignment{suffix}.csv", index=False)
     failure_columns = ["stage", "item", "reason", "remedy", "severity"]
-    pd.DataFrame(failure_rows(failures), columns=failure_columns).to_csv(options.out / "failures.csv", index=False)
-    table = quality_table(alignments, corpus.utterances)
-    table.to_csv(options.out / "quality.csv", index=False)
+    pd.DataFrame(failure_rows(failures), columns=failure_columns).to_csv(options.out / f"failures{suffix}.csv", index=False)
+    table = quality_table(alignments, part)
+    table.to_csv(options.out / f"quality{suffix}.csv", index=False)
     n_failed = sum(failure.severity == "error" for failure in failures)
     print(f"{len(alignments)} utterances aligned by {aligner.source}, {n_failed} failed, {int(table['marked'].sum())} marked")
     for row in table[table["marked"]].head(10).itertuples():

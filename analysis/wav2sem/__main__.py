@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from analysis.errors import AnalysisError, ConfigurationError
 
 _EPILOGUE = """
@@ -24,6 +26,7 @@ examples:
   python -m analysis.wav2sem evaluate wav2sem --corpus /data/LibriSpeech/dev-clean --distractors sentences.txt
   python -m analysis.wav2sem convert model.pth.tar modules/released
   python -m analysis.wav2sem embed wav2sem --corpus demo --out vectors.parquet
+  python -m analysis.wav2sem fusion wav2sem --corpus demo --out runs/fusion
 
 exit codes: 0 done, 2 the request cannot be met
 """
@@ -74,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOGUE.strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{train,evaluate,convert,embed}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{train,evaluate,convert,embed,fusion}")
 
     train = commands.add_parser("train", help="train a module, or go on with a run that was stopped")
     train.add_argument("--preset", default="", help="bundled, bundled-second, paper or release: values for everything below")
@@ -113,6 +116,23 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--out", type=Path, required=True, help="Parquet file")
     embed.add_argument("--strict", action="store_true", help="stop at the first utterance that cannot be used")
 
+    fusion = commands.add_parser(
+        "fusion", help="train the fusions that have weights on phone recognition, beside nulls of the same budget"
+    )
+    fusion.add_argument("module", help="wav2sem, oracle:mean, or a module's folder")
+    fusion.add_argument("--corpus", default="demo", help="recordings with transcripts (demo)")
+    fusion.add_argument("--alignments", help="folder of TextGrids; without it the corpus is aligned with pocketsphinx")
+    fusion.add_argument("--encoder", default="bundled", help="whose frames are fused (bundled)")
+    fusion.add_argument("--layer", type=int, default=-1, help="its hidden state; -1 for the last (-1)")
+    fusion.add_argument("--fusions", default="linear,paper,concat", help="any of linear, paper and concat (all three)")
+    fusion.add_argument("--apart", default="text", choices=("text", "speaker"), help="what training and test never share (text)")
+    fusion.add_argument("--draws", type=int, default=2, help="draws of each null, each with weights of its own (2)")
+    fusion.add_argument("--epochs", type=int, default=20, help="passes over the training utterances (20)")
+    fusion.add_argument("--folds", type=int, default=4, help="parts that are recognised by models trained on the rest (4)")
+    fusion.add_argument("--hidden", type=int, default=128, help="units of the classifier; 0 for a linear one (128)")
+    fusion.add_argument("--seed", type=int, default=0, help="of everything random (0)")
+    fusion.add_argument("--out", type=Path, required=True, help="folder of the table and, by fusion and variant, of the weights")
+
     return parser
 
 
@@ -123,7 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for loud in ("httpx", "transformers", "accelerate"):
         logging.getLogger(loud).setLevel(logging.WARNING)
     try:
-        return {"train": _train, "evaluate": _evaluate, "convert": _convert, "embed": _embed}[given.command](given)
+        commands = {"train": _train, "evaluate": _evaluate, "convert": _convert, "embed": _embed, "fusion": _fusion}
+        return commands[given.command](given)
     except AnalysisError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -260,6 +281,59 @@ def _embed(given: argparse.Namespace) -> int:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(given.out, index=False)
     print(f"{len(table)} vectors of {module.card.dims} dims in {given.out}")
+    return 0
+
+
+def _fusion(given: argparse.Namespace) -> int:
+    from analysis.alignment import align_cached, make_aligner
+    from analysis.config import cache_folder
+    from analysis.corpus import open_corpus
+    from analysis.encoders import load_encoder
+    from analysis.errors import Failure
+    from analysis.separation.nulls import random_directions, shuffled
+    from analysis.wav2sem.fusion import TRAINED_MODES
+    from analysis.wav2sem.fusion_training import FusionSettings, compare, phone_frames, trained_weights
+    from analysis.wav2sem.load import load_semantics
+    from analysis.wav2sem.recipe import embed
+
+    fusions = tuple(given.fusions.split(","))
+    unknown = [name for name in fusions if name not in (*TRAINED_MODES, "concat")]
+    if unknown or given.draws < 1:
+        raise ConfigurationError(
+            f"--fusions takes linear, paper and concat, separated by commas, and --draws at least 1; got {given.fusions!r} and "
+            f"{given.draws}."
+        )
+    settings = FusionSettings(epochs=given.epochs, folds=given.folds, hidden=given.hidden, seed=given.seed)
+    corpus = open_corpus(given.corpus)
+    found, failures = embed(load_semantics(given.module), corpus.utterances)
+    known = set(found.utterances)
+    utterances = [utterance for utterance in corpus.utterances if utterance.id in known]
+    aligner = make_aligner("textgrid", folder=given.alignments) if given.alignments else make_aligner("pocketsphinx")
+    outcomes = list(align_cached(aligner, utterances, cache_folder("alignments")))
+    failures += [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    for failure in (*corpus.failures, *failures):
+        print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
+    alignments = {outcome.utterance_id: outcome for outcome in outcomes if not isinstance(outcome, Failure)}
+    task = phone_frames(utterances, alignments, load_encoder(given.encoder), layer=given.layer, by=given.apart)
+    place = {name: row for row, name in enumerate(found.utterances)}
+    vectors = found.vectors[[place[name] for name in task.utterances]]
+    rng = np.random.default_rng([given.seed, 23])
+    nulls = {
+        "shuffled": [vectors[shuffled(len(vectors), rng)] for _ in range(given.draws)],
+        "random": [random_directions(vectors, rng) for _ in range(given.draws)],
+    }
+    table = compare(task, {"module": vectors}, {"module": nulls}, fusions=fusions, settings=settings)
+    given.out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(given.out / "phones.csv", index=False)
+    told = f"phones of {corpus.name}, {len(task.utterances)} utterances, {settings.epochs} epochs, {given.module}"
+    for fusion in fusions:
+        if fusion in TRAINED_MODES:
+            for variant, rows in {"module": vectors, **{name: draws[0] for name, draws in nulls.items()}}.items():
+                weights = trained_weights(task, rows, fusion, settings, trained_on=f"{told}, {variant}")
+                weights.save(given.out / fusion / variant)
+    _show([{name: row[name] for name in table.columns if not name.startswith("n_")} for row in table.to_dict("records")])
+    counts = table.iloc[0]
+    print(f"{counts['n_frames']} frames of {counts['n_utterances']} utterances in {counts['n_groups']} groups by {given.apart}")
     return 0
 
 

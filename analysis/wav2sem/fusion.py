@@ -47,6 +47,10 @@ class FusionWeights:
         The map after the sum; only ``paper`` has one.
     trained_on : str
         The task and its data.
+    encoder : str
+        ``name@revision`` whose frames they are for.
+    layer : int
+        Its hidden state; -1 if not known.
     """
 
     mode: str
@@ -55,6 +59,8 @@ class FusionWeights:
     outer: np.ndarray | None = None
     outer_bias: np.ndarray | None = None
     trained_on: str = ""
+    encoder: str = ""
+    layer: int = -1
 
     def __post_init__(self) -> None:
         if self.mode not in TRAINED_MODES:
@@ -76,7 +82,8 @@ class FusionWeights:
         names = ("inner", "inner_bias", "outer", "outer_bias")
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in names if getattr(self, name) is not None}
         save_file(arrays, folder / "fusion.safetensors")
-        (folder / "fusion.json").write_text(json.dumps({"mode": self.mode, "trained_on": self.trained_on}, indent=2))
+        told = {name: getattr(self, name) for name in ("mode", "trained_on", "encoder", "layer")}
+        (folder / "fusion.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> FusionWeights:
@@ -85,8 +92,8 @@ class FusionWeights:
 
         for name in ("fusion.json", "fusion.safetensors"):
             if not (folder / name).is_file():
-                raise SemanticsError(f"{folder} holds no {name}.")
-        return cls(**json.loads((folder / "fusion.json").read_text()), **load_file(folder / "fusion.safetensors"))
+                raise SemanticsError(f"{folder} holds no {name}. Make it with `python -m analysis.wav2sem fusion`.")
+        return cls(**json.loads((folder / "fusion.json").read_text(encoding="utf-8")), **load_file(folder / "fusion.safetensors"))
 
 
 def isometry(source: int, target: int, *, seed: int = 0) -> np.ndarray:
@@ -196,7 +203,8 @@ def _trained(vectors: np.ndarray, semantics: np.ndarray, mode: str, weights: Fus
     if weights is None:
         raise SemanticsError(
             f"The fusion {mode!r} has weights that only a downstream task can train; none were given, and untrained ones would "
-            "mean nothing. Train them with an animation model (analysis.wav2sem.plug), or use 'add' or 'concat'."
+            "mean nothing. Train them on phones (`python -m analysis.wav2sem fusion`) or with an animation model "
+            "(analysis.wav2sem.plug), or use 'add' or 'concat'."
         )
     if weights.mode != mode:
         raise SemanticsError(f"The weights given are of the fusion {weights.mode!r}, not of {mode!r}.")

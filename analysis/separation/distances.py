@@ -13,7 +13,7 @@ from analysis.separation.relations import SPLIT_BITS, TokenPairs
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PairGeometry", "Whitening", "principal_components", "type_distances"]
+__all__ = ["Added", "PairGeometry", "Whitening", "principal_components", "type_distances"]
 
 _MATRIX_LIMIT = 2**26
 

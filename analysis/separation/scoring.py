@@ -17,6 +17,7 @@ from analysis.separation.scale_free import scale_free_rows, tokens_in_use
 from analysis.separation.selections import selections
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.significance import benjamini_hochberg
+from analysis.separation.threads import workers
 from analysis.separation.types import SEPARATION_COLUMNS
 from analysis.separation.variants import LayerVariants, vectors_in_use
 from analysis.separation.verdicts import verdicts
@@ -57,6 +58,15 @@ class Separation:
     curves: list[dict[str, Any]]
     verdicts: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one layer under one treatment gave."""
+
+    rows: list[dict[str, Any]]
+    per_pair: pd.DataFrame
+    draws: dict[str, dict[str, Any]]
 
 
 def score(
@@ -120,17 +130,23 @@ def score(
     compared = ratios(chosen)
     vectors = {name: vectors_in_use(name, given, token_pairs) for name, given in semantics.items()}
     scale_free_tokens = tokens_in_use(token_pairs, settings)
-    rows: list[dict[str, Any]] = []
-    per_pair: list[pd.DataFrame] = []
-    draws: dict[str, dict[str, Any]] = {}
-    for layer in embeddings.layers:
-        for kind in settings.vectors:
-            state = LayerVariants(embeddings, layer, kind, token_pairs, vectors, settings)
-            rows.extend(average_rows(state, chosen, draws))
-            rows.extend(ratio_rows(state, compared))
+    places = [(layer, kind) for layer in embeddings.layers for kind in settings.vectors]
+    with workers(settings.device) as threads:
+
+        def of_place(place: tuple[int, str]) -> _Found:
+            layer, kind = place
+            state = LayerVariants(embeddings, layer, kind, token_pairs, vectors, settings, threads)
+            draws: dict[str, dict[str, Any]] = {}
+            rows = [*average_rows(state, chosen, draws), *ratio_rows(state, compared)]
             if settings.scale_free and kind == "raw":
                 rows.extend(scale_free_rows(state, scale_free_tokens, settings))
-            per_pair.append(per_pair_distances(state, chosen))
+            return _Found(rows, per_pair_distances(state, chosen), draws)
+
+        # With one layer to score, its draws are what is shared out.
+        by_layer = len(embeddings.layers) >= threads.n
+        found = threads.map(of_place, places) if by_layer else [of_place(place) for place in places]
+    rows = [row for part in found for row in part.rows]
+    draws = {name: entry for part in found for name, entry in part.draws.items()}
     table = pd.DataFrame(rows)
     table["p_adjusted"] = np.nan
     for _, group in table[table["p_value"].notna()].groupby(["distance", "variant", "statistic", "null", "vectors"]):
@@ -138,7 +154,7 @@ def score(
     table = table[list(SEPARATION_COLUMNS)].astype(SEPARATION_COLUMNS)
     return Separation(
         table=table,
-        per_pair=pd.concat(per_pair, ignore_index=True),
+        per_pair=pd.concat([part.per_pair for part in found], ignore_index=True),
         nulls=draws,
         curves=layer_curves(table),
         verdicts=verdicts(table),

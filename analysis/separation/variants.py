@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy as np
 from analysis.errors import SeparationError
 from analysis.separation import nulls as null_makers
 from analysis.separation.clusters import d_prime
-from analysis.separation.distances import PairGeometry, Whitening, mapped, principal_components
+from analysis.separation.distances import Added, PairGeometry, Whitening, mapped, principal_components
 from analysis.separation.relations import TokenPairs, speaker_of_utterance, split_mask
 from analysis.separation.settings import SeparationSettings
+from analysis.separation.threads import Workers
 from analysis.separation.vector_sizes import VectorSizes
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class LayerVariants:
     semantics : mapping of str to ndarray, shape (U, S)
         By module, from :func:`vectors_in_use`.
     settings : SeparationSettings
+    workers : Workers
+        What draws of nulls are handed to.
 
     Attributes
     ----------
@@ -86,8 +90,9 @@ class LayerVariants:
         pairs: TokenPairs,
         semantics: Mapping[str, np.ndarray],
         settings: SeparationSettings,
+        workers: Workers,
     ) -> None:
-        self.pairs, self.settings, self.kind, self.layer = pairs, settings, kind, layer
+        self.pairs, self.settings, self.kind, self.layer, self.workers = pairs, settings, kind, layer, workers
         self.base = _shared_columns(embeddings, layer, kind, settings)
         x = embeddings.layer(layer)[pairs.rows].astype(np.float64)
         frames = embeddings.frames
@@ -147,52 +152,70 @@ class LayerVariants:
                 self.d_primes[variant, name] = _d_prime(self.pairs, values.cpu().numpy())
 
     def _draw_nulls(
-        self, geometry: PairGeometry, module: str, vectors: np.ndarray, added: Any, names: tuple[str, ...], matrix: Any
+        self, geometry: PairGeometry, module: str, vectors: np.ndarray, added: Added, names: tuple[str, ...], matrix: Any
     ) -> None:
         settings, pairs = self.settings, self.pairs
-        found: dict[tuple[str, str, str], list[np.ndarray]] = {}
         for null in settings.nulls:
             rng = np.random.default_rng([settings.seed, self.layer, *map(ord, null)])
             repeats = 1 if null == "constant" else settings.n_nulls
-            groups = self.speaker_of_utterance if settings.shuffle_within == "speaker" else None
-            sizes = VectorSizes.empty(pairs, names) if null == "shuffled" and repeats > 1 else {}
-            for _ in range(repeats):
-                if null == "shuffled":
-                    permutation = null_makers.shuffled(len(vectors), rng, groups)
-                    of_pairs = added.pair_distances(permutation)
-                    values = {name: geometry.cell_sums(distances) for name, distances in of_pairs.items()}
-                    for name, size in sizes.items():
-                        size.see(permutation, of_pairs[name].cpu().numpy())
-                elif null == "frame_noise":
+            if null == "shuffled":
+                groups = self.speaker_of_utterance if settings.shuffle_within == "speaker" else None
+                sizes = VectorSizes.empty(pairs, names) if repeats > 1 else {}
+                permutations = [null_makers.shuffled(len(vectors), rng, groups) for _ in range(repeats)]
+                shuffle = partial(_shuffle, geometry, added, sizes)
+                drawn = self.workers.map(shuffle, permutations)
+                for name, size in sizes.items():
+                    size.finish(permutations, [totals[name] for _, totals in drawn])
+                    self.sizes[module, name] = size
+                values = [sums for sums, _ in drawn]
+            elif null == "frame_noise":
+                # one at a time: each draw is as large as the corpus
+                values = []
+                for _ in range(repeats):
                     noise = null_makers.frame_noise(vectors, pairs.utterance, self.token_frames, rng)
-                    values = geometry.replaced(mapped(self.x + self._project(noise), matrix), names)
-                else:
-                    if null == "constant":
-                        made = null_makers.constant(vectors)
-                    else:
-                        made = null_makers.random_directions(vectors, rng, settings.random_about)
-                    values = geometry.added(mapped(self._project(made), matrix), names).sums()
-                for name, value in values.items():
-                    found.setdefault((null, module, name), []).append(value)
-            for name, size in sizes.items():
-                size.finish()
-                self.sizes[module, name] = size
-        self.draws |= {key: np.stack(values) for key, values in found.items()}
+                    values.append(geometry.replaced(mapped(self.x + self._project(noise), matrix), names))
+            elif null == "constant":
+                values = [geometry.added(mapped(self._project(null_makers.constant(vectors)), matrix), names).sums()]
+            else:
+                values = self._random(geometry, vectors, rng, settings.random_about, names, matrix)
+            for name in names:
+                self.draws[null, module, name] = np.stack([value[name] for value in values])
         if settings.n_nulls > 1 and "shuffled" in settings.nulls:
             self._same_size(geometry, module, vectors, names, matrix)
 
-    def _same_size(self, geometry: PairGeometry, module: str, vectors: np.ndarray, names: Iterable[str], matrix: Any) -> None:
+    def _random(
+        self,
+        geometry: PairGeometry,
+        vectors: np.ndarray,
+        rng: np.random.Generator,
+        about: str,
+        names: tuple[str, ...],
+        matrix: Any,
+    ) -> list[dict[str, np.ndarray]]:
+        """Sums of every draw of random directions."""
+        made = [null_makers.random_directions(vectors, rng, about) for _ in range(self.settings.n_nulls)]
+        return self.workers.map(lambda one: geometry.added(mapped(self._project(one), matrix), names).sums(), made)
+
+    def _same_size(self, geometry: PairGeometry, module: str, vectors: np.ndarray, names: tuple[str, ...], matrix: Any) -> None:
         """Mean sums under random directions about the mean, drawn already where that is the random null."""
         settings = self.settings
         if "random" in settings.nulls and settings.random_about == "mean":
-            for name in names:
-                self.same_size[module, name] = self.draws["random", module, name].mean(axis=0)
-            return
-        rng = np.random.default_rng([settings.seed, self.layer, 5])
-        for _ in range(settings.n_nulls):
-            made = null_makers.random_directions(vectors, rng)
-            for name, value in geometry.added(mapped(self._project(made), matrix), names).sums().items():
-                self.same_size[module, name] = self.same_size.get((module, name), 0.0) + value / settings.n_nulls
+            drawn = {name: self.draws["random", module, name] for name in names}
+        else:
+            rng = np.random.default_rng([settings.seed, self.layer, 5])
+            values = self._random(geometry, vectors, rng, "mean", names, matrix)
+            drawn = {name: np.stack([value[name] for value in values]) for name in names}
+        for name, values in drawn.items():
+            self.same_size[module, name] = values.mean(axis=0)
+
+
+def _shuffle(
+    geometry: PairGeometry, added: Added, sizes: Mapping[str, VectorSizes], permutation: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Sums over cells, and over what each utterance takes part in, of one shuffle by distance."""
+    distances = added.pair_distances(permutation)
+    sums = {name: geometry.cell_sums(values) for name, values in distances.items()}
+    return sums, {name: size.totals(distances[name].cpu().numpy()) for name, size in sizes.items()}
 
 
 def _shared_columns(embeddings: SyllableEmbeddings, layer: int, kind: str, settings: SeparationSettings) -> dict[str, Any]:

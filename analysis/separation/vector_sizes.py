@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from copy import copy
 
 import numpy as np
 
@@ -52,29 +53,30 @@ class VectorSizes:
     def empty(cls, pairs: TokenPairs, names: Iterable[str]) -> dict[str, VectorSizes]:
         """One per distance, sharing what depends on the pairs alone."""
         first = cls(pairs)
-        found = {}
-        for name in names:
-            own = cls.__new__(cls)
-            own.__dict__.update(first.__dict__)
-            own.seen = []
-            found[name] = own
-        return found
+        return {name: copy(first) for name in names}
 
-    def see(self, permutation: np.ndarray, distances: np.ndarray) -> None:
-        """Take note of one draw: utterance u had the vector of ``permutation[u]``."""
-        self.seen.append((permutation, self._by_utterance(self.weight * distances)))
+    def totals(self, distances: np.ndarray) -> np.ndarray:
+        """Weighted sum of the distances of all token pairs that each utterance takes part in, shape (relations, U)."""
+        return self._by_utterance(self.weight * distances)
 
-    def finish(self) -> None:
-        """Estimate ``h``, shape (relations, U), in the centre of its values."""
-        n_draws = len(self.seen)
-        mean = sum(totals for _, totals in self.seen) / n_draws
+    def finish(self, permutations: Sequence[np.ndarray], totals: Sequence[np.ndarray]) -> None:
+        """Estimate ``h``, shape (relations, U), in the centre of its values, from draws.
+
+        Parameters
+        ----------
+        permutations : sequence of ndarray
+            In each draw utterance u had the vector of ``permutation[u]``.
+        totals : sequence of ndarray
+            What :meth:`totals` made of the distances of each.
+        """
+        n_draws = len(totals)
+        mean = sum(totals) / n_draws
         excess, weight = np.zeros(self.shape), np.zeros(self.shape)
-        for permutation, totals in self.seen:
-            excess[:, permutation] += totals - mean
+        for permutation, of_draw in zip(permutations, totals, strict=True):
+            excess[:, permutation] += of_draw - mean
             weight[:, permutation] += self.total
         h = np.where(weight > 0, excess / np.where(weight > 0, weight, 1.0), 0.0) * n_draws / (n_draws - 1)
         self.h = h - h.mean(1, keepdims=True)
-        self.seen = []
 
     def influence(self, selection: Selection, *, within_speakers: bool) -> np.ndarray:
         """What size adds to the error of the selection's net average, by speaker, shape (S,)."""

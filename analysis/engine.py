@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 from analysis.errors import ConfigurationError
 
-__all__ = ["PLACES", "available_cores", "map", "one_thread_each", "shards_of"]
+__all__ = ["PLACES", "at_once", "available_cores", "beside", "map", "one_thread_each", "shards_of"]
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
@@ -87,13 +89,71 @@ def _map_in_processes(function: Callable[[Shard], Result], shards: Sequence[Shar
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread_each) as pool:
-        futures = [pool.submit(function, shard) for shard in shards]
+        with _without_the_script():
+            futures = [pool.submit(function, shard) for shard in shards]
         try:
             for future in futures:
                 yield future.result()
         finally:
             for future in futures:
                 future.cancel()
+
+
+@contextmanager
+def beside(workers: int = 2) -> Iterator[Callable[..., Future]]:
+    """A function that starts work whose result is wanted later: ``start(function, *arguments)`` gives its future.
+
+    Parameters
+    ----------
+    workers : int
+        From 2 on the work runs, piece after piece, in one process beside this one, which begins with the first piece; otherwise
+        at once, here. Functions are importable by name; arguments and results can be pickled.
+    """
+    if workers < 2:
+        yield at_once
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    def start(function: Callable[..., Any], *arguments: Any) -> Future:
+        with _without_the_script():
+            return pool.submit(function, *arguments)
+
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=one_thread_each)
+    try:
+        yield start
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def at_once(function: Callable[..., Any], *arguments: Any) -> Future:
+    """Work that is done when this returns, as a future: what :func:`beside` gives where there is one core."""
+    done: Future = Future()
+    try:
+        done.set_result(function(*arguments))
+    except Exception as error:
+        done.set_exception(error)
+    return done
+
+
+@contextmanager
+def _without_the_script() -> Iterator[None]:
+    """Start processes that do not run the user's script again.
+
+    A new process imports the script of its parent, for functions that the script defines. The functions mapped here are found
+    by name in modules, and a script that runs an analysis at its top level would start it again in every process.
+    """
+    import sys
+
+    script = sys.modules["__main__"]
+    kept = {name: getattr(script, name) for name in ("__spec__", "__file__") if hasattr(script, name)}
+    for name in kept:
+        setattr(script, name, None)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(script, name, value)
 
 
 def _map_on_ray(function: Callable[[Shard], Result], shards: Sequence[Shard]) -> Iterator[Result]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from analysis.alignment.types import Alignment
 from analysis.assembly import EncoderRun, assemble, fused, write_syllables
 from analysis.config import cache_folder
 from analysis.corpus.utterance import Corpus, Utterance
-from analysis.engine import available_cores
+from analysis.engine import available_cores, beside
 from analysis.errors import CorpusError, Failure, SeparationError, StrictError
 from analysis.report.model import Report
 from analysis.settings import DecoupleConfig
@@ -56,10 +58,12 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     corpus = _read_corpus(config, ledger)
     alignments, quality = _align(config, corpus, ledger)
     tokens, pairs = _tokens_and_pairs(config, corpus, alignments, ledger)
-    runs = [_analyse(config, name, corpus, tokens, pairs, alignments, ledger) for name in config.encoder]
-    report = assemble(config, corpus, quality, tokens, runs, ledger.failures, started)
-    if write:
-        _write(config, report, runs)
+    # Maps and figures are made in a process beside this one, where there are cores for it.
+    with beside(config.workers or available_cores()) as start:
+        runs = [_analyse(config, name, corpus, tokens, pairs, alignments, ledger, start) for name in config.encoder]
+        report = assemble(config, corpus, quality, tokens, runs, ledger.failures, started)
+        if write:
+            _write(config, report, runs, start)
     return report
 
 
@@ -238,16 +242,16 @@ def _analyse(
     pairs: pd.DataFrame,
     alignments: Mapping[str, Alignment],
     ledger: _Ledger,
+    start: Callable[..., Future],
 ) -> EncoderRun:
     """Encode once, take every semantic variant from that pass, and score."""
     from analysis.embeddings import extract
-    from analysis.encoders import load_encoder
-    from analysis.projection import project_variants
+    from analysis.encoders import deferred_encoder
     from analysis.separation import score
     from analysis.wav2sem import load_semantics
 
     done = _stage(f"Embeddings of {name}")
-    encoder = load_encoder(name, device=config.device, dtype=config.dtype, revision=config.revision)
+    encoder = deferred_encoder(name, device=config.device, dtype=config.dtype, revision=config.revision)
     layers = config.layer_numbers(encoder.card.layers)
     scored_types = set(pairs["type_a"]) | set(pairs["type_b"])
     wanted = tokens[tokens["type"].isin(scored_types)].reset_index(drop=True)
@@ -278,23 +282,46 @@ def _analyse(
         semantics[variant] = found if found is not None else _semantics_of(module, utterances)
     done(f"{len(extraction.embeddings)} tokens, {len(extraction.embeddings.layers)} layers of {encoder.card.dims} dimensions")
 
+    # An animation model reads the encoder's last hidden state, so that is the layer of the headline and of the map.
+    layer = extraction.embeddings.layers[-1]
+    on_map = _rows_on_the_map(config, pairs, extraction.embeddings)
+    mapping = _start_map(config, extraction.embeddings, semantics, layer, on_map, start)
+
     done = _stage(f"Separation of {name}")
     separation = score(extraction.embeddings, semantics, pairs, settings=config.separation)
     done(f"{len(separation.table)} rows")
 
-    # An animation model reads the encoder's last hidden state, so that is the layer of the headline and of the map.
-    layer = extraction.embeddings.layers[-1]
     done = _stage(f"Map of {name}")
-    on_map = _rows_on_the_map(config, pairs, extraction.embeddings)
-    variants = {"without": extraction.embeddings.layer(layer)[on_map]}
-    for variant, vectors in semantics.items():
-        variants[variant] = fused(config, extraction.embeddings, vectors, layer)[on_map]
-    chosen = config.projection
-    projections = project_variants(
-        variants, method=chosen.method, seed=config.seed, n_neighbors=chosen.n_neighbors, min_dist=chosen.min_dist
-    )
-    done(f"{len(on_map)} tokens by {chosen.method}")
+    projections = mapping.result()
+    done(f"{len(on_map)} tokens by {config.projection.method}")
     return EncoderRun(name, extraction.embeddings, semantics, pairs, separation, projections, on_map, layer)
+
+
+def _start_map(
+    config: DecoupleConfig,
+    embeddings: SyllableEmbeddings,
+    semantics: Mapping[str, UtteranceVectors],
+    layer: int,
+    on_map: np.ndarray,
+    start: Callable[..., Future],
+) -> Future:
+    """Begin the maps of the tokens at ``on_map``, without and with each module."""
+    from analysis.projection import project_variants
+
+    variants = {"without": embeddings.layer(layer)[on_map]}
+    for variant, vectors in semantics.items():
+        variants[variant] = fused(config, embeddings, vectors, layer)[on_map]
+    chosen = config.projection
+    return start(
+        partial(
+            project_variants,
+            variants,
+            method=chosen.method,
+            seed=config.seed,
+            n_neighbors=chosen.n_neighbors,
+            min_dist=chosen.min_dist,
+        )
+    )
 
 
 def _semantics_of(module: Any, utterances: list[Utterance]) -> UtteranceVectors:
@@ -318,12 +345,12 @@ def _rows_on_the_map(config: DecoupleConfig, pairs: pd.DataFrame, embeddings: Sy
     return rows
 
 
-def _write(config: DecoupleConfig, report: Report, runs: list[EncoderRun]) -> None:
+def _write(config: DecoupleConfig, report: Report, runs: list[EncoderRun], start: Callable[..., Future]) -> None:
     from analysis.report import write_report
 
     done = _stage("Report")
     folder = output_folder(config, report.corpus["name"])
     folder.mkdir(parents=True, exist_ok=True)
     write_syllables(folder / "syllables.parquet", runs)
-    write_report(report, folder, audio=config.audio)
+    write_report(report, folder, audio=config.audio, start=start)
     done(str(folder))

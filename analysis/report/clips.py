@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import logging
+import os
+import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from analysis.config import cache_folder
+from analysis.engine import available_cores
 from analysis.errors import AnalysisError
 from analysis.report.model import Report
 
@@ -21,6 +27,9 @@ logger = logging.getLogger(__name__)
 #: Bytes of base64 that may be embedded; beyond it the clips are files in ``audio/`` beside the page.
 AUDIO_BUDGET = 15_000_000
 SAMPLING_RATE = 16_000
+_COMPRESSION = 0.8
+# Names kept clips: another way to compress makes others.
+_ENCODING = f"mp3 {SAMPLING_RATE} {_COMPRESSION}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ def make_clips(report: Report, folder: Path, utterances: Iterable[str], *, budge
     """Compressed sound (MP3, mono, 16 kHz) of the named utterances, each once.
 
     Below ``budget`` bytes of base64 the clips are data URIs; above it they are written to ``folder/audio`` and named by
-    relative path. A recording that cannot be read is left out and named in ``missing``.
+    relative path. Compressed clips are kept in the user's cache folder, named by the recording's hash. A recording that cannot be read is left out and named in ``missing``.
     """
     table = report.tables.get("utterances")
     if table is None or "audio" not in table:
@@ -59,15 +68,20 @@ def make_clips(report: Report, folder: Path, utterances: Iterable[str], *, budge
     paths = dict(zip(table[_id_column(table)].astype(str), table["audio"], strict=True))
     encoded: dict[str, bytes] = {}
     missing: dict[str, str] = {}
+    files: dict[str, Path] = {}
     for utterance in sorted(set(utterances)):
         path = _find(paths.get(utterance), report, folder)
         if path is None:
             missing[utterance] = f"there is no file {paths.get(utterance) or '(no path given)'}"
-            continue
-        try:
-            encoded[utterance] = _compressed(path)
-        except (AnalysisError, OSError, RuntimeError, ValueError) as error:  # soundfile raises RuntimeError
-            missing[utterance] = f"{path.name} cannot be read: {error}"
+        else:
+            files[utterance] = path
+    kept = cache_folder("clips")
+    with ThreadPoolExecutor(available_cores()) as pool:  # compression leaves the interpreter to others
+        for utterance, clip in zip(files, pool.map(lambda path: _clip_of(path, kept), files.values()), strict=True):
+            if isinstance(clip, bytes):
+                encoded[utterance] = clip
+            else:
+                missing[utterance] = clip
     for utterance, reason in list(missing.items())[:3]:
         logger.warning("no sound for %s: %s", utterance, reason)
     n_bytes = sum(map(len, encoded.values()))
@@ -111,6 +125,27 @@ def _find(path: object, report: Report, folder: Path) -> Path | None:
     return next((root / path for root in roots if (root / path).is_file()), None)
 
 
+def _clip_of(path: Path, kept: Path) -> bytes | str:
+    """The clip, from ``kept`` where these bytes were compressed before; or why there is none."""
+    try:
+        recording = path.read_bytes()
+        name = hashlib.sha256(_ENCODING.encode() + recording).hexdigest()
+        clip = kept / name[:2] / f"{name}.mp3"
+        if clip.is_file():
+            return clip.read_bytes()
+        compressed = _compressed(path)
+    except (AnalysisError, OSError, RuntimeError, ValueError) as error:  # soundfile raises RuntimeError
+        return f"{path.name} cannot be read: {error}"
+    try:
+        clip.parent.mkdir(exist_ok=True)
+        temporary = clip.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
+        temporary.write_bytes(compressed)
+        temporary.replace(clip)
+    except OSError as error:  # a full disk costs time next time, not the report
+        logger.debug("a clip could not be kept: %s", error)
+    return compressed
+
+
 def _compressed(path: Path) -> bytes:
     import soundfile
     import soxr
@@ -126,5 +161,5 @@ def _compressed(path: Path) -> bytes:
     mono = mono if peak <= 1 else mono * (0.95 / peak)  # MP3 overshoots a little
     # MP3 plays in every browser, repeats byte for byte (an Ogg stream has a random serial number), and the encoder's delay is
     # written into the file, so that a time in the alignment is the same time in the clip.
-    soundfile.write(buffer, mono, SAMPLING_RATE, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.8)
+    soundfile.write(buffer, mono, SAMPLING_RATE, format="MP3", subtype="MPEG_LAYER_III", compression_level=_COMPRESSION)
     return buffer.getvalue()

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.report.model import Report
 from analysis.report.summary import headline_table, number
 
-__all__ = ["latex_table", "markdown_table", "markdown_text", "tables_archive", "tables_of", "write_tables"]
+__all__ = ["csv_tables", "latex_table", "markdown_table", "markdown_text", "tables_archive", "tables_of", "write_tables"]
 
 # A LaTeX table beyond this is no table for a paper; the CSV is complete.
 _LATEX_ROWS = 60
@@ -30,15 +30,24 @@ def tables_of(report: Report) -> dict[str, pd.DataFrame]:
     return tables | dict(report.tables)
 
 
-def write_tables(report: Report, folder: Path) -> dict[str, Path]:
-    """Write ``tables/NAME.csv`` (complete, full precision) and ``tables/NAME.tex`` (rounded, at most 60 rows) into ``folder``."""
+def csv_tables(report: Report) -> dict[str, str]:
+    """Every table as the text of a CSV file, in full precision, by name."""
+    return {name: table.to_csv(index=False, lineterminator="\n") for name, table in tables_of(report).items()}
+
+
+def write_tables(report: Report, folder: Path, csv: Mapping[str, str] | None = None) -> dict[str, Path]:
+    """Write ``tables/NAME.csv`` (complete, full precision) and ``tables/NAME.tex`` (rounded, at most 60 rows) into ``folder``.
+
+    ``csv`` are the texts of :func:`csv_tables`, where they are at hand.
+    """
+    csv = csv_tables(report) if csv is None else csv
     target = folder / "tables"
     target.mkdir(parents=True, exist_ok=True)
     written: dict[str, Path] = {}
     for name, table in tables_of(report).items():
         file = _file_name(name)
         written[f"{name}.csv"] = target / f"{file}.csv"
-        table.to_csv(written[f"{name}.csv"], index=False, lineterminator="\n")
+        written[f"{name}.csv"].write_text(csv[name], encoding="utf-8")
         written[f"{name}.tex"] = target / f"{file}.tex"
         written[f"{name}.tex"].write_text(
             latex_table(table, caption=_caption(report, name, len(table)), label=f"tab:{file}"), encoding="utf-8"
@@ -46,14 +55,14 @@ def write_tables(report: Report, folder: Path) -> dict[str, Path]:
     return written
 
 
-def tables_archive(report: Report) -> bytes:
-    """A zip archive of all tables as CSV; equal reports give equal bytes."""
+def tables_archive(csv: Mapping[str, str]) -> bytes:
+    """A zip archive of all tables as CSV, from the texts of :func:`csv_tables`; equal texts give equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, table in tables_of(report).items():
+        for name, text in csv.items():
             entry = zipfile.ZipInfo(f"{_file_name(name)}.csv", date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, table.to_csv(index=False, lineterminator="\n"))
+            archive.writestr(entry, text)
     return buffer.getvalue()
 
 

@@ -6,7 +6,6 @@ Each ``*_figure`` function takes a :class:`Report` and gives a matplotlib figure
 from __future__ import annotations
 
 import logging
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ __all__ = ["FIGURES", "FORMATS", "draw", "draw_figures"]
 logger = logging.getLogger(__name__)
 
 FORMATS = ("png", "svg", "pdf")
+_DPI = 300
 _PAIRS_ON_MAP = 4
 _PAIRS_IN_FOREST = 24
 _DASHES = {"same_type": "-", "near_homophone": (0, (4, 1)), "homophone": "-.", "unrelated": (0, (1, 1))}
@@ -57,23 +57,37 @@ def draw_figures(report: Report, folder: Path, *, venue: str = "acl", formats: S
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise ConfigurationError(f"There is no figure format {unknown[0]!r}. Choose from {', '.join(FORMATS)}.")
+    written: dict[str, Path] = {}
+    if not formats:
+        return written
     target = folder / "figures"
     target.mkdir(parents=True, exist_ok=True)
-    written: dict[str, Path] = {}
     with _paper_style(VENUES[venue]):
         for name, draw in FIGURES.items():
             figure = draw(report, VENUES[venue])
             if figure is None:
                 logger.info("the report has no data for the figure %s", name)
                 continue
-            for suffix in formats:
-                path = target / f"{name}.{suffix}"
-                # Dates would make equal runs differ.
-                stamp = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
-                figure.savefig(path, dpi=300, metadata=stamp)
-                figure.set_layout_engine("none")  # what was laid out for the first format holds for the others
+            for path in _saved(figure, target / name, formats):
                 written[path.name] = path
     return written
+
+
+def _saved(figure: Figure, stem: Path, formats: Sequence[str]) -> Iterator[Path]:
+    """Write a figure in each format."""
+    import matplotlib as mpl
+
+    # Laid out once, at the resolution of the pictures: what holds for the first format holds for the others.
+    figure.set_dpi(_DPI)
+    figure.draw_without_rendering()
+    with mpl.rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
+        for suffix in formats:
+            path = stem.with_suffix(f".{suffix}")
+            # Dates would make equal runs differ.
+            stamp = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[suffix]
+            figure.savefig(path, dpi=_DPI, metadata=stamp)
+            yield path
 
 
 def draw(report: Report, name: str, *, venue: str = "screen") -> Figure | None:
@@ -141,6 +155,26 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height))
 
 
+def _entries(figure: Figure) -> tuple[list[Any], list[str]]:
+    """Legend entries of the only axes."""
+    return figure.axes[0].get_legend_handles_labels()
+
+
+def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], *, ncols: int, **spacing: float) -> None:
+    """A legend above the data, in smaller letters or fewer columns where the figure is too narrow for it."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    size, room = mpl.rcParams["legend.fontsize"], 0.98 * figure.bbox.width
+    for columns in range(ncols, 0, -1):
+        for scale in (1.0, 0.9, 0.8):
+            legend = figure.legend(handles, labels, loc="outside upper center", ncols=columns, fontsize=scale * size, **spacing)
+            if legend.get_window_extent(renderer).width <= room or (columns, scale) == (1, 0.8):
+                return
+            legend.remove()
+
+
 def _footnote(figure: Figure, report: Report, text: str = "") -> None:
     """A line under the figure: what it is, and that speech was synthetic where it was."""
     words = " ".join(part for part in (text, "Synthetic speech." if report.corpus.get("synthetic") else "") if part)
@@ -155,8 +189,19 @@ def _small() -> float:
 
 
 def _wrapped(figure: Figure, words: str) -> str:
-    # A character is about half its size wide; 0.47 leaves a margin for wide letters.
-    return "\n".join(textwrap.wrap(words, max(30, int(figure.get_figwidth() * 72 / (_small() * 0.47)))))
+    """``words`` in lines that fit the figure, whatever font is there."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.font_manager import FontProperties
+
+    renderer, font, room = FigureCanvasAgg(figure).get_renderer(), FontProperties(size=_small()), 0.97 * figure.bbox.width
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and renderer.get_text_width_height_descent(longer, font, ismath=False)[0] > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 def _plain_text(text: str) -> str:
@@ -184,7 +229,7 @@ def headline_figure(report: Report, venue: Venue) -> Figure | None:
     axes.set_yticks(range(len(table)), [_plain_text(f"{row.encoder}\nlayer {row.layer}") for row in table.itertuples()])
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlabel(f"change of the {chosen.keys['distance']} distance")
-    figure.legend(loc="outside upper center", ncols=len(parts), handletextpad=0.2, columnspacing=0.9)
+    _legend(figure, *_entries(figure), ncols=len(parts), handletextpad=0.2, columnspacing=0.9)
     _footnote(figure, report, f"{chosen.sentence()}.".capitalize())
     return figure
 
@@ -225,7 +270,7 @@ def map_figure(report: Report, venue: Venue) -> Figure | None:
             ax.spines[side].set_visible(True)
     handles, labels = axes[0].get_legend_handles_labels()
     handles, labels = handles[1:] + handles[:1], labels[1:] + labels[:1]  # one column per pair, the others last
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(pairs) + 1, handletextpad=0.1, columnspacing=1.0)
+    _legend(figure, handles, labels, ncols=len(pairs) + 1, handletextpad=0.1, columnspacing=1.0)
     _footnote(figure, report, map_caption(report, panels, chosen))
     return figure
 
@@ -315,7 +360,7 @@ def layers_figure(report: Report, venue: Venue) -> Figure | None:
     for ax in grid[:, 0]:
         ax.set_ylabel(f"{chosen.keys['distance']} distance")
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(handles), columnspacing=1.2)
+    _legend(figure, handles, labels, ncols=len(handles), columnspacing=1.2)
     _footnote(figure, report, f"{chosen.sentence()}; bands: intervals.".capitalize())
     return figure
 
@@ -353,7 +398,7 @@ def distances_figure(report: Report, venue: Venue) -> Figure | None:
     for ax in grid[-1]:
         ax.set_xlabel(f"{chosen.keys['distance']} distance")
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(handles))
+    _legend(figure, handles, labels, ncols=len(handles))
     _footnote(figure, report, _plain_text(f"{encoder}, layer {entries[0]['layer']}; density over token pairs."))
     return figure
 
@@ -376,7 +421,7 @@ def pairs_figure(report: Report, venue: Venue) -> Figure | None:
     axes.set_yticks(y, [_plain_text(f"{r.type_a} | {r.type_b}") for r in table.itertuples()])
     axes.set_ylim(-0.7, len(table) - 0.3)
     axes.set_xlabel(f"change of the {chosen.keys['distance']} distance")
-    figure.legend(loc="outside upper center", ncols=2)
+    _legend(figure, *_entries(figure), ncols=2)
     first = table.iloc[0]
     _footnote(
         figure, report, _plain_text(f"{first['encoder']}, layer {first['layer']}; the {len(table)} pairs with most token pairs.")
@@ -474,7 +519,7 @@ def nulls_figure(report: Report, venue: Venue) -> Figure | None:
         ax.yaxis.get_major_locator().set_params(integer=True)
     grid[0, 0].set_ylabel("draws")
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    _legend(figure, handles, labels, ncols=2)
     _footnote(figure, report, f"Null: {chosen.null.removeprefix('null:')}.")
     return figure
 

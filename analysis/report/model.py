@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,18 +68,18 @@ class Report:
         return report_html(self)
 
     def to_json(self) -> str:
-        """The report as strict JSON: NaN becomes null, tables become ``{"columns": ..., "dtypes": ..., "rows": ...}``."""
-        document = {
-            "schema_version": SCHEMA_VERSION,
-            "title": self.title,
-            "corpus": self.corpus,
-            "provenance": self.provenance,
-            "configuration": self.configuration,
-            "verdicts": self.verdicts,
-            "figures": self.figures,
-            "tables": {name: _table_to_plain(table) for name, table in self.tables.items()},
-        }
-        return json.dumps(_plain(document), ensure_ascii=False, allow_nan=False, indent=1)
+        """The report as strict JSON: NaN becomes null, tables become ``{"columns": ..., "dtypes": ..., "rows": ...}``.
+
+        One line per entry and per table row: small enough to read, and a comparison of two reports names the rows that differ.
+        """
+        parts = [f'"schema_version": {SCHEMA_VERSION}', f'"title": {_json(self.title)}']
+        for name in ("corpus", "provenance", "configuration", "figures"):
+            entries = (f"{_json(str(key))}: {_json(_plain(value))}" for key, value in getattr(self, name).items())
+            parts.append(f'"{name}": {_lines("{}", entries)}')
+        parts.append(f'"verdicts": {_lines("[]", (_json(_plain(verdict)) for verdict in self.verdicts))}')
+        tables = (f"{_json(str(name))}: {_table_to_json(table)}" for name, table in self.tables.items())
+        parts.append(f'"tables": {_lines("{}", tables)}')
+        return _lines("{}", parts)
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -141,12 +141,31 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _table_to_plain(table: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "columns": list(table.columns),
-        "dtypes": [str(dtype) for dtype in table.dtypes],
-        "rows": [list(row) for row in table.itertuples(index=False, name=None)],
-    }
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _lines(brackets: str, entries: Iterable[str]) -> str:
+    """Entries of a JSON object or list, each on its own line."""
+    return brackets[0] + "\n" + ",\n".join(entries) + "\n" + brackets[1]
+
+
+def _table_to_json(table: pd.DataFrame) -> str:
+    # Column by column: a table has tens of thousands of cells and a handful of columns.
+    columns = [_plain_column(table.iloc[:, place]) for place in range(table.shape[1])]
+    rows = [_json(row) for row in zip(*columns, strict=True)] if columns else ["[]"] * len(table)
+    head = f'"columns": {_json(_plain(list(table.columns)))}, "dtypes": {_json([str(dtype) for dtype in table.dtypes])}'
+    return f'{{{head}, "rows": {_lines("[]", rows)}}}'
+
+
+def _plain_column(column: pd.Series) -> list[Any]:
+    """The cells in JSON's own types."""
+    values = column.tolist()
+    if pd.api.types.is_float_dtype(column.dtype):
+        return [value if math.isfinite(value) else None for value in values]
+    if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_integer_dtype(column.dtype):
+        return values
+    return [value if isinstance(value, str) else _plain(value) for value in values]
 
 
 def _table_from_plain(plain: Mapping[str, Any]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.report.clips import Clips
-from analysis.report.export import tables_archive
+from analysis.report.export import csv_tables, tables_archive
 from analysis.report.model import Report
 from analysis.report.style import CATEGORICAL, NULL_COLOURS, OTHER_COLOUR, RELATION_COLOURS, SYMBOLS, VARIANT_COLOURS
 from analysis.report.summary import (
@@ -39,8 +39,11 @@ _WORST = 15
 _KNOWN_TABLES = ("separation", "pairs", "tokens", "projection", "utterances", "quality", "failures")
 
 
-def render_page(report: Report, clips: Clips) -> str:
-    """The whole page as HTML text: styles, scripts, data and embedded sound included."""
+def render_page(report: Report, clips: Clips, csv: Mapping[str, str] | None = None) -> str:
+    """The whole page as HTML text: styles, scripts, data and embedded sound included.
+
+    ``csv`` are the texts of :func:`analysis.report.export.csv_tables`, where they are at hand.
+    """
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
@@ -59,7 +62,7 @@ def render_page(report: Report, clips: Clips) -> str:
         "histograms": report.figures.get("histograms") or [],
         "nulls": [n for n in report.figures.get("nulls") or [] if n.get("variant", chosen.variant) == chosen.variant],
     }  # fmt: skip
-    archive = tables_archive(report)
+    archive = tables_archive(csv_tables(report) if csv is None else csv)
     return template("report.html").render(
         report=report,
         question=question(report),

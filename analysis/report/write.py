@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
+from analysis.engine import at_once
 from analysis.report.clips import AUDIO_BUDGET, Clips, make_clips
-from analysis.report.export import write_tables
+from analysis.report.export import csv_tables, write_tables
 from analysis.report.figures import FORMATS, draw_figures
 from analysis.report.markdown import render_markdown
 from analysis.report.model import Report
@@ -26,6 +29,7 @@ def write_report(
     audio_budget: int = AUDIO_BUDGET,
     venue: str = "acl",
     formats: Sequence[str] = FORMATS,
+    start: Callable[..., Future] = at_once,
 ) -> dict[str, Path]:
     """Write every rendering of ``report`` into ``folder``; returns the paths by file name.
 
@@ -43,6 +47,9 @@ def write_report(
         Whose column widths the figures have: ``acl``, ``cvpr``, ``interspeech``, ``icassp`` or ``screen``.
     formats : sequence of str
         Of ``png``, ``svg``, ``pdf``; empty for no figures.
+    start : callable
+        How the figures are drawn: before the rest is written, or beside it with the function that
+        :func:`analysis.engine.beside` gives.
 
     Raises
     ------
@@ -51,14 +58,15 @@ def write_report(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    drawing = start(partial(draw_figures, report, folder, venue=venue, formats=formats))
     written = {"report.json": report.write(folder / "report.json")}
-    figures = draw_figures(report, folder, venue=venue, formats=formats)
-    written |= {f"figures/{name}": path for name, path in figures.items()}
-    written |= {f"tables/{name}": path for name, path in write_tables(report, folder).items()}
-    written["separation.csv"] = folder / "separation.csv"
-    report.separation.to_csv(written["separation.csv"], index=False, lineterminator="\n")
+    csv = csv_tables(report)
+    written |= {f"tables/{name}": path for name, path in write_tables(report, folder, csv).items()}
+    written["separation.csv"] = _write(folder / "separation.csv", csv["separation"])
     clips = make_clips(report, folder, _heard(report), budget=audio_budget) if audio else Clips(note="Sound was switched off.")
-    written["report.html"] = _write(folder / "report.html", render_page(report, clips))
+    written["report.html"] = _write(folder / "report.html", render_page(report, clips, csv))
+    figures = drawing.result()
+    written |= {f"figures/{name}": path for name, path in figures.items()}
     pictures = tuple(f"figures/{name}" for name in ("headline.png", "map.png") if name in figures)
     written["report.md"] = _write(folder / "report.md", render_markdown(report, pictures))
     size = written["report.html"].stat().st_size

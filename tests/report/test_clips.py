@@ -68,3 +68,16 @@ def test_a_report_without_audio_says_so(silent_report, tmp_path):
     table = silent_report.tables["utterances"].drop(columns="audio")
     bare = replace(silent_report, tables={**silent_report.tables, "utterances": table})
     assert make_clips(bare, tmp_path, ["x"]).note == "No sound: the report names no audio files."
+
+
+def test_a_recording_is_compressed_once_and_again_when_its_bytes_change(spoken, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANALYSIS_CACHE", str(tmp_path / "cache"))
+    first = make_clips(spoken, tmp_path, "ab")
+    assert len(list((tmp_path / "cache" / "clips").rglob("*.*"))) == 2, "two clips and nothing half-written"
+    monkeypatch.setattr("analysis.report.clips._compressed", lambda path: b"compressed anew")
+    assert make_clips(spoken, tmp_path, "ab") == first
+    samples, rate = soundfile.read(tmp_path / "a.wav")
+    soundfile.write(tmp_path / "a.wav", samples[:-1], rate)
+    changed = make_clips(spoken, tmp_path, "ab").sources
+    assert changed["b"] == first.sources["b"]
+    assert base64.b64decode(changed["a"].split(",")[1]) == b"compressed anew"

@@ -70,9 +70,11 @@ class EncoderRun:
     headline_layer: int
 
 
-def fused(config: DecoupleConfig, embeddings: SyllableEmbeddings, semantics: UtteranceVectors, layer: int) -> np.ndarray:
-    """Vectors of one layer with semantics, exactly as they are scored, shape (tokens, dims)."""
-    from analysis.wav2sem.fusion import fuse, semantic_scale
+def fused(
+    config: DecoupleConfig, embeddings: SyllableEmbeddings, semantics: UtteranceVectors, layer: int, variant: str
+) -> np.ndarray:
+    """Vectors of one layer with the semantics of a variant, exactly as they are scored, shape (tokens, dims)."""
+    from analysis.wav2sem.fusion import TRAINED_MODES, fuse, semantic_scale, trained_weights
 
     position = {name: row for row, name in enumerate(semantics.utterances)}
     column = embeddings.layers.index(layer)
@@ -80,7 +82,11 @@ def fused(config: DecoupleConfig, embeddings: SyllableEmbeddings, semantics: Utt
     spoken = [position[name] for name in embeddings.tokens["utterance"].unique()]
     scale = semantic_scale(semantics.vectors[spoken], share=config.share, frame_norm=frame_norm)
     rows = embeddings.tokens["utterance"].map(position).to_numpy()
-    return fuse(embeddings.layer(layer), semantics.vectors[rows], mode=config.fusion, scale=scale, seed=config.seed)
+    weights = None
+    if config.fusion in TRAINED_MODES:
+        weights = trained_weights(Path(config.separation.fusion_weights), config.fusion, variant)
+    vectors = embeddings.layer(layer)
+    return fuse(vectors, semantics.vectors[rows], mode=config.fusion, scale=scale, seed=config.seed, weights=weights)
 
 
 def assemble(
@@ -228,7 +234,7 @@ def _histograms(config: DecoupleConfig, run: EncoderRun) -> list[dict[str, Any]]
 
     variants = {"without": run.embeddings.layer(run.headline_layer)}
     for name, vectors in run.semantics.items():
-        variants[name] = fused(config, run.embeddings, vectors, run.headline_layer)
+        variants[name] = fused(config, run.embeddings, vectors, run.headline_layer, name)
     place = {"encoder": run.name, "layer": run.headline_layer}
     return [place | counts for counts in distance_histograms(run.embeddings, variants, run.pairs, settings=config.separation)]
 
@@ -252,7 +258,9 @@ def _versions() -> dict[str, str]:
 def command_of(config: DecoupleConfig) -> str:
     """The command line that makes this report again: every setting that is not the default."""
     words = ["python", "-m", "analysis.decouple"]
-    default, chosen = DecoupleConfig(seed=config.seed, share=config.share, fusion=config.fusion), config.as_dict()
+    # what follows the run's own settings is not said twice
+    follows = ("seed", "share", "fusion", "fusion_weights")
+    default, chosen = DecoupleConfig(**{name: getattr(config, name) for name in follows}), config.as_dict()
     for name, value in default.as_dict().items():
         if chosen[name] == value and name not in ("corpus", "seed"):
             continue
@@ -266,6 +274,8 @@ def command_of(config: DecoupleConfig) -> str:
         words += ["--share", str(config.share)]
     if config.fusion != DecoupleConfig.fusion:
         words += ["--fusion", config.fusion]
+    if config.fusion_weights:
+        words += ["--fusion_weights", config.fusion_weights]
     return shlex.join(words)
 
 

@@ -310,7 +310,7 @@ def _start_map(
 
     variants = {"without": embeddings.layer(layer)[on_map]}
     for variant, vectors in semantics.items():
-        variants[variant] = fused(config, embeddings, vectors, layer)[on_map]
+        variants[variant] = fused(config, embeddings, vectors, layer, variant)[on_map]
     chosen = config.projection
     return start(
         partial(

@@ -60,7 +60,9 @@ class DecoupleConfig:
     oracle : str
         Upper reference, the transcript's own embedding by the packaged text model: its token mean, its CLS token, or none.
     fusion : str
-        How the semantic vector enters a frame.
+        How the semantic vector enters a frame. `linear` and `paper` need --fusion_weights, and score the layer that those are for.
+    fusion_weights : str, optional
+        Folder that `python -m analysis.wav2sem fusion` wrote.
     share : float
         Mean size of the added vector, as a share of the mean frame norm of the layer.
     unit : str
@@ -112,6 +114,7 @@ class DecoupleConfig:
     wav2sem: str = "bundled"
     oracle: Literal["mean", "cls", "none"] = "mean"
     fusion: Literal["add", "linear", "paper", "concat"] = "add"
+    fusion_weights: str | None = None
     share: float = 0.5
     unit: Literal["syllable", "word"] = "syllable"
     layers: str = "all"
@@ -150,7 +153,13 @@ class DecoupleConfig:
         if self.aligner == "textgrid" and not self.alignments:
             raise ConfigurationError("--aligner textgrid reads existing files: name their folder with --alignments DIR.")
         self.layer_numbers()
-        settings = replace(self.separation, seed=self.seed, share=self.share, fusion=self.fusion)
+        settings = replace(
+            self.separation,
+            seed=self.seed,
+            share=self.share,
+            fusion=self.fusion,
+            fusion_weights=self.fusion_weights or self.separation.fusion_weights,
+        )
         object.__setattr__(self, "separation", settings)
 
     def layer_numbers(self, n_layers: int | None = None) -> list[int] | None:
@@ -181,4 +190,7 @@ class DecoupleConfig:
     def hash(self) -> str:
         """Hash of the settings that set numbers: reports with different ones are not comparable."""
         settings = {name: value for name, value in self.as_dict().items() if name not in self._WITHOUT_INFLUENCE}
+        if self.fusion not in ("linear", "paper"):
+            for place in (settings, settings["separation"]):
+                place.pop("fusion_weights")
         return content_hash(settings)

@@ -100,7 +100,8 @@ def score(
 
     Notes
     -----
-    Token i has vector ``x_i`` without, ``x_i + v_u(i)`` with a module (:func:`analysis.wav2sem.fusion.fuse`); ``d`` is the
+    Token i has vector ``x_i`` without, ``x_i + v_u(i)`` with a module (:func:`analysis.wav2sem.fusion.fuse`); other fusions map
+    ``x_i`` and ``v_u`` first, a null through weights trained for it (:mod:`analysis.separation.fusions`). ``d`` is the
     distance, the average is over token pairs first, then over type pairs (``macro``), or over all token pairs (``micro``).
 
     =================  ============================================================================================
@@ -138,7 +139,7 @@ def score(
             state = LayerVariants(embeddings, layer, kind, token_pairs, vectors, settings, threads)
             draws: dict[str, dict[str, Any]] = {}
             rows = [*average_rows(state, chosen, draws), *ratio_rows(state, compared)]
-            if settings.scale_free and kind == "raw":
+            if settings.scale_free and kind == "raw" and settings.fusion == "add":
                 rows.extend(scale_free_rows(state, scale_free_tokens, settings))
             return _Found(rows, per_pair_distances(state, chosen), draws)
 
@@ -158,5 +159,11 @@ def score(
         nulls=draws,
         curves=layer_curves(table),
         verdicts=verdicts(table),
-        notes=list(token_pairs.sampled),
+        notes=[*token_pairs.sampled, *_left_out(settings)],
     )
+
+
+def _left_out(settings: SeparationSettings) -> list[str]:
+    if settings.fusion == "add" or not settings.scale_free:
+        return []
+    return [f"Scale-free statistics are taken of additive fusion only, not of {settings.fusion!r}."]

@@ -55,7 +55,11 @@ class SeparationSettings:
     share : float
         Size of the added vectors: their mean norm over the utterances, as a share of the layer's mean frame norm.
     fusion : str
-        How semantics meet frames: ``add``.
+        How semantics meet frames: ``add``; ``linear`` and ``paper``, with trained weights; ``concat``. Other fusions than
+        ``add`` are scored by averages and ratios of distances, not by scale-free statistics.
+    fusion_weights : str
+        Folder that ``python -m analysis.wav2sem fusion`` wrote: weights of ``linear`` and ``paper`` for each module and, trained
+        with the same budget, for each of its nulls.
     nulls : tuple of str
         Any of :data:`NULLS`.
     n_nulls : int
@@ -105,6 +109,7 @@ class SeparationSettings:
     removed_components: int = 3
     share: float = 0.5
     fusion: str = "add"
+    fusion_weights: str = ""
     nulls: tuple[str, ...] = ("random", "shuffled")
     n_nulls: int = 20
     random_about: str = "mean"
@@ -128,7 +133,7 @@ class SeparationSettings:
         _check_names("nulls", self.nulls, NULLS)
         _check_names("abx", self.abx, ("any", "within_speaker", "across_speaker"))
         _check_names("interval", (self.interval,), ("crossed_t", "pigeonhole", "speaker_bootstrap"))
-        _check_names("fusion", (self.fusion,), ("add",))
+        _check_names("fusion", (self.fusion,), ("add", "linear", "paper", "concat"))
         _check_names("random_about", (self.random_about,), ("mean", "zero"))
         _check_names("shuffle_within", (self.shuffle_within,), ("corpus", "speaker"))
         _check_names(
@@ -157,6 +162,17 @@ class SeparationSettings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigurationError(f"Separation setting {name}={value!r} is out of range; it must lie in [{low}, {high}].")
+        if self.fusion != "add":
+            _check_names(f"nulls with fusion={self.fusion!r}", self.nulls, ("random", "shuffled"))
+            _check_names(f"vectors with fusion={self.fusion!r}", self.vectors, ("raw", "utterance_centred"))
+            plain = tuple(name for name in DISTANCES if name not in ("l2_standardised", "l2_whitened"))
+            _check_names(f"distances with fusion={self.fusion!r}", self.distances, plain)
+        if self.fusion in ("linear", "paper") and not self.fusion_weights:
+            raise ConfigurationError(
+                f"The fusion {self.fusion!r} has weights that only a downstream task can train. Train them with "
+                "`python -m analysis.wav2sem fusion wav2sem oracle:mean --corpus ... --out DIR` and give --fusion_weights DIR, or "
+                "use the fusion 'add' or 'concat'."
+            )
         if self.power <= 1 - self.ci_level:
             raise ConfigurationError(
                 f"Separation setting power={self.power} is no larger than 1 - ci_level = {1 - self.ci_level:.4g}, the chance of "

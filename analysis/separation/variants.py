@@ -12,6 +12,7 @@ from analysis.errors import SeparationError
 from analysis.separation import nulls as null_makers
 from analysis.separation.clusters import d_prime
 from analysis.separation.distances import Added, PairGeometry, Whitening, mapped, principal_components
+from analysis.separation.fusions import module_fusion
 from analysis.separation.relations import TokenPairs, speaker_of_utterance, split_mask
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.threads import Workers
@@ -19,6 +20,7 @@ from analysis.separation.vector_sizes import VectorSizes
 
 if TYPE_CHECKING:
     from analysis.embeddings.types import SyllableEmbeddings
+    from analysis.wav2sem.fusion import AffineFusion
     from analysis.wav2sem.types import UtteranceVectors
 
 __all__ = ["LayerVariants", "vectors_in_use"]
@@ -72,6 +74,8 @@ class LayerVariants:
         Vectors of the tokens in use, as treated.
     offsets : dict of str to ndarray, shape (U, D)
         What each module adds to every token of an utterance.
+    fusions : dict of str to ModuleFusion
+        The maps of each module and its nulls, where vectors are not simply added.
     sums : dict of (variant, distance) to ndarray, shape (cells,)
         Sum over each cell's token pairs; ``without`` and the modules.
     draws : dict of (null, module, distance) to ndarray, shape (draws, cells)
@@ -99,7 +103,16 @@ class LayerVariants:
         column = embeddings.layers.index(layer)
         n_frames = np.asarray(frames.n_frames, dtype=np.float64)
         frame_norm = float(np.average(np.asarray(frames.frame_norm, dtype=np.float64)[:, column], weights=n_frames))
-        offsets = {name: _offsets(vectors, x.shape[1], frame_norm, settings) for name, vectors in semantics.items()}
+        if settings.fusion == "add":
+            self.fusions = {}
+            offsets = {name: _offsets(vectors, x.shape[1], frame_norm, settings) for name, vectors in semantics.items()}
+        else:
+            place = {"layer": layer, "encoder": _encoder_of(embeddings), "frame_norm": frame_norm}
+            self.fusions = {
+                name: module_fusion(name, vectors, x.shape[1], settings, **place) for name, vectors in semantics.items()
+            }
+            offsets = {name: self.fusions[name].own.offsets(vectors) for name, vectors in semantics.items()}
+        self._semantics = semantics
         self._axes = None
         if kind == "utterance_centred":
             position = {utterance: row for row, utterance in enumerate(frames.utterances)}
@@ -107,7 +120,16 @@ class LayerVariants:
             x = x - means[pairs.utterance]
             # The utterance's mean holds the added vector whole, so centring takes it out again.
             offsets = {name: np.zeros_like(vectors) for name, vectors in offsets.items()}
-        elif kind == "top_pc_removed":
+        if settings.fusion == "concat":
+            # all variants in one space, so that the mean over dimensions in `mse` is over the same dimensions
+            sizes = {vectors.shape[1] for vectors in semantics.values()}
+            if len(sizes) > 1:
+                raise SeparationError(
+                    f"Modules of {', '.join(map(str, sorted(sizes)))} dims cannot be scored side by side under the fusion 'concat': "
+                    "their fused vectors have different dims. Score one at a time."
+                )
+            x = next((fusion.own.frames(x) for fusion in self.fusions.values()), x)
+        if kind == "top_pc_removed":
             mean, self._axes = principal_components(x, settings.removed_components)
             x = self._project(x - mean)
         tokens = embeddings.tokens
@@ -137,7 +159,11 @@ class LayerVariants:
             geometry = PairGeometry(mapped(self.x, matrix), self.pairs, settings.device)
             alone = geometry.pair_distances(names)
             self._keep(geometry, "without", alone)
+            for module in self.fusions:
+                self._fused(geometry, module, names)
             for module, vectors in self.offsets.items():
+                if module in self.fusions:
+                    continue
                 if not vectors.any():
                     self._keep(geometry, module, alone)
                     continue
@@ -183,6 +209,34 @@ class LayerVariants:
         if settings.n_nulls > 1 and "shuffled" in settings.nulls:
             self._same_size(geometry, module, vectors, names, matrix)
 
+    def _fused(self, geometry: PairGeometry, module: str, names: tuple[str, ...]) -> None:
+        """A module and its nulls, each through its own map: trained with its own vectors, on the same budget."""
+        settings, fusion, semantics = self.settings, self.fusions[module], self._semantics[module]
+
+        def mapped_frames(one: AffineFusion) -> PairGeometry:
+            return geometry if one.outer is None else PairGeometry(one.frames(self.x), self.pairs, settings.device)
+
+        own = mapped_frames(fusion.own)
+        if not self.offsets[module].any():
+            self._keep(own, module, own.pair_distances(names))
+            return
+        self._keep(own, module, own.added(self.offsets[module], names).pair_distances())
+        for null in settings.nulls:
+            rng = np.random.default_rng([settings.seed, self.layer, *map(ord, null)])
+            through = fusion.nulls[null]
+            other = mapped_frames(through)
+            if null == "shuffled":
+                groups = self.speaker_of_utterance if settings.shuffle_within == "speaker" else None
+                permutations = [null_makers.shuffled(len(semantics), rng, groups) for _ in range(settings.n_nulls)]
+                added = other.added(through.offsets(semantics), names)
+                values = self.workers.map(partial(_shuffle, other, added, {}), permutations)
+                values = [sums for sums, _ in values]
+            else:
+                made = [null_makers.random_directions(semantics, rng, settings.random_about) for _ in range(settings.n_nulls)]
+                values = self.workers.map(partial(_added_sums, other, through, names), made)
+            for name in names:
+                self.draws[null, module, name] = np.stack([value[name] for value in values])
+
     def _random(
         self,
         geometry: PairGeometry,
@@ -216,6 +270,19 @@ def _shuffle(
     distances = added.pair_distances(permutation)
     sums = {name: geometry.cell_sums(values) for name, values in distances.items()}
     return sums, {name: size.totals(distances[name].cpu().numpy()) for name, size in sizes.items()}
+
+
+def _added_sums(
+    geometry: PairGeometry, through: AffineFusion, names: tuple[str, ...], semantics: np.ndarray
+) -> dict[str, np.ndarray]:
+    return geometry.added(through.offsets(semantics), names).sums()
+
+
+def _encoder_of(embeddings: SyllableEmbeddings) -> str:
+    """``name@revision``; empty where the embeddings do not say."""
+    card = embeddings.provenance.get("encoder", {})
+    known = isinstance(card, Mapping) and card.get("name") and card.get("revision")
+    return f"{card['name']}@{card['revision']}" if known else ""
 
 
 def _shared_columns(embeddings: SyllableEmbeddings, layer: int, kind: str, settings: SeparationSettings) -> dict[str, Any]:

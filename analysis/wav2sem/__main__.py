@@ -26,7 +26,7 @@ examples:
   python -m analysis.wav2sem evaluate wav2sem --corpus /data/LibriSpeech/dev-clean --distractors sentences.txt
   python -m analysis.wav2sem convert model.pth.tar modules/released
   python -m analysis.wav2sem embed wav2sem --corpus demo --out vectors.parquet
-  python -m analysis.wav2sem fusion wav2sem --corpus demo --out runs/fusion
+  python -m analysis.wav2sem fusion wav2sem oracle:mean --corpus demo --out runs/fusion
 
 exit codes: 0 done, 2 the request cannot be met
 """
@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     fusion = commands.add_parser(
         "fusion", help="train the fusions that have weights on phone recognition, beside nulls of the same budget"
     )
-    fusion.add_argument("module", help="wav2sem, oracle:mean, or a module's folder")
+    fusion.add_argument("module", nargs="+", help="wav2sem or a module's folder, and oracle:mean or oracle:cls")
     fusion.add_argument("--corpus", default="demo", help="recordings with transcripts (demo)")
     fusion.add_argument("--alignments", help="folder of TextGrids; without it the corpus is aligned with pocketsphinx")
     fusion.add_argument("--encoder", default="bundled", help="whose frames are fused (bundled)")
@@ -303,34 +303,42 @@ def _fusion(given: argparse.Namespace) -> int:
             f"--fusions takes linear, paper and concat, separated by commas, and --draws at least 1; got {given.fusions!r} and "
             f"{given.draws}."
         )
+    modules = {"oracle" if spec.startswith("oracle") else "wav2sem": load_semantics(spec) for spec in given.module}
+    if len(modules) < len(given.module):
+        raise ConfigurationError(f"Name one module and one oracle at most, not {', '.join(given.module)}.")
     settings = FusionSettings(epochs=given.epochs, folds=given.folds, hidden=given.hidden, seed=given.seed)
     corpus = open_corpus(given.corpus)
-    found, failures = embed(load_semantics(given.module), corpus.utterances)
-    known = set(found.utterances)
-    utterances = [utterance for utterance in corpus.utterances if utterance.id in known]
+    failures = list(corpus.failures)
+    found, utterances = {}, list(corpus.utterances)
+    for variant, module in modules.items():
+        found[variant], failed = embed(module, utterances)
+        failures += failed
+        utterances = [utterance for utterance in utterances if utterance.id in set(found[variant].utterances)]
     aligner = make_aligner("textgrid", folder=given.alignments) if given.alignments else make_aligner("pocketsphinx")
     outcomes = list(align_cached(aligner, utterances, cache_folder("alignments")))
     failures += [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-    for failure in (*corpus.failures, *failures):
+    for failure in failures:
         print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
     alignments = {outcome.utterance_id: outcome for outcome in outcomes if not isinstance(outcome, Failure)}
     task = phone_frames(utterances, alignments, load_encoder(given.encoder), layer=given.layer, by=given.apart)
-    place = {name: row for row, name in enumerate(found.utterances)}
-    vectors = found.vectors[[place[name] for name in task.utterances]]
-    rng = np.random.default_rng([given.seed, 23])
-    nulls = {
-        "shuffled": [vectors[shuffled(len(vectors), rng)] for _ in range(given.draws)],
-        "random": [random_directions(vectors, rng) for _ in range(given.draws)],
-    }
-    table = compare(task, {"module": vectors}, {"module": nulls}, fusions=fusions, settings=settings)
+    vectors, nulls = {}, {}
+    for variant, given_vectors in found.items():
+        place = {name: row for row, name in enumerate(given_vectors.utterances)}
+        rows = vectors[variant] = given_vectors.vectors[[place[name] for name in task.utterances]]
+        rng = np.random.default_rng([given.seed, 23])
+        nulls[variant] = {
+            "shuffled": [rows[shuffled(len(rows), rng)] for _ in range(given.draws)],
+            "random": [random_directions(rows, rng) for _ in range(given.draws)],
+        }
+    table = compare(task, vectors, nulls, fusions=fusions, settings=settings)
     given.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(given.out / "phones.csv", index=False)
-    told = f"phones of {corpus.name}, {len(task.utterances)} utterances, {settings.epochs} epochs, {given.module}"
-    for fusion in fusions:
-        if fusion in TRAINED_MODES:
-            for variant, rows in {"module": vectors, **{name: draws[0] for name, draws in nulls.items()}}.items():
-                weights = trained_weights(task, rows, fusion, settings, trained_on=f"{told}, {variant}")
-                weights.save(given.out / fusion / variant)
+    told = f"phones of {corpus.name}, {len(task.utterances)} utterances, {settings.epochs} epochs"
+    for fusion in (name for name in fusions if name in TRAINED_MODES):
+        for variant, rows in vectors.items():
+            for stand_in, some in {"module": rows, **{name: draws[0] for name, draws in nulls[variant].items()}}.items():
+                said = f"{told}, {modules[variant].card.name}, {stand_in}"
+                trained_weights(task, some, fusion, settings, trained_on=said).save(given.out / fusion / variant / stand_in)
     _show([{name: row[name] for name in table.columns if not name.startswith("n_")} for row in table.to_dict("records")])
     counts = table.iloc[0]
     print(f"{counts['n_frames']} frames of {counts['n_utterances']} utterances in {counts['n_groups']} groups by {given.apart}")

@@ -26,7 +26,7 @@ import numpy as np
 
 from analysis.errors import ConfigurationError, SemanticsError
 
-__all__ = ["MODES", "TRAINED_MODES", "FusionWeights", "fuse", "isometry", "semantic_scale"]
+__all__ = ["MODES", "TRAINED_MODES", "AffineFusion", "FusionWeights", "fuse", "isometry", "semantic_scale", "trained_weights"]
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,74 @@ class FusionWeights:
             if not (folder / name).is_file():
                 raise SemanticsError(f"{folder} holds no {name}. Make it with `python -m analysis.wav2sem fusion`.")
         return cls(**json.loads((folder / "fusion.json").read_text(encoding="utf-8")), **load_file(folder / "fusion.safetensors"))
+
+
+@dataclass(frozen=True)
+class AffineFusion:
+    """A fusion in two halves: what becomes of a frame, and what an utterance adds to it. Their sum is the fused frame.
+
+    Attributes
+    ----------
+    inner : ndarray, shape (fused dims, semantic dims)
+    shift : ndarray, shape (fused dims,)
+    outer : ndarray or None, shape (dims, dims)
+        Map of the frames; None leaves them as they are, zeros appended where ``inner`` gives more dims than they have.
+    """
+
+    inner: np.ndarray
+    shift: np.ndarray
+    outer: np.ndarray | None = None
+
+    @classmethod
+    def of_weights(cls, weights: FusionWeights) -> AffineFusion:
+        """The map of trained weights."""
+        inner, shift = np.asarray(weights.inner, np.float64), np.asarray(weights.inner_bias, np.float64)
+        if weights.mode == "linear":
+            return cls(inner, shift)
+        outer = np.asarray(weights.outer, np.float64)
+        return cls(outer @ inner, outer @ shift + weights.outer_bias, outer)
+
+    @classmethod
+    def concatenation(cls, dims: int, semantic_dims: int, scale: float) -> AffineFusion:
+        """Frames of ``dims`` with the vectors, times ``scale``, behind them."""
+        inner = np.concatenate([np.zeros((dims, semantic_dims)), scale * np.eye(semantic_dims)])
+        return cls(inner, np.zeros(dims + semantic_dims))
+
+    def frames(self, vectors: np.ndarray) -> np.ndarray:
+        """What becomes of frames ``(N, D)``."""
+        if self.outer is not None:
+            return vectors @ self.outer.T
+        more = len(self.shift) - vectors.shape[1]
+        return np.pad(vectors, ((0, 0), (0, more))) if more else vectors
+
+    def offsets(self, semantics: np.ndarray) -> np.ndarray:
+        """What the vectors ``(U, S)`` of utterances add, ``(U, fused dims)``."""
+        return semantics @ self.inner.T + self.shift
+
+
+def trained_weights(folder: Path, mode: str, variant: str, stand_in: str = "module") -> FusionWeights:
+    """Weights that ``python -m analysis.wav2sem fusion`` left.
+
+    Parameters
+    ----------
+    folder : Path
+        Its ``--out``.
+    mode : str
+        ``linear`` or ``paper``.
+    variant : str
+        ``wav2sem`` or ``oracle``: whose vectors it was trained with.
+    stand_in : str
+        ``module``, or the null whose vectors stood in for the module's: ``shuffled`` or ``random``.
+    """
+    place = Path(folder) / mode / variant / stand_in
+    if not (place / "fusion.json").is_file():
+        module = "oracle:mean" if variant == "oracle" else "wav2sem"
+        raise SemanticsError(
+            f"There are no weights of the fusion {mode!r} for {variant} ({stand_in}) in {folder}: {place} holds no fusion.json. "
+            f"Make them with `python -m analysis.wav2sem fusion {module} --corpus ... --out {folder}`"
+            + (", or leave the oracle out (--oracle none)." if variant == "oracle" else ".")
+        )
+    return FusionWeights.load(place)
 
 
 def isometry(source: int, target: int, *, seed: int = 0) -> np.ndarray:

@@ -107,7 +107,7 @@ class DecoupleConfig:
 
     corpus: str = "demo"
     alignments: str | None = None
-    aligner: Literal["pocketsphinx", "textgrid"] = "pocketsphinx"
+    aligner: Literal["pocketsphinx", "textgrid", "ctc"] = "pocketsphinx"
     aligner_options: dict[str, Any] = field(default_factory=dict)
     encoder: list[str] = field(default_factory=lambda: ["bundled"])
     revision: str | None = None

@@ -36,6 +36,7 @@ __all__ = [
 ALIGNERS = {
     "textgrid": ("analysis.alignment.textgrid", "TextGridAligner"),
     "pocketsphinx": ("analysis.alignment.pocketsphinx", "PocketsphinxAligner"),
+    "ctc": ("analysis.alignment.ctc", "CtcAligner"),
 }
 
 # public name -> module that defines it; loaded when first used
@@ -57,10 +58,10 @@ def make_aligner(name: str, **options: Any) -> Aligner:
 
     Parameters
     ----------
-    name : {'textgrid', 'pocketsphinx'}
+    name : str
+        One of :data:`ALIGNERS`.
     **options
-        Those of its class: :class:`~analysis.alignment.textgrid.TextGridAligner` or
-        :class:`~analysis.alignment.pocketsphinx.PocketsphinxAligner`.
+        Those of its class, such as :class:`~analysis.alignment.pocketsphinx.PocketsphinxAligner`.
 
     Raises
     ------

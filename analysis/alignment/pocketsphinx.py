@@ -68,8 +68,8 @@ class PocketsphinxAligner:
 
     Parameters
     ----------
-    lexicon : path, optional
-        A pronunciation dictionary (ARPAbet) whose words come before the built-in one.
+    lexicon : str or path, optional
+        A pronunciation dictionary (ARPAbet) whose words come before the built-in ones, which are also called ``cmudict``.
     workers : int
         Processes, one thread each. With more than one, call it under ``if __name__ == "__main__":`` in scripts.
 
@@ -86,8 +86,13 @@ class PocketsphinxAligner:
             raise ConfigurationError(f"The pocketsphinx aligner needs at least 1 worker, not {workers}.")
         self.source = f"pocketsphinx {getattr(pocketsphinx, '__version__', None) or _installed_version()}"
         self.workers = workers
-        self.lexicon = Path(lexicon) if lexicon else None
-        self._pronouncer = Pronouncer(self.lexicon)
+        self._pronouncer = Pronouncer(lexicon)
+        if not self._pronouncer.english:
+            raise ConfigurationError(
+                f"The pocketsphinx aligner hears English only, and the lexicon {lexicon} is in the phones of "
+                f"{self._pronouncer.inventory}. For other languages take the aligner mfa or ctc, or read TextGrids."
+            )
+        self.lexicon = self._pronouncer.path
         self._decoders: dict[str, Any] = {}
         self._names: dict[str, _Token] = {}
 

@@ -1,6 +1,7 @@
 """Pronunciations for an aligner: its dictionary, a wider one, rules for endings, and a grapheme-to-phoneme model.
 
-In that order, so that a guess is made only for words that nobody wrote down.
+In that order, so that a guess is made only for words that nobody wrote down. Other languages than English have the user's
+dictionary alone.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.alignment.arpabet import PHONES, VOWELS, from_ipa, without_stress
+from analysis.alignment.lexicon_files import lexicon_folder
 from analysis.errors import LexiconError
 
-__all__ = ["Pronouncer", "Pronunciation", "read_dictionary", "stressed"]
+__all__ = ["Pronouncer", "Pronunciation", "find_lexicon", "read_dictionary", "stressed"]
 
 _VARIANT = re.compile(r"\(\d+\)$")
 _SIBILANTS = frozenset("S Z SH ZH CH JH".split())
@@ -37,6 +39,39 @@ class Pronunciation:
 
     phones: tuple[str, ...]
     source: str
+
+
+def find_lexicon(name: Path | str | None, inventory: str | None = None) -> tuple[Path | None, str]:
+    """File and inventory of the lexicon that a user names.
+
+    Parameters
+    ----------
+    name : str, path or None
+        ``cmudict`` (or nothing), the name of a lexicon in lexicons/ such as ``mandarin``, or a dictionary file.
+    inventory : str, optional
+        Of its phones; by default that of the name, and ARPAbet for files.
+
+    Returns
+    -------
+    path : Path or None
+        None for CMUdict, which every English pronouncer has.
+    inventory : str
+
+    Raises
+    ------
+    LexiconError
+        If there is no such lexicon; the message lists the names.
+    """
+    if name is None or str(name) == "cmudict":
+        return None, inventory or "arpabet"
+    path = lexicon_folder() / str(name) / "lexicon.txt"
+    if path.is_file():
+        return path, inventory or str(name)
+    path = Path(name)
+    if not path.is_file():
+        names = sorted({p.parent.name for p in lexicon_folder().glob("*/lexicon.txt")} | {"cmudict"})
+        raise LexiconError(f"There is no lexicon {str(name)!r}. Choose one of {', '.join(names)}, or give a file.")
+    return path, inventory or "arpabet"
 
 
 def read_dictionary(path: Path | str) -> dict[str, list[tuple[str, ...]]]:
@@ -69,14 +104,10 @@ def read_dictionary(path: Path | str) -> dict[str, list[tuple[str, ...]]]:
 
 @lru_cache(maxsize=1)
 def _cmudict() -> Mapping[str, list[tuple[str, ...]]]:
-    """CMUdict as it travels in lexicons/: inside the installed package, or beside the package in a checkout."""
+    """CMUdict as it travels in lexicons/."""
     import lzma
 
-    package = Path(__file__).resolve().parents[1]
-    paths = [folder / "lexicons" / "cmudict" / "cmudict.dict.xz" for folder in (package, package.parent)]
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None:
-        raise LexiconError(f"CMUdict is at neither {paths[0]} nor {paths[1]}. The installation is incomplete; install it again.")
+    path = lexicon_folder() / "cmudict" / "cmudict.dict.xz"
     words: dict[str, list[tuple[str, ...]]] = {}
     for line in lzma.decompress(path.read_bytes()).decode("utf-8").splitlines():
         fields = line.split("#", 1)[0].split()
@@ -93,37 +124,50 @@ def _g2p() -> Any:
 
 
 class Pronouncer:
-    """Pronunciations of any English word, the best-founded first.
+    """Pronunciations of words, the best-founded first.
 
     Parameters
     ----------
-    lexicon : path, optional
-        A dictionary of one's own; its words come before all others.
+    lexicon : str or path, optional
+        As :func:`find_lexicon` takes it. An English dictionary of one's own comes before all other sources.
+    inventory : str, optional
+        Of the lexicon's phones. With any other than ARPAbet the lexicon is the only source: nothing is guessed.
+
+    Attributes
+    ----------
+    path : Path or None
+    inventory : str
     """
 
-    def __init__(self, lexicon: Path | str | None = None) -> None:
-        self.own = read_dictionary(lexicon) if lexicon else {}
-        for word, pronunciations in self.own.items():
+    def __init__(self, lexicon: Path | str | None = None, inventory: str | None = None) -> None:
+        self.path, self.inventory = find_lexicon(lexicon, inventory)
+        self.english = self.inventory == "arpabet"
+        self.own = read_dictionary(self.path) if self.path else {}
+        for word, pronunciations in self.own.items() if self.english else ():
             for phones in pronunciations:
                 strange = [phone for phone in phones if without_stress(phone) not in PHONES]
                 if strange:
                     raise LexiconError(
-                        f"{lexicon}: the word {word!r} has the phone {strange[0]!r}, which is not ARPAbet. "
-                        f"The English acoustic model knows {' '.join(sorted(PHONES))}."
+                        f"{self.path}: the word {word!r} has the phone {strange[0]!r}, which is not ARPAbet. "
+                        f"ARPAbet is {' '.join(sorted(PHONES))}; of a lexicon in other phones, name the inventory."
                     )
 
     def known(self, word: str) -> bool:
         """Whether a dictionary has the word."""
-        return word in self.own or word in _cmudict()
+        return word in self.own or (self.english and word in _cmudict())
 
     def written(self, word: str) -> list[Pronunciation]:
         """Pronunciations that a dictionary gives, or none."""
         if word in self.own:
             return [Pronunciation(phones, "lexicon") for phones in self.own[word]]
+        if not self.english:
+            return []
         return [Pronunciation(phones, "cmudict") for phones in _cmudict().get(word, ())]
 
     def __call__(self, word: str) -> list[Pronunciation]:
         """Pronunciations of ``word``, at least one unless it has no letters that English can read."""
+        if not self.english:
+            return self.written(word)
         plain = _without_accents(word)
         found = self.written(word) or self._with_ending(word) or self.written(plain) or self._with_ending(plain)
         if found:

@@ -17,7 +17,7 @@ _LAZY = {
     "flag_synonyms": "synonyms",
     "iter_near_pairs": "mining",
     "legal_onsets": "syllabification",
-    "lexicon_folder": "lexicon_files",
+    "lexicon_folder": "analysis.alignment.lexicon_files",
     "lip_features": "visemes",
     "lip_weights": "pairs",
     "load_inventory": "inventory",
@@ -42,7 +42,8 @@ __all__ = ["PAIR_COLUMNS", "RELATIONS", "TOKEN_COLUMNS", "Syllable", *_LAZY]
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(import_module(f"analysis.phonology.{_LAZY[name]}"), name)
+        module = _LAZY[name]
+        return getattr(import_module(module if "." in module else f"analysis.phonology.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

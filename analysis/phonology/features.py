@@ -6,9 +6,9 @@ from functools import cache
 
 import numpy as np
 
+from analysis.alignment.lexicon_files import lexicon_folder, read_rows
 from analysis.errors import LexiconError
 from analysis.phonology.inventory import plain_ipa
-from analysis.phonology.lexicon_files import lexicon_folder, read_rows
 
 __all__ = ["feature_names", "segment_features"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from analysis.alignment.lexicon_files import lexicon_folder, read_rows
 from analysis.errors import LexiconError
-from analysis.phonology.lexicon_files import lexicon_folder, read_rows
 
 if TYPE_CHECKING:
     import numpy as np

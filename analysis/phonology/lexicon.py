@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from analysis.alignment.lexicon_files import lexicon_folder, read_lines
+from analysis.alignment.pronunciation import find_lexicon
 from analysis.errors import LexiconError
 from analysis.phonology.inventory import load_inventory
-from analysis.phonology.lexicon_files import lexicon_folder, read_lines
 
 __all__ = ["Lexicon", "load_lexicon", "pronunciations"]
 
@@ -100,16 +101,8 @@ def _load(name: str, inventory: str | None) -> Lexicon:
         path = lexicon_folder() / "cmudict" / "cmudict.dict.xz"
         lines = enumerate(lzma.decompress(path.read_bytes()).decode("ascii").splitlines(), 1)
         return Lexicon(name, _entries(str(path), ((n, line.partition(" #")[0]) for n, line in lines)), "arpabet")
-    path = lexicon_folder() / name / "lexicon.txt"
-    if path.is_file():
-        inventory = inventory or name
-    else:
-        path = Path(name)
-        if not path.is_file():
-            names = sorted({p.parent.name for p in lexicon_folder().glob("*/lexicon.txt")} | {"cmudict"})
-            raise LexiconError(f"There is no lexicon {name!r}. Choose one of {', '.join(names)}, or give a file.")
+    path, inventory = find_lexicon(name, inventory)
     entries = _entries(str(path), read_lines(path))
-    inventory = inventory or "arpabet"
     phones = load_inventory(inventory)
     for word, alternatives in entries.items():
         for pronunciation in alternatives:

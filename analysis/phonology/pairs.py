@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.alignment.lexicon_files import lexicon_folder
 from analysis.errors import ConfigurationError, LexiconError
 from analysis.phonology.inventory import Inventory, load_inventory
-from analysis.phonology.lexicon_files import lexicon_folder
 from analysis.phonology.mining import Forms, near_pairs, within
 from analysis.phonology.types import PAIR_COLUMNS, RELATIONS
 from analysis.phonology.visemes import DEFAULT_VISEMES, lip_distances, load_visemes

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 
+from analysis.alignment.lexicon_files import lexicon_folder, read_lines
 from analysis.alignment.types import Alignment
 from analysis.errors import Failure, LexiconError
 from analysis.phonology.inventory import Inventory, load_inventory
-from analysis.phonology.lexicon_files import lexicon_folder, read_lines
 from analysis.phonology.types import Syllable
 from analysis.timebase import Interval
 

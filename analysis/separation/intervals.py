@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 
@@ -141,16 +142,23 @@ class CrossedDesign:
             weighted[name] = groups.T.multiply(self.weights[None, :]).tocsr()
             self._totals[name] = groups.T @ self.weights
         self._weighted = weighted
-        # E[q_k] = sum_l sigma_l^2 || Z_k' W (I - 1 w') Z_l ||_F^2, expanded so that only sparse products are formed.
+        # E[q_k] = sum_l sigma_l^2 || Z_k' W (I - 1 w') Z_l ||_F^2, expanded so that only small sparse products are formed:
+        # || Z_k' W Z_l ||^2 is symmetric in k and l, and with single cells as groups it is the sum of squared entries.
+        crossed: dict[tuple[int, int], float] = {}
+        spread = {name: groups @ self._totals[name] for name, groups in membership.items()}
         expectation = np.zeros((len(self.names), len(self.names)))
         for row, name in enumerate(self.names):
             total = self._totals[name]
             for column, other in enumerate(self.names):
-                product = (weighted[name] @ membership[other]).tocsr()
+                if column < row:
+                    squares = crossed[column, row]
+                elif other == "residual":
+                    squares = crossed[row, column] = np.sum(weighted[name].data ** 2)
+                else:
+                    squares = crossed[row, column] = np.sum((weighted[name] @ membership[other]).data ** 2)
                 share = self._totals[other]
-                expectation[row, column] = (
-                    np.sum(product.data**2) - 2 * total @ (product @ share) + (total @ total) * (share @ share)
-                )
+                cross = self.weights @ (spread[name] * spread[other])
+                expectation[row, column] = squares - 2 * cross + (total @ total) * (share @ share)
         self._expectation = expectation
         self._effective = {}
         for name in self.names:
@@ -241,24 +249,22 @@ def _nonnegative(expectation: np.ndarray, observed: np.ndarray) -> np.ndarray:
     length = np.where(length > 0, length, 1.0)
     system = system / length[:, None, :]
     best, least = np.zeros((n_rows, size)), np.sum(target**2, axis=1)
-    for chosen in _subsets(size):
-        part = system[:, :, chosen]
-        gram = np.swapaxes(part, 1, 2) @ part
-        gram[:, np.arange(len(chosen)), np.arange(len(chosen))] += 1e-15
-        found = np.linalg.solve(gram, np.einsum("rkc,rk->rc", part, target)[..., None])[..., 0]
-        missed = np.sum((np.einsum("rkc,rc->rk", part, found) - target) ** 2, axis=1)
-        better = (found >= 0).all(axis=1) & (missed < least)
-        least = np.where(better, missed, least)
-        rows = np.zeros((n_rows, size))
-        rows[:, chosen] = found
-        best[better] = rows[better]
+    gram = np.swapaxes(system, 1, 2) @ system
+    gram[:, np.arange(size), np.arange(size)] += 1e-15
+    right = np.einsum("rkc,rk->rc", system, target)
+    rows = np.arange(n_rows)
+    for n_chosen in range(1, size + 1):
+        subsets = np.array(list(combinations(range(size), n_chosen)))
+        found = np.linalg.solve(gram[:, subsets[:, :, None], subsets[:, None, :]], right[:, subsets][..., None])[..., 0]
+        whole = np.zeros((n_rows, len(subsets), size))
+        np.put_along_axis(whole, np.broadcast_to(subsets, found.shape), found, axis=2)
+        missed = np.sum((np.einsum("rkc,rsc->rsk", system, whole) - target[:, None]) ** 2, axis=2)
+        missed = np.where((found >= 0).all(axis=2), missed, np.inf)
+        chosen = missed.argmin(axis=1)
+        better = missed[rows, chosen] < least
+        least = np.where(better, missed[rows, chosen], least)
+        best[better] = whole[rows, chosen][better]
     return best / length
-
-
-def _subsets(size: int) -> list[list[int]]:
-    """Every non-empty subset of ``range(size)``, the large ones last."""
-    masks = sorted(range(1, 2**size), key=lambda mask: (mask.bit_count(), mask))
-    return [[place for place in range(size) if mask >> place & 1] for mask in masks]
 
 
 def resample_weights(n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:

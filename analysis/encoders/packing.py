@@ -19,11 +19,15 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from analysis.encoders.convolution import clip_bounds
+from analysis.encoders.products import onednn_product, prefers_onednn
 
 __all__ = ["ATTENTION", "PerClip", "packed"]
 
 #: Name under which the attention function is registered with transformers.
 ATTENTION = "analysis_clips"
+
+# Frames of a clip from and up to which attention runs as products through oneDNN: a matter of speed and of memory.
+_BY_PRODUCTS = (128, 3000)
 
 # Samples and frames of each clip in the sequence being computed; a context variable, so that threads do not see each other's.
 _clips: ContextVar[dict[str, tuple[int, ...]] | None] = ContextVar("clips", default=None)
@@ -81,9 +85,29 @@ def _clip_attention(
     out = query.new_empty(query.shape[0], query.shape[2], query.shape[1], value.shape[3])
     for first, end in clip_bounds(lengths):
         clip = (slice(None), slice(None), slice(first, end))
-        result = scaled_dot_product_attention(query[clip], key[clip], value[clip], scale=scaling)
+        result = _attention(query[clip], key[clip], value[clip], scaling)
         out[:, first:end] = result.transpose(1, 2)
     return out, None
+
+
+def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """Attention of one clip, all ``(1, heads, frames, dims)``, through whatever is quickest where it runs.
+
+    Measured on one core of a Zen 5, 749 frames of 12 heads: torch's own kernel 21 ms in either format; products through oneDNN
+    12 ms in float32, 9 ms in bfloat16. They need the whole table of weights, ``frames ** 2`` numbers a head, so minutes of audio
+    in one clip are left to the kernel that does not.
+    """
+    frames = query.shape[2]
+    if query.device.type != "cpu" or not _BY_PRODUCTS[0] <= frames <= _BY_PRODUCTS[1] or not prefers_onednn():
+        return scaled_dot_product_attention(query, key, value, scale=scaling)
+    query = query * (query.shape[3] ** -0.5 if scaling is None else scaling)
+    if query.dtype == torch.bfloat16:  # torch hands products of this format to oneDNN by itself
+        return (query @ key.transpose(2, 3)).softmax(dim=3) @ value
+    heads = [
+        onednn_product(onednn_product(q, k.contiguous()).softmax(dim=1), v.T.contiguous())
+        for q, k, v in zip(query[0].contiguous(), key[0], value[0], strict=True)
+    ]
+    return torch.stack(heads)[None]
 
 
 def padded_attention(

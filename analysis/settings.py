@@ -118,7 +118,7 @@ class DecoupleConfig:
     share: float = 0.5
     unit: Literal["syllable", "word"] = "syllable"
     layers: str = "all"
-    pooling: Literal["mean", "center", "middle_third", "parts", "max", "medoid"] = "mean"
+    pooling: Literal["mean", "center", "middle", "parts", "max", "medoid"] = "mean"
     slicing: Literal["feature", "audio"] = "feature"
     lexicon: str = "cmudict"
     pairs: str | None = None
@@ -127,7 +127,7 @@ class DecoupleConfig:
     max_pairs: int = 200
     keep_marked: bool = False
     device: str = "auto"
-    dtype: Literal["float32", "bfloat16", "float16", "fastest"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16", "int8", "fastest"] = "float32"
     workers: int = 0
     out: str | None = None
     audio: bool = True

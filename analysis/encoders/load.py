@@ -76,8 +76,8 @@ def load_encoder(
     encoder = _BUILDERS.get(parsed.kind, _build_pretrained)(parsed, place, revision)
     if hasattr(encoder, "model"):  # baselines without a model compute in float32 whatever is asked
         # WavLM hands the weights of its attention to one function: they stay tensors.
-        apply_precision(encoder.model, precision, keep=("attention",) if encoder.card.family == "wavlm" else ())
-        encoder.precision = precision
+        keep = ("attention",) if encoder.card.family == "wavlm" else ()
+        encoder.precision = apply_precision(encoder.model, precision, keep)
     return encoder
 
 

@@ -62,7 +62,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
     return torch.autocast(device.type, dtype=getattr(torch, precision))
 
 
-def apply_precision(model: nn.Module, precision: str, keep: tuple[str, ...] = ()) -> None:
+def apply_precision(model: nn.Module, precision: str, keep: tuple[str, ...] = ()) -> str:
     """Change ``model``, in place, to compute in ``precision`` (one that :func:`resolve_precision` returned).
 
     Parameters
@@ -73,20 +73,29 @@ def apply_precision(model: nn.Module, precision: str, keep: tuple[str, ...] = ()
     keep : tuple of str
         Parts of module names whose linear layers stay as they are (because their weights are used otherwise than by a call).
 
+    Returns
+    -------
+    str
+        The precision as provenance states it: where ``int8`` has convolutions in another format, both are named, so that vectors
+        of processors that differ in this are not taken for the same.
+
     Notes
     -----
     On an accelerator nothing changes: half precision is autocast's there, which keeps norms and sums in float32.
     """
     if next(model.parameters()).device.type != "cpu":
-        return
+        return precision
+    stated = precision
     if has_onednn():
         half = precision == "bfloat16" or (precision == "int8" and has_bfloat16(torch.device("cpu")))
-        _replace_convolutions(
+        changed = _replace_convolutions(
             model,
             kind=Int8Product if precision == "int8" and not half else OneDnnProduct,
             dtype=torch.bfloat16 if half else torch.float32,
             out=torch.bfloat16 if precision == "bfloat16" else torch.float32,
         )
+        if changed and precision == "int8":
+            stated = "int8, convolutions in bfloat16" if half else "int8, convolutions too"
     if precision == "bfloat16":
         model.to(torch.bfloat16)
     if precision == "int8":
@@ -94,6 +103,7 @@ def apply_precision(model: nn.Module, precision: str, keep: tuple[str, ...] = ()
         _replace_linears(model, Int8Product, (*keep, "feature_projection"))
     if prefers_onednn() or (precision == "bfloat16" and has_onednn()):
         _replace_linears(model, OneDnnProduct, keep)
+    return stated
 
 
 def _replace_linears(model: nn.Module, kind: Callable[..., nn.Module], keep: tuple[str, ...]) -> None:
@@ -105,17 +115,21 @@ def _replace_linears(model: nn.Module, kind: Callable[..., nn.Module], keep: tup
                 setattr(module, child, kind(linear.weight, linear.bias, _take_gelu(module, activation)))
 
 
-def _replace_convolutions(model: nn.Module, kind: Callable[..., nn.Module], dtype: torch.dtype, out: torch.dtype) -> None:
-    """The convolutions before the Transformer, and the positional ones, by products of their windows."""
+def _replace_convolutions(model: nn.Module, kind: Callable[..., nn.Module], dtype: torch.dtype, out: torch.dtype) -> bool:
+    """The convolutions before the Transformer, and the positional ones, by products of their windows; whether there are any."""
+    changed = False
     for module in list(model.modules()):
         layers = getattr(module, "conv_layers", None)
         if isinstance(layers, nn.ModuleList):
+            changed = True
             for index, layer in enumerate(layers):  # the first hears one channel: ten numbers a window are nothing to quantise
                 _replace_layer(layer, kind if index else OneDnnProduct, dtype, out if index == len(layers) - 1 else dtype)
         for positional in getattr(module, "pos_conv_embed", nn.Identity()).modules():
             convolution = getattr(positional, "conv", None)
             if isinstance(convolution, nn.Conv1d):
                 positional.conv = GroupedConvolution(convolution, dtype)
+                changed = True
+    return changed
 
 
 def _replace_layer(layer: nn.Module, kind: Callable[..., nn.Module], dtype: torch.dtype, out: torch.dtype) -> None:

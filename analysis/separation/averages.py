@@ -33,14 +33,17 @@ def difference(values: np.ndarray, base: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Request:
-    """One row to be: its cell means and its names; for a net of the shuffle also what :class:`VectorSizes` needs."""
+    """One row to be: its cell means and its names; for a net also the module's own and the averages of the null's draws."""
 
     values: np.ndarray
     names: dict[str, Any]
-    same_size: np.ndarray | None = None
-    influence: np.ndarray | None = None
-    observed: float = np.nan
+    own: np.ndarray | None = None
     draws: np.ndarray | None = None
+
+    @property
+    def several(self) -> bool:
+        """Whether the null was drawn more than once, so that its spread is known."""
+        return self.draws is not None and len(self.draws) > 1
 
 
 def average_rows(
@@ -95,50 +98,50 @@ def _requests(
             named = {**common, "variant": f"null:{null}", "null": module}
             yield _Request(other, {**named, "statistic": "mean_distance"})
             yield _Request(difference(other, base), {**named, "statistic": "gain"})
-            same_size = influence = None
-            if null == "shuffled" and (module, distance) in state.sizes:
-                same_size = difference(own, selection.means(state.same_size[module, distance]))
-                influence = state.sizes[module, distance].influence(
-                    selection, within_speakers=state.settings.shuffle_within == "speaker"
-                )
-            observed, values = float(selection.weights @ own), averages[key][number]
+            values = averages[key][number]
             net = {**common, "variant": module, "statistic": "net", "null": null}
-            yield _Request(difference(own, other), net, same_size, influence, observed, values)
+            yield _Request(difference(own, other), net, own, values)
             if selection.average == "macro":
-                entry = {**state.base, **net, "without": float(selection.weights @ base), "observed": observed}
+                entry = {**state.base, **net, "without": float(selection.weights @ base)}
+                entry["observed"] = float(selection.weights @ own)
                 entry["draws"] = values.tolist()
                 name = "|".join(str(entry[column]) for column in _DRAW_KEY)
                 draws[name] = {column: entry[column] for column in (*_DRAW_KEY, "without", "observed", "draws")}
 
 
 def _answered(state: LayerVariants, selection: Selection, requests: Sequence[_Request]) -> Iterator[dict[str, Any]]:
-    """Rows of one selection, their intervals made in two batches: with and without what vector sizes add."""
+    """Rows of one selection, their intervals made in two batches: against a null of many draws, and all others."""
     settings = state.settings
     values = np.stack([request.values for request in requests])
     found = intervals_of(selection, values, settings)
-    special = [place for place, request in enumerate(requests) if request.influence is not None]
+    special = [place for place, request in enumerate(requests) if request.several]
     if special and found[0].method == "crossed_t":
-        same_size = np.stack([requests[place].same_size for place in special])
-        influence = np.stack([requests[place].influence for place in special])
-        for place, interval in zip(special, intervals_of(selection, same_size, settings, influence), strict=True):
-            shift = found[place].estimate - interval.estimate
-            found[place] = dataclasses.replace(
-                interval, estimate=found[place].estimate, low=interval.low + shift, high=interval.high + shift
-            )
+        nets = selection.design.net_intervals(
+            np.stack([requests[place].own for place in special]),
+            np.stack([requests[place].draws for place in special]),
+            (_reference(state, selection, requests[place]) for place in special),
+            settings.ci_level,
+        )
+        for place, interval in zip(special, nets, strict=True):
+            found[place] = dataclasses.replace(interval, estimate=found[place].estimate, note=found[place].note)
     effect_sizes = selection.effect_sizes(values)
     for request, interval, effect_size in zip(requests, found, effect_sizes, strict=True):
         statistic = request.names["statistic"]
-        several = request.draws is not None and len(request.draws) > 1
         yield {
             **state.base,
             **request.names,
             "average": selection.average,
             **interval_columns(interval),
-            "p_value": permutation_p(request.observed, request.draws) if several else np.nan,
+            "p_value": permutation_p(float(selection.weights @ request.own), request.draws) if request.several else np.nan,
             "effect_size": float(effect_size) if statistic in ("gain", "net") else np.nan,
             "minimum_detectable_effect": detectable(interval, settings) if statistic == "net" else np.nan,
             **selection.counts,
         }
+
+
+def _reference(state: LayerVariants, selection: Selection, request: _Request) -> np.ndarray:
+    names = request.names
+    return selection.means(state.reference(names["null"], names["variant"], names["distance"]))
 
 
 def per_pair_distances(state: LayerVariants, selections: Iterable[Selection]) -> pd.DataFrame:

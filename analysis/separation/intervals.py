@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -22,10 +23,10 @@ class Interval:
     estimate, low, high, se, df : float
         ``low``/``high``/``se``/``df`` are NaN where no interval can be had; ``note`` then says why.
     method : str
-        ``crossed_t``, ``pigeonhole``, ``speaker_bootstrap`` or ``none``.
+        ``crossed_t``, ``null_t``, ``pigeonhole``, ``speaker_bootstrap`` or ``none``.
     note : str
     components : dict of str to float
-        Variance components (``crossed_t`` only): ``speaker``, ``speaker_pair``, ``type_pair``, ``residual``.
+        Variance components (``crossed_t``, ``null_t``): ``speaker``, ``speaker_pair``, ``type_pair``, ``residual``.
     """
 
     estimate: float
@@ -164,56 +165,106 @@ class CrossedDesign:
         for name in self.names:
             squared = self._totals[name] ** 2
             self._effective[name] = squared.sum() ** 2 / np.sum(squared**2)
+        self._loads = np.array([np.sum(self._totals[name] ** 2) for name in self.names])
         groups = sum(len(self._totals[name]) - 1 for name in self.names if name != "residual")
         self._residual_df = max(1.0, self._effective["residual"] * (1 - min(groups + 1, n - 1) / n))
 
-    def interval(self, values: np.ndarray, level: float = 0.95, *, influence: np.ndarray | None = None) -> Interval:
-        """Interval of the weighted mean of cell means.
+    def interval(self, values: np.ndarray, level: float = 0.95) -> Interval:
+        """Interval of the weighted mean of cell means, shape (C,)."""
+        return self.intervals(np.asarray(values)[None], level)[0]
 
-        Parameters
-        ----------
-        values : ndarray, shape (C,)
-        level : float
-        influence : ndarray, shape (S,), optional
-            What each speaker adds to the estimate's error beside the cells, known by other means and uncorrelated with them;
-            its sum of squares, times S / (S - 1), is added to the variance with S - 1 degrees of freedom.
-        """
-        return self.intervals(np.asarray(values)[None], level, influence=None if influence is None else influence[None])[0]
-
-    def intervals(self, values: np.ndarray, level: float = 0.95, *, influence: np.ndarray | None = None) -> list[Interval]:
-        """The same for many rows of cell means at once: ``values`` of shape (R, C), ``influence`` of shape (R, S)."""
+    def intervals(self, values: np.ndarray, level: float = 0.95) -> list[Interval]:
+        """The same for many rows of cell means at once, shape (R, C)."""
         values = np.asarray(values, dtype=np.float64)
         step = max(1, _BLOCK // max(1, values.shape[1]))
         if len(values) > step:
             parts = [slice(start, start + step) for start in range(0, len(values), step)]
-            return [
-                found
-                for part in parts
-                for found in self.intervals(values[part], level, influence=None if influence is None else influence[part])
-            ]
-        from scipy.special import stdtrit
-
-        estimate = values @ self.weights
-        residual = np.ascontiguousarray((values - estimate[:, None]).T)
-        observed = np.stack([np.sum((self._weighted[name] @ residual) ** 2, axis=0) for name in self.names], axis=1)
-        scale = np.abs(values).max(axis=1, initial=0.0)
-        extra, extra_df = np.zeros(len(values)), np.full(len(values), float(max(1, self.n_speakers - 1)))
-        if influence is not None and influence.shape[1] > 1:
-            squares = np.sum(influence**2, axis=1)
-            extra = squares * influence.shape[1] / (influence.shape[1] - 1)
-            if self.n_speakers < 3:
-                fourth = np.sum(influence**4, axis=1)
-                extra_df = squares**2 / np.where(fourth > 0, fourth, 1.0)
-        exact = np.sqrt(observed.max(axis=1, initial=0.0) + extra) <= 1e-14 * np.maximum(scale, 1e-300)
+            return [found for part in parts for found in self.intervals(values[part], level)]
+        observed = self._forms(values)
         sigma = _nonnegative(self._expectation, observed)
-        share = sigma * np.array([np.sum(self._totals[name] ** 2) for name in self.names])
+        share = sigma * self._loads
         own = share[:, -1]
         spread = own**2 / self._residual_df
         for column, name in enumerate(self.names[:-1]):
             part = share[:, column]
             spread += np.where(part > 0, (part + own) ** 2 / max(1.0, self._effective[name] - 1), 0.0)
-        spread += np.where(extra > 0, extra**2 / np.where(extra_df > 0, extra_df, 1.0), 0.0)
-        variance = share.sum(axis=1) + extra
+        scale = np.abs(values).max(axis=1, initial=0.0)
+        exact = np.sqrt(observed.max(axis=1, initial=0.0)) <= 1e-14 * np.maximum(scale, 1e-300)
+        return self._made(values @ self.weights, share.sum(axis=1), spread, sigma, exact, "crossed_t", level)
+
+    def net_intervals(
+        self,
+        values: np.ndarray,
+        null_averages: np.ndarray,
+        reference: Iterable[np.ndarray],
+        level: float = 0.95,
+    ) -> list[Interval]:
+        """Intervals of averages less the mean average of a null's draws.
+
+        Parameters
+        ----------
+        values : ndarray, shape (R, C)
+            Cell means with the module, one row per interval.
+        null_averages : ndarray, shape (R, K)
+            The average under each of the null's draws, K > 1.
+        reference : iterable of R ndarrays of shape (J, C)
+            Cell means under J > 1 draws that tell nothing either and leave the vectors' sizes where they are: the null's own,
+            or those of :func:`analysis.separation.nulls.resized` for a shuffle.
+        level : float
+
+        Notes
+        -----
+        Two things make a net stray from its truth. Vectors that know nothing still fall on utterances by chance: the draws show
+        by how much, with the module's own vectors, tokens and weights, so that this part needs no model,
+        ``V_0 = (1 + 1/K) var(null averages)`` with K - 1 degrees of freedom (``1/K`` for the mean of the draws). And a true
+        effect differs between speakers and type pairs: what the quadratic forms of the difference exceed those of the reference
+        draws by is turned into components, none below zero, as in the class's notes; ``V_1`` is their part in the variance. In
+        draws as in the module's own, cells that share tokens hang together in ways that the components do not know; the
+        difference of the forms is free of it. The interval is ``estimate -+ t(df) sqrt(V_0 + V_1)`` with
+        ``df = (V_0 + V_1)^2 / (V_0^2 / (K - 1) + sum_k V_1k^2 / (G_k - 1))``, G_k the effective number of groups.
+
+        Without an effect ``V_1`` is zero on average before its parts are kept from being negative, so that intervals are
+        somewhat too wide then rather than too narrow.
+        """
+        values = np.asarray(values, dtype=np.float64)
+        null_averages = np.asarray(null_averages, dtype=np.float64)
+        n_draws = null_averages.shape[1]
+        chance = null_averages.var(axis=1, ddof=1) * (1 + 1 / n_draws)
+        excess, magnitude = np.empty((2, len(values), len(self.names)))
+        for row, drawn in enumerate(reference):
+            mean = drawn.mean(axis=0)
+            known = self._forms((values[row] - mean)[None])[0]
+            # draws less their mean vary by a factor 1 - 1/J, the module's own less that mean by 1 + 1/J
+            drawn = self._forms(drawn - mean).mean(axis=0) * (len(drawn) + 1) / (len(drawn) - 1)
+            excess[row], magnitude[row] = known - drawn, np.maximum(known, drawn)
+        sigma = _nonnegative(self._expectation, excess, magnitude)
+        share = sigma * self._loads
+        groups = np.array([max(1.0, self._effective[name] - 1) for name in self.names])
+        spread = chance**2 / (n_draws - 1) + np.sum(share**2 / groups, axis=1)
+        variance = chance + share.sum(axis=1)
+        estimate = values @ self.weights - null_averages.mean(axis=1)
+        scale = np.abs(values).max(axis=1, initial=0.0)
+        exact = np.sqrt(variance) <= 1e-12 * np.maximum(scale, 1e-300)
+        return self._made(estimate, variance, spread, sigma, exact, "null_t", level)
+
+    def _forms(self, values: np.ndarray) -> np.ndarray:
+        """Sum over each component's groups of the squared totals of ``w_c (y_c - w'y)``; (R, C) to (R, components)."""
+        residual = np.ascontiguousarray((values - (values @ self.weights)[:, None]).T)
+        return np.stack([np.sum((self._weighted[name] @ residual) ** 2, axis=0) for name in self.names], axis=1)
+
+    def _made(
+        self,
+        estimate: np.ndarray,
+        variance: np.ndarray,
+        spread: np.ndarray,
+        sigma: np.ndarray,
+        exact: np.ndarray,
+        method: str,
+        level: float,
+    ) -> list[Interval]:
+        """Intervals from variances and the variances ``spread / 2`` of these; of no width where nothing varies."""
+        from scipy.special import stdtrit
+
         df = np.where(spread > 0, np.maximum(1.0, variance**2 / np.where(spread > 0, spread, 1.0)), np.inf)
         se = np.where(exact, 0.0, np.sqrt(variance))
         df = np.where(exact, np.inf, df)
@@ -221,20 +272,22 @@ class CrossedDesign:
         return [
             Interval(
                 float(estimate[row]), float(estimate[row] - half[row]), float(estimate[row] + half[row]), float(se[row]),
-                float(df[row]), "crossed_t", "",
+                float(df[row]), method, "",
                 {} if exact[row] else dict(zip(self.names, sigma[row].tolist(), strict=True)),
             )
-            for row in range(len(values))
+            for row in range(len(estimate))
         ]  # fmt: skip
 
 
-def _nonnegative(expectation: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Components solving ``expectation @ sigma = observed`` with none below zero, each equation relative to what was observed.
+def _nonnegative(expectation: np.ndarray, observed: np.ndarray, magnitude: np.ndarray | None = None) -> np.ndarray:
+    """Components solving ``expectation @ sigma = observed`` with none below zero, each equation relative to its magnitude.
 
     Parameters
     ----------
     expectation : ndarray, shape (K, K)
     observed : ndarray, shape (R, K)
+    magnitude : ndarray, shape (R, K), optional
+        What was observed itself, unless given.
 
     Notes
     -----
@@ -242,7 +295,8 @@ def _nonnegative(expectation: np.ndarray, observed: np.ndarray) -> np.ndarray:
     on subsets of the components that are not negative, all rows at once.
     """
     n_rows, size = observed.shape
-    scale = np.where(observed > 0, 1.0 / np.maximum(observed, 1e-300), 0.0)
+    magnitude = observed if magnitude is None else magnitude
+    scale = np.where(magnitude > 0, 1.0 / np.maximum(magnitude, 1e-300), 0.0)
     system = expectation[None] * scale[:, :, None]
     target = observed * scale
     length = np.sqrt(np.sum(system**2, axis=1))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["constant", "frame_noise", "random_directions", "shuffled"]
+__all__ = ["constant", "frame_noise", "random_directions", "resized", "shuffled"]
 
 
-def random_directions(vectors: np.ndarray, rng: np.random.Generator, about: str = "mean") -> np.ndarray:
-    """Independent, uniformly random directions of the right sizes.
+def random_directions(
+    vectors: np.ndarray, rng: np.random.Generator, about: str = "mean", *, speakers: np.ndarray | None = None
+) -> np.ndarray:
+    """Uniformly random directions of the right sizes.
 
     Parameters
     ----------
@@ -16,8 +18,11 @@ def random_directions(vectors: np.ndarray, rng: np.random.Generator, about: str 
         The vectors that the module adds, one per utterance.
     rng : numpy.random.Generator
     about : str
-        ``mean``: each vector is the mean vector plus a random direction of the size of its own deviation from the mean.
+        ``mean``: the mean vector stays, and what each vector adds to it is turned into a random direction, size kept.
         ``zero``: each vector keeps its own norm.
+    speakers : ndarray of int, shape (U,), optional
+        Codes 0 ... S - 1. With them (``mean`` only) the vectors of a speaker are turned as one body: those that tell the speaker
+        are then met by a null that does as well. Without, each is turned by itself.
 
     Returns
     -------
@@ -27,24 +32,54 @@ def random_directions(vectors: np.ndarray, rng: np.random.Generator, about: str 
     -----
     Sentence vectors share a large mean, which no Euclidean distance between utterances sees. Random directions about zero turn
     that mean into spread, so this null raises distances more than any module could and net decoupling comes out negative for
-    meaningful and meaningless vectors alike. About the mean, it does not. Sizes are freed of the bias of taking deviations from
-    the mean of the same U vectors: with ``q_u = ||v_u - mean||^2`` and ``n = sum q U / (U - 1)``, the squared size of u is
-    ``(q_u - n / U^2) / (1 - 2 / U)``, so that ``E ||v_u - v_w||^2`` is that of the module's own vectors.
+    meaningful and meaningless vectors alike. About the mean, it does not.
+
+    Deviations ``d_u`` are taken from the mean of the same U vectors, and so are those of the drawn ones. That shortens them:
+    with ``B_s`` the sum of a speaker's deviations, the expected square of ``d_u`` falls short of that of the deviation from the
+    true mean by ``2 <d_u, B_s> / U - sum_s |B_s|^2 / U^2``, to first order; it is put back before vectors are turned, and all are
+    scaled so that the expected sum of squares after centring is that of the vectors.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
-    directions = rng.standard_normal(vectors.shape)
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     n = len(vectors)
-    if about == "zero" or n < 3:
-        return directions * np.linalg.norm(vectors, axis=1, keepdims=True)
+    speakers = np.arange(n) if speakers is None else np.unique(speakers, return_inverse=True)[1]
+    n_speakers = int(speakers.max(initial=-1)) + 1
+    if about == "zero" or n_speakers < 3:
+        directions = rng.standard_normal(vectors.shape)
+        return directions / np.linalg.norm(directions, axis=1, keepdims=True) * np.linalg.norm(vectors, axis=1, keepdims=True)
     mean = vectors.mean(0)
-    squares = ((vectors - mean) ** 2).sum(1)
-    total = squares.sum() * n / (n - 1)
-    size = np.sqrt(np.maximum(0.0, (squares - total / n**2) / (1 - 2 / n)))
-    return mean + directions * size[:, None]
+    deviations = vectors - mean
+    order = np.argsort(speakers, kind="stable")
+    starts = np.searchsorted(speakers[order], np.arange(n_speakers))
+
+    def by_speaker(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values[order], starts, axis=0)
+
+    bodies = by_speaker(deviations)
+    squares = (deviations**2).sum(1)
+    own = squares + 2 / n * (deviations * bodies[speakers]).sum(1) - (bodies**2).sum() / n**2
+    own = np.sqrt(np.maximum(0.0, own) / np.where(squares > 0, squares, 1.0))[:, None] * deviations
+    expected = (own**2).sum() - (by_speaker(own) ** 2).sum() / n
+    if expected > 0:
+        own *= np.sqrt(squares.sum() / expected)
+    drawn = np.empty_like(own)
+    for members in np.split(order, starts[1:]):
+        drawn[members] = _turned(own[members], rng)
+    return mean + drawn - drawn.mean(0)
 
 
-def shuffled(n: int, rng: np.random.Generator, groups: np.ndarray | None = None) -> np.ndarray:
+def _turned(body: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The vectors, shape (n, D), after one random rotation: lengths and angles among them stay."""
+    dims = body.shape[1]
+    if len(body) == 1:
+        direction = rng.standard_normal((1, dims))
+        return direction * (np.linalg.norm(body) / np.linalg.norm(direction))
+    # coordinates in an orthonormal basis of their span, carried over to a random one
+    coordinates = np.linalg.qr(body.T, mode="r")
+    basis, triangle = np.linalg.qr(rng.standard_normal((dims, len(coordinates))))
+    return coordinates.T @ (basis * np.sign(np.diagonal(triangle))).T
+
+
+def shuffled(n: int, rng: np.random.Generator, speakers: np.ndarray | None = None, *, within: str = "blocks") -> np.ndarray:
     """A permutation: utterance ``u`` is given the vector of utterance ``permutation[u]``.
 
     Parameters
@@ -52,21 +87,62 @@ def shuffled(n: int, rng: np.random.Generator, groups: np.ndarray | None = None)
     n : int
         Number of utterances.
     rng : numpy.random.Generator
-    groups : ndarray of int, shape (n,), optional
-        Vectors move only inside a group (such as a speaker).
+    speakers : ndarray of int, shape (n,), optional
+        Codes 0 ... S - 1; without them vectors move freely.
+    within : str
+        ``blocks``: every speaker's utterances are given the vectors of one other speaker's, in random order, as far as they
+        go; what is left over, at random. ``speaker``: vectors move only among the utterances of one speaker. ``corpus``: freely.
 
     Notes
     -----
-    Uniform over all permutations, the identity included, so that ``(1 + #{null >= observed}) / (1 + K)`` is exact whenever
-    the vectors are exchangeable between utterances (inside groups).
+    A permutation test holds when the vectors could as well have come in any order that it tries. Vectors taken from speech tell
+    the speaker: two of one speaker are alike, and no free order keeps that, so a free shuffle understates how much averages
+    vary by chance. Whole speakers may change places, and utterances inside them, whether vectors tell the speaker or not.
+    Every kind includes the identity, so ``(1 + #{null >= observed}) / (1 + K)`` is exact for vectors exchangeable in that way
+    (``blocks`` with speakers of unequal numbers of utterances: to the extent that blocks stay whole).
+
+    References
+    ----------
+    Hemerik, J. and Goeman, J. (2018). Exact testing with random permutations. TEST 27.
+    Winkler, A. M. et al. (2015). Multi-level block permutation. NeuroImage 123.
     """
-    if groups is None:
+    if speakers is None or within == "corpus":
         return rng.permutation(n)
-    permutation = np.arange(n)
-    for group in np.unique(groups):
-        members = np.flatnonzero(groups == group)
-        permutation[members] = rng.permutation(members)
+    members = [rng.permutation(np.flatnonzero(speakers == speaker)) for speaker in range(int(speakers.max()) + 1)]
+    permutation = np.full(n, -1)
+    if within == "speaker":
+        for own in members:
+            permutation[np.sort(own)] = own
+        return permutation
+    left = []
+    for own, donor in zip(members, rng.permutation(len(members)), strict=True):
+        given = members[donor]
+        whole = min(len(own), len(given))
+        permutation[own[:whole]] = given[:whole]
+        left.append(given[whole:])
+    permutation[permutation < 0] = rng.permutation(np.concatenate(left))
     return permutation
+
+
+def resized(vectors: np.ndarray, permutation: np.ndarray) -> np.ndarray:
+    """Directions shuffled, sizes left in place: ``v_u`` keeps its distance from the mean and takes another's direction from it.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (U, D)
+    permutation : ndarray of int, shape (U,)
+        From :func:`shuffled`.
+
+    Returns
+    -------
+    ndarray, shape (U, D), float64
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    mean = vectors.mean(0)
+    deviations = vectors - mean
+    size = np.linalg.norm(deviations, axis=1)
+    directions = deviations / np.where(size > 0, size, 1.0)[:, None]
+    return mean + directions[permutation] * size[:, None]
 
 
 def constant(vectors: np.ndarray) -> np.ndarray:

@@ -84,11 +84,6 @@ class TokenPairs:
             self.cell_speaker_a[chosen], self.cell_speaker_b[chosen], self.cell_type_pair[chosen], self.cell_count[chosen]
         )
 
-    def by_utterance(self, values: np.ndarray) -> np.ndarray:
-        """Sum of the values of all token pairs that an utterance takes part in, shape (U,)."""
-        n = len(self.utterances)
-        return np.bincount(self.utterance[self.a], values, n) + np.bincount(self.utterance[self.b], values, n)
-
     def cell_of_pair(self) -> np.ndarray:
         """The cell of each token pair, shape (M,)."""
         return np.repeat(np.arange(len(self.starts)), self.cell_count)

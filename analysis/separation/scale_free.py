@@ -106,10 +106,11 @@ def _null_vectors(null: str, vectors: np.ndarray, state: Any, tokens: ScaleFreeT
     rng = np.random.default_rng([settings.seed, state.layer, 17, *map(ord, null)])
     for _ in range(1 if null == "constant" else settings.scale_free_draws):
         if null == "shuffled":
-            groups = state.speaker_of_utterance if settings.shuffle_within == "speaker" else None
-            yield vectors[null_makers.shuffled(len(vectors), rng, groups)][tokens.utterances]
+            permutation = null_makers.shuffled(len(vectors), rng, state.speaker_of_utterance, within=settings.shuffle_within)
+            yield vectors[permutation][tokens.utterances]
         elif null == "random":
-            yield null_makers.random_directions(vectors, rng, settings.random_about)[tokens.utterances]
+            speakers = state.speaker_of_utterance
+            yield null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers)[tokens.utterances]
         elif null == "constant":
             yield null_makers.constant(vectors)[tokens.utterances]
         else:

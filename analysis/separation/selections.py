@@ -31,10 +31,6 @@ class Selection:
         Ready to make intervals of these cells under these weights.
     counts : dict of str to int
         ``n_tokens``, ``n_token_pairs``, ``n_type_pairs``, ``n_speakers``, ``n_utterances``.
-    base_relation : str
-        The relation without its refinement: ``near_homophone`` of ``near_homophone:voicing``.
-    utterance_weights : ndarray, shape (U,)
-        Weight of the token pairs across utterances that each utterance takes part in.
     importance : ndarray, optional
         Weight of each type pair, by code, where type pairs do not all count the same.
     """
@@ -47,8 +43,6 @@ class Selection:
     weights: np.ndarray
     design: CrossedDesign
     counts: dict[str, int]
-    base_relation: str
-    utterance_weights: np.ndarray
     importance: np.ndarray | None = None
     _first_cells: np.ndarray = field(init=False, repr=False)
 
@@ -91,7 +85,6 @@ def selections(pairs: TokenPairs, settings: SeparationSettings) -> Iterator[Sele
     that look alike on the lips (``plays``/``blaze``) count nothing.
     """
     cell_of_pair = pairs.cell_of_pair()
-    same = split_mask(pairs.cell_atom, "same_utterance")
     for relation, chosen, importance in _groups(pairs, settings):
         for split in settings.splits:
             positions = np.flatnonzero(chosen & split_mask(pairs.cell_atom, split))
@@ -111,9 +104,6 @@ def selections(pairs: TokenPairs, settings: SeparationSettings) -> Iterator[Sele
             cells = pairs.cells(positions)
             for average in ("macro", "micro") if importance is None and ":" not in relation else ("macro",):
                 weights = cells.weights(average, importance)
-                spread = np.zeros(len(pairs.starts))
-                spread[positions] = weights / cells.count
-                spread[same] = 0.0
                 yield Selection(
                     relation=relation,
                     split=split,
@@ -123,8 +113,6 @@ def selections(pairs: TokenPairs, settings: SeparationSettings) -> Iterator[Sele
                     weights=weights,
                     design=CrossedDesign(cells, weights),
                     counts=counts,
-                    base_relation=relation.partition(":")[0],
-                    utterance_weights=pairs.by_utterance(spread[cell_of_pair]),
                     importance=importance,
                 )
 

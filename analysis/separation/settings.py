@@ -68,10 +68,11 @@ class SeparationSettings:
         ``mean``: random directions about the module's mean vector, with the sizes of its deviations from it; ``zero``: random
         directions with the norms of the vectors themselves.
     shuffle_within : str
-        ``corpus``: sentence vectors move freely between utterances; ``speaker``: only among the utterances of one speaker, for
-        modules whose vectors also carry the speaker.
+        ``blocks``: sentence vectors change places speaker by speaker, and among the utterances of a speaker; ``speaker``: only
+        among the utterances of one speaker, for modules whose vectors go with the speaker's voice; ``corpus``: freely, for
+        modules whose vectors do not tell the speaker (:func:`analysis.separation.nulls.shuffled`).
     interval : str
-        ``crossed_t`` (default), ``pigeonhole`` or ``speaker_bootstrap``: how intervals of averages are made.
+        ``crossed_t`` (default; ``null_t`` for a net), ``pigeonhole`` or ``speaker_bootstrap``: how intervals of averages are made.
     ci_level : float
         Coverage that the intervals aim at.
     n_bootstrap : int
@@ -113,7 +114,7 @@ class SeparationSettings:
     nulls: tuple[str, ...] = ("random", "shuffled")
     n_nulls: int = 20
     random_about: str = "mean"
-    shuffle_within: str = "corpus"
+    shuffle_within: str = "blocks"
     interval: str = "crossed_t"
     ci_level: float = 0.95
     n_bootstrap: int = 1000
@@ -135,7 +136,7 @@ class SeparationSettings:
         _check_names("interval", (self.interval,), ("crossed_t", "pigeonhole", "speaker_bootstrap"))
         _check_names("fusion", (self.fusion,), ("add", "linear", "paper", "concat"))
         _check_names("random_about", (self.random_about,), ("mean", "zero"))
-        _check_names("shuffle_within", (self.shuffle_within,), ("corpus", "speaker"))
+        _check_names("shuffle_within", (self.shuffle_within,), ("blocks", "speaker", "corpus"))
         _check_names(
             "scale_free",
             self.scale_free,

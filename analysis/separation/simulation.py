@@ -36,6 +36,12 @@ class CorpusPlan:
         Size of the direction that all offsets share, against that of what is their own.
     speaker_norm_sd : float
         Deviation, over speakers, of the logarithm of the offsets' norms.
+    offset_speaker_share : float
+        Share of the offsets' variance that all utterances of a speaker have in common.
+    offset_axes : int
+        Offsets keep to this many directions; 0, to none in particular.
+    pair_sd : float
+        Deviation, over near-homophone pairs, of the logarithm of how far their types lie apart.
     effect : float
         0: offsets know nothing of the speech. Otherwise the share of each offset that points along the difference between the
         utterance's own types and their near-homophones, which is what truly moves near-homophones apart.
@@ -54,6 +60,9 @@ class CorpusPlan:
     offset_norm_sd: float = 0.0
     offset_mean: float = 0.0
     speaker_norm_sd: float = 0.0
+    offset_speaker_share: float = 0.0
+    offset_axes: int = 0
+    pair_sd: float = 0.0
     effect: float = 0.0
     seed: int = 0
 
@@ -69,7 +78,8 @@ def simulated_corpus(plan: CorpusPlan) -> tuple[SyllableEmbeddings, UtteranceVec
     rng = np.random.default_rng([plan.seed, 77])
     n_types = 2 * plan.pairs
     base = rng.standard_normal((plan.pairs, plan.dims))
-    means = np.repeat(base, 2, axis=0) + 0.5 * rng.standard_normal((n_types, plan.dims))
+    apart = np.exp(plan.pair_sd * rng.standard_normal(plan.pairs)) if plan.pair_sd else np.ones(plan.pairs)
+    means = np.repeat(base, 2, axis=0) + 0.5 * np.repeat(apart, 2)[:, None] * rng.standard_normal((n_types, plan.dims))
     speaker_part = plan.speaker_sd * rng.standard_normal((plan.speakers, plan.dims))
     popularity = np.ones(n_types)
     if plan.unbalanced:
@@ -92,7 +102,14 @@ def simulated_corpus(plan: CorpusPlan) -> tuple[SyllableEmbeddings, UtteranceVec
     noise = plan.token_sd * rng.standard_normal((len(rows), plan.dims))
     x = means[kind] + speaker_part[speaker] + utterance_part[utterance] + noise
 
-    own = rng.standard_normal((n_utterances, plan.dims)) / np.sqrt(plan.dims)
+    own = rng.standard_normal((n_utterances, plan.dims))
+    if plan.offset_speaker_share:
+        common = rng.standard_normal((plan.speakers, plan.dims))[speaker_of_utterance]
+        own = np.sqrt(1 - plan.offset_speaker_share) * own + np.sqrt(plan.offset_speaker_share) * common
+    if plan.offset_axes:
+        axes = np.linalg.qr(rng.standard_normal((plan.dims, plan.offset_axes)))[0]
+        own = (own @ axes) @ axes.T * np.sqrt(plan.dims / plan.offset_axes)
+    own /= np.sqrt(plan.dims)
     if plan.effect:
         contrast = means - means[np.arange(n_types) ^ 1]
         told = np.zeros((n_utterances, plan.dims))

@@ -11,9 +11,9 @@ __all__ = ["KEY_COLUMNS", "SEPARATION_COLUMNS"]
 #: ``variant``: ``without``, ``wav2sem``, ``oracle``, ``null:random``, ``null:shuffled``, ``null:constant``, ``null:frame_noise``.
 #: ``statistic``: ``mean_distance``, ``gain`` (variant minus without), ``net`` (gain minus the null's gain; ``null`` says
 #: which), ``between_within_ratio``, ``abx_error``, ... ``average``: ``macro`` (token pairs, then type pairs) or ``micro``.
-#: ``method``: how the interval was made: ``crossed_t``, ``pigeonhole``, ``speaker_bootstrap``, ``none``. ``note``: why there is
-#: none. ``minimum_detectable_effect``: of a net row, the smallest true value that this corpus would have told from zero with the
-#: power of the settings. Rows of a null (variant ``null:...``) name in ``null`` the module whose vectors it stands in for.
+#: ``method``: how the interval was made: ``crossed_t``, ``null_t`` (a net, against several draws of its null), ``pigeonhole``,
+#: ``speaker_bootstrap``, ``none``. ``note``: why there is none. ``minimum_detectable_effect``: of a net row, the
+#: smallest true value that this corpus would have told from zero with the power of the settings. Rows of a null (variant ``null:...``) name in ``null`` the module whose vectors it stands in for.
 SEPARATION_COLUMNS: dict[str, str] = {
     "encoder": "str",
     "layer": "int64",

@@ -33,21 +33,13 @@ def weak(counts: Mapping[str, int], settings: SeparationSettings) -> str:
     return f"weak interval: {speakers} speakers, fewer than {needed}" if speakers < needed else ""
 
 
-def intervals_of(
-    selection: Selection, values: np.ndarray, settings: SeparationSettings, influence: np.ndarray | None = None
-) -> list[Interval]:
-    """Interval of each row of cell means, shape (R, C), by the method that the settings name.
-
-    Parameters
-    ----------
-    influence : ndarray, shape (R, S), optional
-        As :meth:`analysis.separation.intervals.CrossedDesign.interval` takes it.
-    """
+def intervals_of(selection: Selection, values: np.ndarray, settings: SeparationSettings) -> list[Interval]:
+    """Interval of each row of cell means, shape (R, C), by the method that the settings name."""
     short = too_few(selection.counts, settings)
     if short:
         return [Interval(float(estimate), note=short) for estimate in values @ selection.weights]
     if settings.interval == "crossed_t" or selection.importance is not None:
-        found = selection.design.intervals(values, settings.ci_level, influence=influence)
+        found = selection.design.intervals(values, settings.ci_level)
     else:
         resample = pigeonhole if settings.interval == "pigeonhole" else speaker_bootstrap
         options = {"resamples": settings.n_bootstrap, "level": settings.ci_level, "seed": settings.seed}

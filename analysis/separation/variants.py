@@ -16,7 +16,6 @@ from analysis.separation.fusions import module_fusion
 from analysis.separation.relations import TokenPairs, speaker_of_utterance, split_mask
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.threads import Workers
-from analysis.separation.vector_sizes import VectorSizes
 
 if TYPE_CHECKING:
     from analysis.embeddings.types import SyllableEmbeddings
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from analysis.wav2sem.types import UtteranceVectors
 
 __all__ = ["LayerVariants", "vectors_in_use"]
+
+#: Draws that tell how cells vary by chance alone; their mean is what counts, and more of them hardly move it.
+REFERENCE_DRAWS = 10
 
 
 def vectors_in_use(name: str, given: UtteranceVectors, pairs: TokenPairs) -> np.ndarray:
@@ -79,9 +81,8 @@ class LayerVariants:
     sums : dict of (variant, distance) to ndarray, shape (cells,)
         Sum over each cell's token pairs; ``without`` and the modules.
     draws : dict of (null, module, distance) to ndarray, shape (draws, cells)
-    sizes : dict of (module, distance) to VectorSizes
-    same_size : dict of (module, distance) to ndarray, shape (cells,)
-        Mean sums under random directions that keep each vector's size.
+    resized : dict of (module, distance) to ndarray, shape (draws, cells)
+        For the intervals of the shuffled null: sums under draws that shuffle the vectors' directions and leave their sizes.
     d_primes : dict of (variant, distance) to (float, dict)
         d' between near-homophones and the same type across utterances, and what was counted.
     """
@@ -142,8 +143,7 @@ class LayerVariants:
         self.d_primes: dict[tuple[str, str], tuple[float, dict[str, int]]] = {}
         self.sums: dict[tuple[str, str], np.ndarray] = {}
         self.draws: dict[tuple[str, str, str], np.ndarray] = {}
-        self.sizes: dict[tuple[str, str], VectorSizes] = {}
-        self.same_size: dict[tuple[str, str], np.ndarray] = {}
+        self.resized: dict[tuple[str, str], np.ndarray] = {}
         self._compute()
 
     def _project(self, vectors: np.ndarray) -> np.ndarray:
@@ -181,19 +181,23 @@ class LayerVariants:
         self, geometry: PairGeometry, module: str, vectors: np.ndarray, added: Added, names: tuple[str, ...], matrix: Any
     ) -> None:
         settings, pairs = self.settings, self.pairs
+        speakers = self.speaker_of_utterance
+
+        def with_added(made: np.ndarray) -> dict[str, np.ndarray]:
+            return geometry.added(mapped(self._project(made), matrix), names).sums()
+
         for null in settings.nulls:
             rng = np.random.default_rng([settings.seed, self.layer, *map(ord, null)])
             repeats = 1 if null == "constant" else settings.n_nulls
             if null == "shuffled":
-                groups = self.speaker_of_utterance if settings.shuffle_within == "speaker" else None
-                sizes = VectorSizes.empty(pairs, names) if repeats > 1 else {}
-                permutations = [null_makers.shuffled(len(vectors), rng, groups) for _ in range(repeats)]
-                shuffle = partial(_shuffle, geometry, added, sizes)
-                drawn = self.workers.map(shuffle, permutations)
-                for name, size in sizes.items():
-                    size.finish(permutations, [totals[name] for _, totals in drawn])
-                    self.sizes[module, name] = size
-                values = [sums for sums, _ in drawn]
+                permutations = [
+                    null_makers.shuffled(len(vectors), rng, speakers, within=settings.shuffle_within) for _ in range(repeats)
+                ]
+                values = self.workers.map(added.sums, permutations)
+                made = [null_makers.resized(vectors, permutation) for permutation in permutations[:REFERENCE_DRAWS]]
+                resized = self.workers.map(with_added, made)
+                for name in names:
+                    self.resized[module, name] = np.stack([value[name] for value in resized])
             elif null == "frame_noise":
                 # one at a time: each draw is as large as the corpus
                 values = []
@@ -201,17 +205,19 @@ class LayerVariants:
                     noise = null_makers.frame_noise(vectors, pairs.utterance, self.token_frames, rng)
                     values.append(geometry.replaced(mapped(self.x + self._project(noise), matrix), names))
             elif null == "constant":
-                values = [geometry.added(mapped(self._project(null_makers.constant(vectors)), matrix), names).sums()]
+                values = [with_added(null_makers.constant(vectors))]
             else:
-                values = self._random(geometry, vectors, rng, settings.random_about, names, matrix)
+                made = [
+                    null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers) for _ in range(repeats)
+                ]
+                values = self.workers.map(with_added, made)
             for name in names:
                 self.draws[null, module, name] = np.stack([value[name] for value in values])
-        if settings.n_nulls > 1 and "shuffled" in settings.nulls:
-            self._same_size(geometry, module, vectors, names, matrix)
 
     def _fused(self, geometry: PairGeometry, module: str, names: tuple[str, ...]) -> None:
         """A module and its nulls, each through its own map: trained with its own vectors, on the same budget."""
         settings, fusion, semantics = self.settings, self.fusions[module], self._semantics[module]
+        speakers = self.speaker_of_utterance
 
         def mapped_frames(one: AffineFusion) -> PairGeometry:
             return geometry if one.outer is None else PairGeometry(one.frames(self.x), self.pairs, settings.device)
@@ -225,51 +231,31 @@ class LayerVariants:
             rng = np.random.default_rng([settings.seed, self.layer, *map(ord, null)])
             through = fusion.nulls[null]
             other = mapped_frames(through)
+            with_added = partial(_added_sums, other, through, names)
             if null == "shuffled":
-                groups = self.speaker_of_utterance if settings.shuffle_within == "speaker" else None
-                permutations = [null_makers.shuffled(len(semantics), rng, groups) for _ in range(settings.n_nulls)]
-                added = other.added(through.offsets(semantics), names)
-                values = self.workers.map(partial(_shuffle, other, added, {}), permutations)
-                values = [sums for sums, _ in values]
+                permutations = [
+                    null_makers.shuffled(len(semantics), rng, speakers, within=settings.shuffle_within)
+                    for _ in range(settings.n_nulls)
+                ]
+                values = self.workers.map(other.added(through.offsets(semantics), names).sums, permutations)
+                made = [null_makers.resized(semantics, permutation) for permutation in permutations[:REFERENCE_DRAWS]]
+                resized = self.workers.map(with_added, made)
+                for name in names:
+                    self.resized[module, name] = np.stack([value[name] for value in resized])
             else:
-                made = [null_makers.random_directions(semantics, rng, settings.random_about) for _ in range(settings.n_nulls)]
-                values = self.workers.map(partial(_added_sums, other, through, names), made)
+                made = [
+                    null_makers.random_directions(semantics, rng, settings.random_about, speakers=speakers)
+                    for _ in range(settings.n_nulls)
+                ]
+                values = self.workers.map(with_added, made)
             for name in names:
                 self.draws[null, module, name] = np.stack([value[name] for value in values])
 
-    def _random(
-        self,
-        geometry: PairGeometry,
-        vectors: np.ndarray,
-        rng: np.random.Generator,
-        about: str,
-        names: tuple[str, ...],
-        matrix: Any,
-    ) -> list[dict[str, np.ndarray]]:
-        """Sums of every draw of random directions."""
-        made = [null_makers.random_directions(vectors, rng, about) for _ in range(self.settings.n_nulls)]
-        return self.workers.map(lambda one: geometry.added(mapped(self._project(one), matrix), names).sums(), made)
-
-    def _same_size(self, geometry: PairGeometry, module: str, vectors: np.ndarray, names: tuple[str, ...], matrix: Any) -> None:
-        """Mean sums under random directions about the mean, drawn already where that is the random null."""
-        settings = self.settings
-        if "random" in settings.nulls and settings.random_about == "mean":
-            drawn = {name: self.draws["random", module, name] for name in names}
-        else:
-            rng = np.random.default_rng([settings.seed, self.layer, 5])
-            values = self._random(geometry, vectors, rng, "mean", names, matrix)
-            drawn = {name: np.stack([value[name] for value in values]) for name in names}
-        for name, values in drawn.items():
-            self.same_size[module, name] = values.mean(axis=0)
-
-
-def _shuffle(
-    geometry: PairGeometry, added: Added, sizes: Mapping[str, VectorSizes], permutation: np.ndarray
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Sums over cells, and over what each utterance takes part in, of one shuffle by distance."""
-    distances = added.pair_distances(permutation)
-    sums = {name: geometry.cell_sums(values) for name, values in distances.items()}
-    return sums, {name: size.totals(distances[name].cpu().numpy()) for name, size in sizes.items()}
+    def reference(self, null: str, module: str, distance: str) -> np.ndarray:
+        """Draws for :meth:`analysis.separation.intervals.CrossedDesign.net_intervals`, shape (draws, cells)."""
+        if null == "shuffled":
+            return self.resized[module, distance]
+        return self.draws[null, module, distance][:REFERENCE_DRAWS]
 
 
 def _added_sums(

@@ -12,7 +12,7 @@ import pytest
 from analysis.errors import ConfigurationError, SemanticsError, SeparationError
 from analysis.separation import SeparationSettings, score
 from analysis.separation.nulls import random_directions, shuffled
-from analysis.separation.relations import pair_tokens
+from analysis.separation.relations import pair_tokens, speaker_of_utterance
 from analysis.separation.simulation import CorpusPlan, simulated_corpus
 from analysis.wav2sem.fusion import AffineFusion, FusionWeights, fuse
 
@@ -61,7 +61,8 @@ def test_every_variant_equals_a_loop_over_fused_tokens(corpus, fusion, tmp_path)
     )
     table = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings).table
     # the order in which the scores hold utterances decides what a draw of a null puts where
-    used = list(pair_tokens(embeddings.tokens, pairs, relations=settings.relations).utterances)
+    paired = pair_tokens(embeddings.tokens, pairs, relations=settings.relations)
+    used, speakers = list(paired.utterances), speaker_of_utterance(paired)
     place = {name: row for row, name in enumerate(semantics.utterances)}
     own = semantics.vectors[[place[name] for name in used]].astype(float)
     rows = [used.index(name) for name in embeddings.tokens["utterance"]]
@@ -71,8 +72,8 @@ def test_every_variant_equals_a_loop_over_fused_tokens(corpus, fusion, tmp_path)
 
     given = {
         "module": own,
-        "shuffled": own[shuffled(len(own), rng("shuffled"))],
-        "random": random_directions(own, rng("random")),
+        "shuffled": own[shuffled(len(own), rng("shuffled"), speakers)],
+        "random": random_directions(own, rng("random"), speakers=speakers),
     }
     frames = embeddings.frames
     norm = np.average(frames.frame_norm[:, 0], weights=frames.n_frames)

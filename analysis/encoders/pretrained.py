@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -179,6 +180,11 @@ def load_model(target: str, revision: str | None) -> tuple[nn.Module, str]:
             model, report = _class_of(config).from_pretrained(
                 target, revision=revision, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
             )
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"The weights of {target} were refused: they are a pickle of more than plain tensors, and loading it would run code "
+            f"from the file. If you trust it, load it where it was made and write it again: model.save_pretrained(folder)"
+        ) from error
     except RuntimeError as error:  # shapes that differ
         raise CheckpointError(_misfit(target, config, str(error).strip().splitlines()[0])) from error
     missing = sorted(set(report["missing_keys"]) - ALLOWED_MISSING)

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint gate baseline
+.PHONY: help setup demo test test-slow lint gate baseline module
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -32,6 +32,15 @@ gate: $(STAMP)   ## the project's own scores against their baseline
 
 baseline: $(STAMP)  ## accept the scores as they are now
 	$(BIN)/python -m analysis.decouple --preset gate --out reports/gate --accept-baseline reports/baseline/demo.json
+
+# Hours of one core. SENTENCES: a text file, a sentence a line; KEEP_APART: a corpus whose sentences the module must never have met.
+SENTENCES ?= sentences.txt
+KEEP_APART ?= manifest.csv
+TRAIN := $(BIN)/python -m analysis.wav2sem train --sentences $(SENTENCES) --keep-apart $(KEEP_APART) --frames runs/module/frames
+
+module: $(STAMP) ## train the bundled module again (hours)
+	$(TRAIN) --preset bundled --stop-at 2800 --out runs/module/first
+	$(TRAIN) --preset bundled-second --initialize runs/module/first --out runs/module/second
 
 test-slow: $(STAMP)  ## the tests that take longer
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow

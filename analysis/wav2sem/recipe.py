@@ -126,11 +126,12 @@ PRESETS = {
             "validate_every": 200,
         },
     ),
-    # Its second stage: begins with the weights of the first (--initialize), on the same sentences in other voices and joins.
+    # Its second stage goes on from the first (--initialize RUN), on the same sentences in other voices and joins, to a rate of nought.
     "bundled-second": Recipe(
         layers=(2, 4),
         initialize="wav2sem",
         first_pass=1,
+        clips=5500,
         settings={
             "loss": "infonce",
             "target": "mean",

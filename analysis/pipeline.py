@@ -123,10 +123,10 @@ def _align(config: DecoupleConfig, corpus: Corpus, ledger: _Ledger) -> tuple[dic
 
     done = _stage("Alignment")
     if config.alignments:
-        aligner = make_aligner("textgrid", folder=config.alignments, **config.aligner_options)
+        aligner = make_aligner("textgrid", folder=config.alignments, **_aligner_options(config, "textgrid"))
         outcomes: Iterable[Alignment | Failure] = aligner.align(corpus.utterances)
     else:
-        aligner = make_aligner(config.aligner, **_aligner_options(config))
+        aligner = make_aligner(config.aligner, **_aligner_options(config, config.aligner))
         outcomes = align_cached(aligner, corpus.utterances, cache_folder("alignments"))
     alignments: dict[str, Alignment] = {}
     failures = []
@@ -158,23 +158,26 @@ def _align(config: DecoupleConfig, corpus: Corpus, ledger: _Ledger) -> tuple[dic
     return alignments, quality
 
 
-def _aligner_options(config: DecoupleConfig) -> dict[str, Any]:
-    options = dict(config.aligner_options)
-    if config.aligner == "pocketsphinx":
-        options.setdefault("workers", config.workers or available_cores())
-        if config.lexicon != DecoupleConfig.lexicon:
-            options.setdefault("lexicon", config.lexicon)
-    return options
+def _aligner_options(config: DecoupleConfig, aligner: str) -> dict[str, Any]:
+    from analysis.alignment import options_for
+
+    workers = config.workers or available_cores()
+    options = options_for(aligner, lexicon=config.lexicon, inventory=config.inventory, workers=workers, device=config.device)
+    return options | config.aligner_options
 
 
 def _tokens_and_pairs(
     config: DecoupleConfig, corpus: Corpus, alignments: Mapping[str, Alignment], ledger: _Ledger
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    from analysis.phonology import load_pairs, pair_table, token_table
+    from analysis.phonology import load_lexicon, load_pairs, pair_table, token_table
 
     done = _stage(f"{config.unit.capitalize()}s and near-homophones")
     aligned = [utterance for utterance in corpus if utterance.id in alignments]
-    tokens, failures = token_table(aligned, [alignments[utterance.id] for utterance in aligned], unit=config.unit)
+    lexicon = load_lexicon(config.lexicon, inventory=config.inventory)
+    tokens, failures = token_table(
+        aligned, [alignments[utterance.id] for utterance in aligned], unit=config.unit, lexicon=lexicon
+    )
+    inventory = _inventory_of(alignments)
     ledger.add(failures)
     counts = tokens["type"].value_counts()
     frequent = set(counts.index[counts >= config.min_tokens])
@@ -192,10 +195,12 @@ def _tokens_and_pairs(
         )  # fmt: skip
         listed = set(pairs[known]["type_a"]) | set(pairs[known]["type_b"])
         # a list names what is alike; how far apart anything else lies must come from the same words
-        apart = pair_table(_phones_of(tokens, listed), relations=(), n_unrelated=int(known.sum()), seed=config.seed)
+        apart = pair_table(
+            _phones_of(tokens, listed), relations=(), n_unrelated=int(known.sum()), seed=config.seed, inventory=inventory
+        )
         pairs = pd.concat([pairs[known], apart], ignore_index=True)
     else:
-        pairs = pair_table(_phones_of(tokens, frequent), threshold=config.threshold, seed=config.seed)
+        pairs = pair_table(_phones_of(tokens, frequent), threshold=config.threshold, seed=config.seed, inventory=inventory)
     pairs = _limit(pairs, counts, config.max_pairs)
     found = int((pairs["relation"] == "near_homophone").sum())
     if not found:
@@ -205,6 +210,20 @@ def _tokens_and_pairs(
         )
     done(f"{len(tokens)} tokens of {len(counts)} types, {found} near-homophone pairs")
     return tokens, pairs.reset_index(drop=True)
+
+
+def _inventory_of(alignments: Mapping[str, Alignment]) -> str:
+    """The inventory in which the tokens of all alignments are written."""
+    from analysis.phonology import load_inventory
+
+    named = {alignment.inventory for alignment in alignments.values()} - {"unknown"}
+    written = {"arpabet" if load_inventory(name).base == "arpabet" else name for name in named} or {"arpabet"}
+    if len(written) > 1:
+        raise CorpusError(
+            f"The alignments are in different phones: {', '.join(sorted(written))}. Pairs can be formed within one inventory only: "
+            f"name it with --inventory, or analyse the corpora apart."
+        )
+    return written.pop()
 
 
 def _phones_of(tokens: pd.DataFrame, types: set[str]) -> dict[str, str]:

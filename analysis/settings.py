@@ -48,9 +48,9 @@ class DecoupleConfig:
     alignments : str, optional
         Folder of TextGrids to read instead of aligning.
     aligner : str
-        What finds words and phones where no alignments are given.
+        What finds words and phones where no alignments are given; `labels` reads those that the corpus brings (TIMIT, Buckeye).
     aligner_options : dict
-        Further options of the aligner, by name.
+        Further options of the aligner, by name: `--aligner_options '{"model": "facebook/wav2vec2-base-960h"}'`.
     encoder : list of str
         Speech encoders, one --encoder each: `bundled`, a hub id, a local folder, `mfcc`, `logmel`, `random:ID`, ...
     revision : str, optional
@@ -74,7 +74,9 @@ class DecoupleConfig:
     slicing : str
         `feature` encodes the whole utterance and cuts frames; `audio` cuts the token out first. They give different science.
     lexicon : str
-        Pronunciations: `cmudict` or a dictionary file.
+        Pronunciations, for aligners and for stress: `cmudict`, a name in lexicons/ such as `mandarin`, or a dictionary file.
+    inventory : str, optional
+        Phones of the lexicon and of the alignments: a name (`arpabet`, `ipa`, `mandarin`, ...) or a file; by default the lexicon's.
     pairs : str, optional
         List of pairs to score, a file or a name in lexicons/pairs; by default they are mined from the corpus.
     threshold : float
@@ -107,7 +109,7 @@ class DecoupleConfig:
 
     corpus: str = "demo"
     alignments: str | None = None
-    aligner: Literal["pocketsphinx", "textgrid", "ctc"] = "pocketsphinx"
+    aligner: Literal["pocketsphinx", "textgrid", "mfa", "ctc", "labels"] = "pocketsphinx"
     aligner_options: dict[str, Any] = field(default_factory=dict)
     encoder: list[str] = field(default_factory=lambda: ["bundled"])
     revision: str | None = None
@@ -121,6 +123,7 @@ class DecoupleConfig:
     pooling: Literal["mean", "center", "middle", "parts", "max", "medoid"] = "mean"
     slicing: Literal["feature", "audio"] = "feature"
     lexicon: str = "cmudict"
+    inventory: str | None = None
     pairs: str | None = None
     threshold: float = 0.4
     min_tokens: int = 4
@@ -193,4 +196,6 @@ class DecoupleConfig:
         if self.fusion not in ("linear", "paper"):
             for place in (settings, settings["separation"]):
                 place.pop("fusion_weights")
+        if self.inventory is None:  # reports from before there was this setting stay comparable
+            settings.pop("inventory")
         return content_hash(settings)

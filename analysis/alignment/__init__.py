@@ -5,7 +5,10 @@ An aligner turns utterances into an :class:`Alignment` each, or a ``Failure``. W
     aligner = make_aligner("textgrid", folder="alignments/")
     aligner = make_aligner("pocketsphinx", workers=2)
 
-Alignments made elsewhere (Montreal Forced Aligner, WebMAUS, by hand) come in as TextGrids.
+    aligner = make_aligner("mfa", acoustic="english_us_arpa", environment="aligner")
+    aligner = make_aligner("ctc", model="facebook/wav2vec2-base-960h")
+
+Alignments made elsewhere (WebMAUS, by hand) come in as TextGrids.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ __all__ = [
     "align_cached",
     "boundary_errors",
     "make_aligner",
+    "options_for",
     "quality_table",
     "read_alignment",
     "read_textgrid",
@@ -36,6 +40,8 @@ __all__ = [
 ALIGNERS = {
     "textgrid": ("analysis.alignment.textgrid", "TextGridAligner"),
     "pocketsphinx": ("analysis.alignment.pocketsphinx", "PocketsphinxAligner"),
+    "mfa": ("analysis.alignment.mfa", "MfaAligner"),
+    "labels": ("analysis.alignment.labels", "LabelsAligner"),
     "ctc": ("analysis.alignment.ctc", "CtcAligner"),
 }
 
@@ -86,6 +92,37 @@ def make_aligner(name: str, **options: Any) -> Aligner:
     if required:
         raise ConfigurationError(f"The aligner {name} needs the option {required[0]!r}. Its options: {', '.join(valid)}.")
     return aligner(**options)
+
+
+def options_for(
+    aligner: str, *, lexicon: str = "cmudict", inventory: str | None = None, workers: int = 1, device: str = "auto"
+) -> dict[str, Any]:
+    """What settings that every run has mean to an aligner: options for :func:`make_aligner`.
+
+    Parameters
+    ----------
+    aligner : str
+        One of :data:`ALIGNERS`.
+    lexicon, inventory : str
+        As :func:`analysis.alignment.pronunciation.find_lexicon` takes them. Aligners that listen look words up there; those that
+        read alignments learn the inventory of the phones.
+    workers : int
+        Processes.
+    device : str
+        Where models run.
+    """
+    from analysis.alignment.pronunciation import find_lexicon
+
+    path, phones = find_lexicon(lexicon, inventory)
+    known: dict[str, dict[str, Any]] = {
+        "pocketsphinx": {"workers": workers, "lexicon": path and lexicon},
+        "ctc": {"device": device, "lexicon": path and lexicon},
+        "mfa": {"num_jobs": workers, "dictionary": path},
+    }
+    found = known.get(aligner, {})
+    if aligner != "pocketsphinx" and (inventory or phones != "arpabet"):
+        found["inventory"] = phones
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,8 @@ interval), quality.csv (measures, marked utterances first) and failures.csv. Run
 On a cluster give every task its --shard; the tables of a shard then carry its number, TextGrids share the folder.
 
   python -m analysis.alignment CORPUS --aligner pocketsphinx --out DIR
+  python -m analysis.alignment CORPUS --aligner mfa --option acoustic=english_us_arpa --option environment=aligner --out DIR
+  python -m analysis.alignment CORPUS --aligner ctc --option model=facebook/wav2vec2-base-960h --out DIR
   python -m analysis.alignment compare REF HYP [--json FILE]
   python -m analysis.alignment show FILE... [--json OUT]
 """
@@ -45,9 +47,14 @@ def _align(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("corpus", help="a folder, a manifest, or demo")
-    parser.add_argument("--aligner", default="pocketsphinx", help="pocketsphinx (default) or textgrid")
+    parser.add_argument("--aligner", default="pocketsphinx", help="pocketsphinx (default), mfa, ctc, textgrid or labels")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
-    parser.add_argument("--workers", type=int, default=1, help="processes for pocketsphinx (default 1)")
+    parser.add_argument("--workers", type=int, default=1, help="processes of pocketsphinx or mfa (default 1)")
+    parser.add_argument("--lexicon", default="cmudict", help="cmudict (default), a name in lexicons/, or a dictionary file")
+    parser.add_argument(
+        "--inventory", help="phones of the lexicon and of alignments that are read, such as ipa; a name or a file"
+    )
+    parser.add_argument("--device", default="auto", help="where a CTC model runs (default auto)")
     parser.add_argument("--shard", type=int, default=0, metavar="I", help="align every N-th utterance, from this one (default 0)")
     parser.add_argument("--num-shards", type=int, default=1, metavar="N", help="machines that share the work (default 1)")
     parser.add_argument(
@@ -61,14 +68,19 @@ def _align(arguments: list[str]) -> int:
 
     import pandas as pd
 
-    from analysis.alignment import align_cached, make_aligner, quality_table, write_textgrid
+    from analysis.alignment import align_cached, make_aligner, options_for, quality_table, write_textgrid
     from analysis.config import cache_folder
     from analysis.corpus import open_corpus
 
-    settings: dict[str, Any] = dict(item.partition("=")[::2] for item in options.option)
-    if options.aligner == "pocketsphinx":
-        settings.setdefault("workers", options.workers)
-    if options.strict and options.aligner == "textgrid":
+    settings: dict[str, Any] = options_for(
+        options.aligner,
+        lexicon=options.lexicon,
+        inventory=options.inventory,
+        workers=options.workers,
+        device=options.device,
+    )
+    settings |= dict(item.partition("=")[::2] for item in options.option)
+    if options.strict and options.aligner in ("textgrid", "labels"):
         settings["strict"] = True
     aligner = make_aligner(options.aligner, **settings)
     corpus = open_corpus(options.corpus)

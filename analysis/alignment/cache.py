@@ -35,6 +35,7 @@ def to_record(alignment: Alignment) -> dict[str, Any]:
         "phones": [[phone.start, phone.end, phone.label] for phone in alignment.phones],
         "word_confidence": None if alignment.word_confidence is None else list(alignment.word_confidence),
         "warnings": list(alignment.warnings),
+        "measures": dict(alignment.measures),
     }
 
 
@@ -58,6 +59,7 @@ def from_record(record: dict[str, Any], place: str = "the record") -> Alignment:
             word_confidence=None if confidence is None else tuple(confidence),
             inventory=str(record.get("inventory", "arpabet")),
             warnings=tuple(record.get("warnings", ())),
+            measures=tuple((str(name), float(value)) for name, value in record.get("measures", {}).items()),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise AlignmentError(

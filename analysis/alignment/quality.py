@@ -88,7 +88,8 @@ def quality_table(
         One row per alignment: ``utterance, speaker, source, duration, n_words, n_phones``, the measures ``speech_rate`` (phones
         per second of speech), ``shortest_run`` (phones), ``largest_z``, ``longest_phone`` (the phone that has it),
         ``score_per_frame``, ``score_z``, ``silence_share``, then ``marked`` (bool), ``excess`` (how far beyond its limit the
-        worst measure is, 0 when none is) and ``reasons``. Measures that cannot be taken (no phones, no score) are NaN.
+        worst measure is, 0 when none is) and ``reasons``. Measures that cannot be taken (no phones, no score) are NaN. What an
+        aligner measured itself stands behind, as ``aligner_snr`` and the like.
 
     Notes
     -----
@@ -108,13 +109,15 @@ def quality_table(
         row["speaker"] = speakers.get(alignment.utterance_id, "")
         row["score_z"] = z
         reasons, excess = _verdict(row, limits)
-        rows.append(row | {"marked": bool(reasons), "excess": excess, "reasons": "; ".join(reasons)})
+        row |= {"marked": bool(reasons), "excess": excess, "reasons": "; ".join(reasons)}
+        rows.append(row | {f"aligner_{name}": value for name, value in alignment.measures})
     columns = {
         "utterance": "str", "speaker": "str", "source": "str", "duration": "float64", "n_words": "int64", "n_phones": "int64",
         "speech_rate": "float64", "shortest_run": "int64", "largest_z": "float64", "longest_phone": "str",
         "score_per_frame": "float64", "score_z": "float64", "silence_share": "float64", "marked": "bool", "excess": "float64",
         "reasons": "str",
     }  # fmt: skip
+    columns |= dict.fromkeys((f"aligner_{name}" for one in alignments for name, _ in one.measures), "float64")
     table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
     return table.sort_values(["excess", "utterance"], ascending=[False, True], kind="stable", ignore_index=True)
 

@@ -13,7 +13,7 @@ from analysis.corpus.utterance import Utterance
 from analysis.errors import AlignmentError, ConfigurationError, Failure
 from analysis.timebase import Interval
 
-__all__ = ["TextGridAligner", "read_textgrid", "write_textgrid"]
+__all__ = ["TextGridAligner", "alignment_of", "inventory_of", "read_textgrid", "write_textgrid"]
 
 _WORD_TIERS = frozenset("words word ort-mau ort orthography wrd".split())
 _PHONE_TIERS = frozenset("phones phone phonemes phoneme mau kan-mau segments segment phonetic phn".split())
@@ -66,8 +66,36 @@ def read_textgrid(
         when strict, holds what would be mended.
     """
     path = Path(path)
-    content = read_tiers(path)
-    utterance_id = utterance_id if utterance_id is not None else path.stem
+    return alignment_of(
+        read_tiers(path),
+        path,
+        utterance_id=utterance_id if utterance_id is not None else path.stem,
+        duration=duration,
+        words_tier=words_tier,
+        phones_tier=phones_tier,
+        speaker=speaker,
+        inventory=inventory,
+        strict=strict,
+    )
+
+
+def alignment_of(
+    content: TextGridContent,
+    path: Path,
+    *,
+    utterance_id: str,
+    duration: float | None = None,
+    words_tier: str | None = None,
+    phones_tier: str | None = None,
+    speaker: str | None = None,
+    inventory: str | None = None,
+    strict: bool = False,
+    source: str = "textgrid",
+    confidence: float | None = None,
+    measures: tuple[tuple[str, float], ...] = (),
+    doubts: Sequence[str] = (),
+) -> Alignment:
+    """Words and phones of tiers that were read already; ``path`` names them in messages, ``doubts`` are known before."""
     duration = content.xmax if duration is None else duration
     words_found = _chosen(content, path, words_tier, _WORD_TIERS, speaker, "words")
     phones_found = _chosen(content, path, phones_tier, _PHONE_TIERS, speaker, "phones")
@@ -76,13 +104,12 @@ def read_textgrid(
         raise AlignmentError(
             f"{path} has no tier of words or phones. Its tiers: {names}. Name them with words_tier and phones_tier."
         )
-    doubts: list[str] = []
-    words = _intervals(words_found, path, duration, doubts)
-    phones = _intervals(phones_found, path, duration, doubts)
-    if strict and doubts:
-        raise AlignmentError(f"{path}: {doubts[0]} Strict reading refuses this.")
-    labels = [phone.label for phone in phones]
-    inventory = inventory or _inventory(labels)
+    found: list[str] = []
+    words = _intervals(words_found, path, duration, found)
+    phones = _intervals(phones_found, path, duration, found)
+    if strict and found:
+        raise AlignmentError(f"{path}: {found[0]} Strict reading refuses this.")
+    inventory = inventory or inventory_of([phone.label for phone in phones])
     if inventory == "arpabet":
         phones = tuple(Interval(phone.start, phone.end, phone.label.strip().upper()) for phone in phones)
     return Alignment(
@@ -90,9 +117,11 @@ def read_textgrid(
         words=words,
         phones=phones,
         duration=duration,
-        source="textgrid",
+        source=source,
+        confidence=confidence,
         inventory=inventory,
-        warnings=tuple(doubts),
+        warnings=(*doubts, *found),
+        measures=measures,
     )
 
 
@@ -290,7 +319,7 @@ def _cut(kept: list[Interval], previous: tuple[float, float, str], start: float,
     return middle
 
 
-def _inventory(labels: list[str]) -> str:
+def inventory_of(labels: Sequence[str]) -> str:
     """``arpabet`` where at least four in five labels are, ``ipa`` where any label has letters beyond ASCII, else ``unknown``."""
     if not labels:
         return "arpabet"

@@ -40,6 +40,8 @@ class Alignment:
     warnings : tuple of str
         Doubts about an alignment that was kept all the same: mended overlaps, gaps, guessed pronunciations. They become rows
         of severity ``warning`` in the failures table; see :meth:`warning_rows`.
+    measures : tuple of (str, float)
+        What the aligner itself measured of this utterance, beside the confidence: MFA's ``snr``, ``phone_duration_deviation``.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class Alignment:
     word_confidence: tuple[float, ...] | None = None
     inventory: str = "arpabet"
     warnings: tuple[str, ...] = ()
+    measures: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         for tier, intervals in (("words", self.words), ("phones", self.phones)):

@@ -11,6 +11,7 @@ from analysis.alignment.lexicon_files import lexicon_folder, read_lines
 from analysis.alignment.types import Alignment
 from analysis.errors import Failure, LexiconError
 from analysis.phonology.inventory import Inventory, load_inventory
+from analysis.phonology.lexicon import Lexicon, load_lexicon
 from analysis.phonology.types import Syllable
 from analysis.timebase import Interval
 
@@ -80,14 +81,14 @@ def _onset_start(
 
 
 def aligned_words(
-    alignment: Alignment, *, lexicon: str | None = "cmudict"
+    alignment: Alignment, *, lexicon: str | Lexicon | None = "cmudict"
 ) -> Iterator[tuple[int, Interval, tuple[Interval, ...], tuple[int, ...]] | Failure]:
     """Words of an alignment with their phones, or a Failure for a word whose phones cannot be used.
 
     Parameters
     ----------
     alignment : Alignment
-    lexicon : str, optional
+    lexicon : str or Lexicon, optional
         Where stress is looked up when the phones carry none; None: it stays unknown.
 
     Yields
@@ -133,10 +134,18 @@ def aligned_words(
         split = [phones.split(phone.label) for phone in inside]
         symbols, stress = tuple(symbol for symbol, _ in split), tuple(level for _, level in split)
         if lexicon is not None and phones.base == "arpabet" and all(level < 0 for level in stress):
-            from analysis.phonology.lexicon import load_lexicon
-
-            stress = load_lexicon(lexicon).stress(_spelling(word), symbols) or stress
+            stress = _stress(lexicon, _spelling(word), symbols) or stress
         yield index, word, tuple(Interval(p.start, p.end, s) for p, s in zip(inside, symbols, strict=True)), stress
+
+
+def _stress(lexicon: str | Lexicon, word: str, symbols: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Stress of each phone as the lexicon has it, else as CMUdict has it."""
+    own = lexicon if isinstance(lexicon, Lexicon) else load_lexicon(lexicon)
+    if own.name != "cmudict" and load_inventory(own.inventory).base == "arpabet":
+        found = own.stress(word, symbols)
+        if found is not None:
+            return found
+    return load_lexicon("cmudict").stress(word, symbols)
 
 
 def _released(inside: tuple[Interval, ...], phones: Inventory) -> tuple[Interval, ...]:
@@ -192,7 +201,7 @@ def _with_stress(symbol: str, level: int) -> str:
     return symbol if level < 0 else f"{symbol}{level}"
 
 
-def syllables(alignment: Alignment, *, ambisyllabic: bool = False, lexicon: str | None = "cmudict") -> list[Syllable]:
+def syllables(alignment: Alignment, *, ambisyllabic: bool = False, lexicon: str | Lexicon | None = "cmudict") -> list[Syllable]:
     """Syllables of an alignment, in order.
 
     Parameters
@@ -201,7 +210,7 @@ def syllables(alignment: Alignment, *, ambisyllabic: bool = False, lexicon: str 
     ambisyllabic : bool
         Let a consonant that opens an unstressed syllable also close the stressed open syllable before it (Kahn 1976). Syllables
         then overlap in that phone; without it they partition the phones of each word.
-    lexicon : str, optional
+    lexicon : str or Lexicon, optional
         Where stress is looked up when the phones carry none; None: it stays -1.
 
     Returns
@@ -214,7 +223,7 @@ def syllables(alignment: Alignment, *, ambisyllabic: bool = False, lexicon: str 
 
 
 def syllables_and_failures(
-    alignment: Alignment, *, ambisyllabic: bool = False, lexicon: str | None = "cmudict"
+    alignment: Alignment, *, ambisyllabic: bool = False, lexicon: str | Lexicon | None = "cmudict"
 ) -> tuple[list[Syllable], list[Failure]]:
     """As :func:`syllables`, with a Failure for each word that was left out."""
     found: list[Syllable] = []

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from analysis.alignment.types import Alignment
 from analysis.corpus.utterance import Utterance
-from analysis.errors import ConfigurationError, Failure
+from analysis.errors import ConfigurationError, Failure, LexiconError
 from analysis.phonology.inventory import SILENCE, load_inventory
+from analysis.phonology.lexicon import Lexicon
 from analysis.phonology.syllabification import aligned_words, syllables_and_failures
 from analysis.phonology.types import TOKEN_COLUMNS
 from analysis.timebase import Interval
@@ -32,7 +33,7 @@ def token_table(
     unit: str = "syllable",
     *,
     ambisyllabic: bool = False,
-    lexicon: str | None = "cmudict",
+    lexicon: str | Lexicon | None = "cmudict",
 ) -> tuple[pd.DataFrame, list[Failure]]:
     """Every token of a corpus, and what could not become one.
 
@@ -45,8 +46,8 @@ def token_table(
     unit : {"syllable", "word", "phone", "utterance"}
     ambisyllabic : bool
         See :func:`analysis.phonology.syllables`.
-    lexicon : str, optional
-        Where stress is looked up when the phones carry none.
+    lexicon : str or Lexicon, optional
+        Where stress is looked up when the phones carry none; English words that it lacks are looked up in CMUdict.
 
     Returns
     -------
@@ -54,7 +55,7 @@ def token_table(
         Columns and dtypes of ``TOKEN_COLUMNS``; rows in order of time within each utterance. ``previous_phone`` and
         ``next_phone`` are the phones next to the token, ``SIL`` at the ends of the recording and beside a gap.
     failures : list of Failure
-        Words with no phones, with phones outside the inventory, or, for syllables, with no vowel.
+        Words with no phones, with phones outside the inventory, or, for syllables, with no vowel; alignments in unknown phones.
 
     Raises
     ------
@@ -79,6 +80,10 @@ def token_table(
                 )
             )
             continue
+        unknown = _unknown_phones(alignment)
+        if unknown is not None:
+            failures.append(unknown)
+            continue
         rows, failed = _rows(alignment, unit, ambisyllabic, lexicon)
         failures += failed
         neighbours = _Neighbours(alignment)
@@ -92,7 +97,20 @@ def token_table(
     return table.astype(TOKEN_COLUMNS), failures
 
 
-def _rows(alignment: Alignment, unit: str, ambisyllabic: bool, lexicon: str | None) -> tuple[list[dict], list[Failure]]:
+def _unknown_phones(alignment: Alignment) -> Failure | None:
+    """What keeps an alignment's phones from being read."""
+    try:
+        load_inventory(alignment.inventory)
+    except LexiconError as error:
+        labels = ", ".join(repr(label) for label in dict.fromkeys(phone.label for phone in alignment.phones[:5]))
+        reason = (
+            f"its phones ({labels}) are in no inventory that could be told." if alignment.inventory == "unknown" else str(error)
+        )
+        return Failure("phonology", alignment.utterance_id, reason, "Name the inventory of the alignments, or align again.")
+    return None
+
+
+def _rows(alignment: Alignment, unit: str, ambisyllabic: bool, lexicon: str | Lexicon | None) -> tuple[list[dict], list[Failure]]:
     if unit == "syllable":
         syllables, failures = syllables_and_failures(alignment, ambisyllabic=ambisyllabic, lexicon=lexicon)
         rows = [

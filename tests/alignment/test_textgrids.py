@@ -192,7 +192,7 @@ def test_the_textgrid_aligner_reads_by_name_and_reports_the_missing(tmp_path):
 def test_unknown_aligners_and_options_list_the_valid_ones():
     with pytest.raises(ConfigurationError) as error:
         make_aligner("gentle")
-    assert str(error.value) == "There is no aligner 'gentle'. Valid aligners: textgrid, pocketsphinx, ctc."
+    assert str(error.value) == "There is no aligner 'gentle'. Valid aligners: textgrid, pocketsphinx, mfa, labels, ctc."
     with pytest.raises(ConfigurationError) as error:
         make_aligner("pocketsphinx", beam=3)
     assert str(error.value) == "The aligner pocketsphinx has no option 'beam'. Its options: lexicon, workers."

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.errors import SeparationError
+from analysis.separation.distances import TokenDots
 from analysis.separation.intervals import Cells
 
-__all__ = ["Abx", "abx", "abx_of_matrix", "dtw_distances"]
+__all__ = ["Abx", "AbxCells", "AbxCounter", "AbxDesign", "abx", "abx_of_matrix", "dtw_distances", "ordering"]
 
-_BLOCK = 2**22
+#: Distances sorted at once: few enough for a core's cache.
+_BLOCK = 2**18
 
 
 @dataclass(frozen=True)
@@ -41,22 +43,166 @@ class Abx:
         _, pair = np.unique(self.type_a * (1 + self.type_b.max(initial=0)) + self.type_b, return_inverse=True)
         return float(np.mean(np.bincount(pair, self.error) / np.bincount(pair)))
 
-    def chosen(self, pairs: set[tuple[int, int]]) -> Abx:
-        """Only the cells of the given unordered type pairs."""
-        n = 1 + int(max(self.type_a.max(initial=0), self.type_b.max(initial=0)))
-        wanted = np.array([min(pair) * n + max(pair) for pair in pairs], dtype=np.int64)
-        keep = np.isin(np.minimum(self.type_a, self.type_b) * n + np.maximum(self.type_a, self.type_b), wanted)
-        return Abx(self.type_a[keep], self.type_b[keep], self.speaker[keep], self.error[keep], self.triples[keep])
-
-    def cells(self) -> tuple[Cells, np.ndarray]:
-        """Cells of speaker and unordered type pair with their mean errors, for an interval over both."""
+    def cells(self, pairs: set[tuple[int, int]] | None = None) -> AbxCells:
+        """Cells of speaker and unordered type pair, for an interval over both; of the given type pairs only, if any are given."""
         low, high = np.minimum(self.type_a, self.type_b), np.maximum(self.type_a, self.type_b)
         n = 1 + int(high.max(initial=0))
-        code, inverse = np.unique((self.speaker * n + low) * n + high, return_inverse=True)
-        count = np.bincount(inverse)
-        error = np.bincount(inverse, self.error) / count
+        keep = np.ones(len(low), dtype=bool)
+        if pairs is not None:
+            keep = np.isin(low * n + high, np.array([min(pair) * n + max(pair) for pair in pairs], dtype=np.int64))
+        code, inverse = np.unique((self.speaker[keep] * n + low[keep]) * n + high[keep], return_inverse=True)
         speaker, pair = code // (n * n), code % (n * n)
-        return Cells(speaker, speaker, pair, np.ones(len(code))), error
+        return AbxCells(Cells(speaker, speaker, pair, np.ones(len(code))), keep, inverse, np.bincount(inverse))
+
+
+@dataclass(frozen=True)
+class AbxCells:
+    """Cells of ABX errors; one set serves all distances over the same triples.
+
+    Attributes
+    ----------
+    cells : Cells
+    """
+
+    cells: Cells
+    _keep: np.ndarray
+    _inverse: np.ndarray
+    _count: np.ndarray
+
+    def errors(self, found: Abx) -> np.ndarray:
+        """Mean error of each cell, over its one or two orders of types."""
+        return np.bincount(self._inverse, found.error[self._keep], len(self._count)) / self._count
+
+
+class AbxDesign:
+    """Which triples there are: prepared once per set of tokens, then asked about any number of distance matrices.
+
+    Parameters
+    ----------
+    types, speakers, utterances : ndarray of int, shape (N,)
+    condition : str
+        ``any``: no condition on speakers; ``within_speaker``: a, b and x of one speaker (BY speaker); ``across_speaker``: a and b
+        of one speaker, x of another (ACROSS speaker). x is in another utterance than a and b always.
+
+    Notes
+    -----
+    Error of types A, B: the share of triples (a, b, x), a and x in A, b in B, with ``d(b, x) < d(a, x)``, ties half. Distances
+    from each x are sorted once; running counts of A's tokens then give every b its share, N log N per x instead of
+    ``n_A n_B`` comparisons for every other type.
+
+    References
+    ----------
+    Schatz, T. (2016). ABX-discriminability measures and applications. PhD thesis, Universite Paris 6.
+    """
+
+    def __init__(self, types: np.ndarray, speakers: np.ndarray, utterances: np.ndarray, condition: str = "any") -> None:
+        if condition not in ("any", "within_speaker", "across_speaker"):
+            raise SeparationError(f"ABX has no condition {condition!r}. Valid: any, within_speaker, across_speaker.")
+        self.condition = condition
+        kinds, self.types = np.unique(np.asarray(types), return_inverse=True)
+        voices, self.speakers = np.unique(np.asarray(speakers), return_inverse=True)
+        _, self.utterances = np.unique(np.asarray(utterances), return_inverse=True)
+        self.n_types = len(kinds)
+        # a and b come from one of these sets of tokens, each sorted by type
+        by_type = np.argsort(self.types, kind="stable")
+        if condition == "any":
+            self.groups = [by_type]
+        else:
+            self.groups = [by_type[self.speakers[by_type] == voice] for voice in range(len(voices))]
+        self._starts = [np.flatnonzero(np.diff(self.types[group], prepend=-1)) for group in self.groups]
+        self._of_x = self.speakers * self.n_types + self.types
+        totals = np.zeros((len(voices) * self.n_types, self.n_types))
+        for number, group in enumerate(self.groups):
+            rows = self._askers(number, np.arange(len(self.types)))
+            n_utterances = int(self.utterances.max(initial=0)) + 1
+            here = np.zeros((n_utterances, self.n_types))
+            np.add.at(here, (self.utterances[group], self.types[group]), 1)
+            elsewhere = here.sum(0)[None, :] - here[self.utterances[rows]]
+            own = elsewhere[np.arange(len(rows)), self.types[rows]]
+            np.add.at(totals, self._of_x[rows], own[:, None] * elsewhere)
+        totals.reshape(len(voices), self.n_types, self.n_types)[:, np.arange(self.n_types), np.arange(self.n_types)] = 0
+        self._x, self._b = np.nonzero(totals)
+        self._triples = totals[self._x, self._b]
+        self._names = kinds[self._x % self.n_types], kinds[self._b], voices[self._x // self.n_types]
+
+    def _askers(self, number: int, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows that may be x to the a and b of a group."""
+        if self.condition == "any":
+            return rows
+        mine = self.speakers[rows] == number
+        return rows[mine if self.condition == "within_speaker" else ~mine]
+
+    def counter(self) -> AbxCounter:
+        """Counts of one distance matrix, which may come in blocks of rows."""
+        return AbxCounter(self)
+
+    def result(self, won: np.ndarray) -> Abx:
+        """The errors, from the triples won by (speaker and type of x, type of b)."""
+        return Abx(*self._names, 1 - won[self._x, self._b] / self._triples, self._triples)
+
+
+class AbxCounter:
+    """Triples won so far; see :meth:`AbxDesign.counter`."""
+
+    def __init__(self, design: AbxDesign) -> None:
+        self.design = design
+        self.won = np.zeros((int(design._of_x.max(initial=0)) + 1, design.n_types))
+
+    def see(self, rows: np.ndarray, distances: np.ndarray) -> None:
+        """Take in the distances from the tokens ``rows`` (x) to all tokens (a and b), shape (len(rows), N).
+
+        Only the order within each row counts, so any increasing function of distance will do, another for each x.
+        """
+        design = self.design
+        for number, group in enumerate(design.groups):
+            asking = design._askers(number, rows)
+            if not len(asking) or not len(group):
+                continue
+            whole = len(asking) == len(rows)
+            part = distances if whole else distances[np.isin(rows, asking)]
+            step = max(1, _BLOCK // len(group))
+            for first in range(0, len(asking), step):
+                chosen = asking[first : first + step]
+                won = _wins(part[first : first + step][:, group], chosen, group, design._starts[number], design)
+                present = design.types[group[design._starts[number]]]
+                np.add.at(self.won, (design._of_x[chosen][:, None], present[None, :]), won)
+
+    def result(self) -> Abx:
+        """The errors of all that was seen."""
+        return self.design.result(self.won)
+
+
+def _wins(distances: np.ndarray, rows: np.ndarray, group: np.ndarray, starts: np.ndarray, design: AbxDesign) -> np.ndarray:
+    """Triples won by each x, by the type of b: shape (rows, types present)."""
+    n_rows, width = distances.shape
+    allowed = design.utterances[rows][:, None] != design.utterances[group][None, :]
+    own = allowed & (design.types[rows][:, None] == design.types[group][None, :])
+    place = np.argsort(distances, axis=1)
+    place += np.arange(n_rows)[:, None] * width
+    ordered = distances.take(place)
+    # twice the number of a's that are nearer, so that a tie's half is a whole number
+    nearer = np.cumsum(own.take(place), axis=1, dtype=np.int32)
+    tied = ordered[:, 1:] == ordered[:, :-1]
+    lines = np.flatnonzero(tied.any(axis=1))
+    if len(lines):
+        ties = _with_ties(nearer[lines], tied[lines])
+    nearer *= 2
+    if len(lines):
+        nearer[lines] = ties
+    wins = np.empty_like(nearer)
+    wins.reshape(-1)[place.reshape(-1)] = nearer.reshape(-1)
+    wins *= allowed
+    return np.add.reduceat(wins, starts, axis=1, dtype=np.int64) / 2
+
+
+def _with_ties(nearer: np.ndarray, tied: np.ndarray) -> np.ndarray:
+    """Twice the a's that are nearer: in a run of equal distances those before it count in full, those inside it by half."""
+    width = nearer.shape[1]
+    position = np.arange(width)
+    start = np.maximum.accumulate(np.where(np.pad(tied, ((0, 0), (1, 0))), 0, position), axis=1)
+    end = np.minimum.accumulate(np.where(np.pad(tied, ((0, 0), (0, 1))), width - 1, position)[:, ::-1], axis=1)[:, ::-1]
+    before = np.where(start > 0, np.take_along_axis(nearer, np.maximum(start - 1, 0), axis=1), 0)
+    return before + np.take_along_axis(nearer, end, axis=1)
 
 
 def abx(
@@ -76,126 +222,34 @@ def abx(
     vectors : ndarray, shape (N, D)
     types, speakers, utterances : ndarray of int, shape (N,)
     condition : str
-        ``any``: no condition on speakers; ``within_speaker``: a, b and x of one speaker (BY speaker); ``across_speaker``: a and b
-        of one speaker, x of another (ACROSS speaker).
+        As :class:`AbxDesign` takes it.
     distance : str
         ``l2``, ``cosine`` (``mse`` and ``l2_unit``, ``angular`` order tokens as these two do).
     device : str
-
-    Notes
-    -----
-    Error of types A, B: the share of triples (a, b, x), a and x in A, b in B, with ``d(b, x) < d(a, x)``, ties half. Distances
-    from each x are sorted once; running counts of A's tokens then give every b its share, N log N per x instead of
-    ``n_A n_B`` comparisons for every other type.
-
-    References
-    ----------
-    Schatz, T. (2016). ABX-discriminability measures and applications. PhD thesis, Universite Paris 6.
     """
-    import torch
+    dots = TokenDots(vectors, np.asarray(utterances), device, keep=False)
+    counter = AbxDesign(types, speakers, utterances, condition).counter()
+    for rows, block in dots.blocks():
+        counter.see(rows, ordering(block, dots.squares(), distance))
+    return counter.result()
 
-    x = torch.as_tensor(np.asarray(vectors, dtype=np.float64), device=device)
+
+def ordering(dots: np.ndarray, squares: np.ndarray, distance: str) -> np.ndarray:
+    """What orders tokens by their distance from each row's token: shape of ``dots``, (rows, N)."""
+    if distance in ("l2", "mse"):
+        return squares[None, :] - 2 * dots
     if distance in ("cosine", "l2_unit", "angular"):
-        x = x / x.norm(dim=1, keepdim=True).clamp(min=1e-30)
-    elif distance not in ("l2", "mse"):
-        raise SeparationError(f"ABX has no distance {distance!r}. Valid: l2, mse, cosine, l2_unit, angular.")
-    # float64 and not centred: equal distances must stay equal to count half
-    squares = (x**2).sum(1)
-
-    def between(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        i, j = torch.as_tensor(rows, device=device), torch.as_tensor(columns, device=device)
-        product = x[i] @ x[j].T
-        if distance in ("l2", "mse"):
-            return (squares[j][None, :] - 2 * product).cpu().numpy()
-        return (-product).cpu().numpy()
-
-    return _collect(between, types, speakers, utterances, condition)
+        return dots * (-1 / np.sqrt(np.maximum(squares, 1e-60)))[None, :]
+    raise SeparationError(f"ABX has no distance {distance!r}. Valid: l2, mse, cosine, l2_unit, angular.")
 
 
 def abx_of_matrix(
     distances: np.ndarray, types: np.ndarray, speakers: np.ndarray, utterances: np.ndarray, *, condition: str = "any"
 ) -> Abx:
     """The same errors from given distances, shape (N, N), such as those of :func:`dtw_distances`; rows are x."""
-    distances = np.asarray(distances)
-    return _collect(lambda rows, columns: distances[np.ix_(rows, columns)], types, speakers, utterances, condition)
-
-
-def _blocks(speakers: np.ndarray, condition: str) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(speaker code of x, rows of x, rows of a and b) of every block that the condition allows."""
-    everyone = np.arange(len(speakers))
-    if condition == "any":
-        for speaker in np.unique(speakers):
-            yield int(speaker), np.flatnonzero(speakers == speaker), everyone
-        return
-    by_speaker = {int(speaker): np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)}
-    for speaker, rows in by_speaker.items():
-        if condition == "within_speaker":
-            yield speaker, rows, rows
-        elif condition == "across_speaker":
-            for other, columns in by_speaker.items():
-                if other != speaker:
-                    yield speaker, rows, columns
-        else:
-            raise SeparationError(f"ABX has no condition {condition!r}. Valid: any, within_speaker, across_speaker.")
-
-
-def _collect(between, types: np.ndarray, speakers: np.ndarray, utterances: np.ndarray, condition: str) -> Abx:
-    kinds, types = np.unique(np.asarray(types), return_inverse=True)
-    speakers, utterances = np.asarray(speakers), np.asarray(utterances)
-    n = len(kinds)
-    sums: dict[int, np.ndarray] = {}
-    totals: dict[int, np.ndarray] = {}
-    for speaker, rows, columns in _blocks(speakers, condition):
-        columns = columns[np.argsort(types[columns], kind="stable")]
-        present, starts = np.unique(types[columns], return_index=True)
-        wins = sums.setdefault(speaker, np.zeros((n, n)))
-        triples = totals.setdefault(speaker, np.zeros((n, n)))
-        step = max(1, _BLOCK // max(1, len(columns)))
-        for first in range(0, len(rows), step):
-            part = rows[first : first + step]
-            won, of = _count(between(part, columns), types[part], types[columns], utterances[part], utterances[columns], starts)
-            np.add.at(wins, (types[part][:, None], present[None, :]), won)
-            np.add.at(triples, (types[part][:, None], present[None, :]), of)
-    kept = []
-    for speaker, of in totals.items():
-        np.fill_diagonal(of, 0)
-        a, b = np.nonzero(of)
-        kept.append((kinds[a], kinds[b], np.full(len(a), speaker), 1 - sums[speaker][a, b] / of[a, b], of[a, b]))
-    if not kept:
-        empty = np.empty(0)
-        return Abx(empty.astype(int), empty.astype(int), empty.astype(int), empty, empty)
-    return Abx(*(np.concatenate(column) for column in zip(*kept, strict=True)))
-
-
-def _count(
-    distances: np.ndarray,
-    type_x: np.ndarray,
-    types: np.ndarray,
-    utterance_x: np.ndarray,
-    utterances: np.ndarray,
-    starts: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Triples won and triples there are, for each x and each type of b: both of shape (rows, types present)."""
-    allowed = utterance_x[:, None] != utterances[None, :]
-    own = allowed & (type_x[:, None] == types[None, :])
-    order = np.argsort(distances, axis=1)
-    ordered = np.take_along_axis(distances, order, axis=1)
-    nearer = np.cumsum(np.take_along_axis(own, order, axis=1), axis=1, dtype=np.float64)
-    tied = ordered[:, 1:] == ordered[:, :-1]
-    if tied.any():
-        # In a run of equal distances every b sees the a's before the run in full and those inside it at half.
-        width = ordered.shape[1]
-        position = np.arange(width)
-        start = np.maximum.accumulate(np.where(np.pad(tied, ((0, 0), (1, 0))), 0, position), axis=1)
-        end = np.minimum.accumulate(np.where(np.pad(tied, ((0, 0), (0, 1))), width - 1, position)[:, ::-1], axis=1)[:, ::-1]
-        before = np.where(start > 0, np.take_along_axis(nearer, np.maximum(start - 1, 0), axis=1), 0.0)
-        nearer = (before + np.take_along_axis(nearer, end, axis=1)) / 2
-    wins = np.empty_like(nearer)
-    np.put_along_axis(wins, order, nearer, axis=1)
-    wins *= allowed
-    won = np.add.reduceat(wins, starts, axis=1)
-    of = own.sum(1)[:, None] * np.add.reduceat(allowed.astype(np.float64), starts, axis=1)
-    return won, of
+    counter = AbxDesign(types, speakers, utterances, condition).counter()
+    counter.see(np.arange(len(distances)), np.asarray(distances))
+    return counter.result()
 
 
 def dtw_distances(sequences: Sequence[np.ndarray], *, distance: str = "angular") -> np.ndarray:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.errors import SeparationError
+from analysis.separation.distances import TokenDots
 
-__all__ = ["d_prime", "davies_bouldin", "fisher_ratio", "knn_purity", "phone_probe", "silhouette"]
+__all__ = ["SilhouetteSum", "d_prime", "davies_bouldin", "fisher_ratio", "knn_purity", "phone_probe", "silhouette"]
 
 
 def _codes(types: np.ndarray, needed: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -70,51 +71,73 @@ def _unit_or_centred(vectors: np.ndarray, distance: str, device: str):
     return x - x.mean(0)
 
 
-def silhouette(vectors: np.ndarray, types: np.ndarray, *, distance: str = "l2", device: str = "cpu", chunk: int = 1024) -> float:
+def silhouette(vectors: np.ndarray, types: np.ndarray, *, distance: str = "l2", device: str = "cpu") -> float:
     """Mean silhouette over tokens, in [-1, 1]: 1, every token among its own; 0, no difference; below, among others.
 
     Notes
     -----
     ``(b_i - a_i) / max(a_i, b_i)`` with ``a_i`` the mean distance to the other tokens of its type and ``b_i`` the least mean
     distance to the tokens of another type; 0 for the only token of a type (scikit-learn's ``silhouette_score``). Distances are
-    taken in blocks of ``chunk`` tokens, so memory is ``chunk * N``.
+    taken in blocks of rows, float64.
 
     References
     ----------
     Rousseeuw, P. J. (1987). Silhouettes. Journal of Computational and Applied Mathematics 20.
     """
-    import torch
+    dots = TokenDots(vectors, np.zeros(len(vectors), dtype=np.int64), device, keep=False)
+    sums = SilhouetteSum(types)
+    squares = dots.squares()
+    for rows, block in dots.blocks():
+        sums.see(rows, block, squares, distance)
+    return sums.mean()
 
-    codes, counts = _codes(types)
-    order = np.argsort(codes, kind="stable")
-    codes = codes[order]
-    x = _unit_or_centred(np.asarray(vectors)[order], distance, device)
-    squares = (x**2).sum(1)
-    member = torch.zeros((len(codes), len(counts)), device=device)
-    member[torch.arange(len(codes)), torch.as_tensor(codes)] = 1.0
-    total = 0.0
-    for start in range(0, len(codes), chunk):
-        part = x[start : start + chunk]
-        apart = part @ x.T
-        if distance in ("cosine", "angular"):
-            apart = 1 - apart if distance == "cosine" else apart.clamp_(-1, 1).arccos_() / np.pi
-        else:
-            apart = (squares[start : start + chunk, None] + squares[None, :] - 2 * apart).clamp_(min=0)
-            apart = apart if distance == "mse" else apart.sqrt_()
-        rows = torch.arange(len(part))
-        apart[rows, rows + start] = 0.0
-        sums = (apart @ member).double().cpu().numpy()
-        own = codes[start : start + chunk]
-        n_own = counts[own]
-        index = np.arange(len(own))
+
+class SilhouetteSum:
+    """The silhouettes of tokens whose inner products come in blocks of rows."""
+
+    def __init__(self, types: np.ndarray) -> None:
+        self.codes, self.counts = _codes(types)
+        self._order = np.argsort(self.codes, kind="stable")
+        self._sorted = bool((np.diff(self.codes) >= 0).all())
+        self._starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
+        self._total = 0.0
+
+    def see(self, rows: np.ndarray, dots: np.ndarray, squares: np.ndarray, distance: str) -> None:
+        """Take in the inner products of the tokens ``rows`` with all tokens; ``squares`` holds all squared norms."""
+        apart = _distances(rows, dots, squares, distance)
+        apart[np.arange(len(rows)), rows] = 0.0
+        sums = np.add.reduceat(apart if self._sorted else apart[:, self._order], self._starts, axis=1)
+        own = self.codes[rows]
+        n_own = self.counts[own]
+        index = np.arange(len(rows))
         a = sums[index, own] / np.maximum(1, n_own - 1)
-        means = sums / counts[None, :]
+        means = sums / self.counts[None, :]
         means[index, own] = np.inf
-        b = means.min(1)
+        b = means.min(axis=1)
         larger = np.maximum(a, b)
-        score = np.where((n_own > 1) & (larger > 0), (b - a) / np.where(larger > 0, larger, 1.0), 0.0)
-        total += float(score.sum())
-    return total / len(codes)
+        self._total += float(np.where((n_own > 1) & (larger > 0), (b - a) / np.where(larger > 0, larger, 1.0), 0.0).sum())
+
+    def mean(self) -> float:
+        """Over all tokens, once all rows were seen."""
+        return self._total / len(self.codes)
+
+
+def _distances(rows: np.ndarray, dots: np.ndarray, squares: np.ndarray, distance: str) -> np.ndarray:
+    """Distances of the tokens ``rows`` from all tokens, from inner products; a new array."""
+    if distance in ("l2", "mse"):
+        apart = dots * -2
+        apart += squares[rows][:, None]
+        apart += squares[None, :]
+        np.maximum(apart, 0, out=apart)
+        return np.sqrt(apart, out=apart) if distance == "l2" else apart
+    size = 1 / np.sqrt(np.maximum(squares, 1e-60))
+    apart = dots * size[rows][:, None]
+    apart *= size[None, :]
+    np.clip(apart, -1, 1, out=apart)
+    if distance == "angular":
+        return np.arccos(apart, out=apart) / np.pi
+    apart = 1 - apart
+    return np.sqrt(2 * apart) if distance == "l2_unit" else apart
 
 
 def knn_purity(

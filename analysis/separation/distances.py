@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from analysis.separation.relations import SPLIT_BITS, TokenPairs
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Added", "PairGeometry", "Whitening", "principal_components", "type_distances"]
+__all__ = ["Added", "PairGeometry", "TokenDots", "Whitening", "principal_components", "type_distances"]
 
 _MATRIX_LIMIT = 2**26
 
@@ -253,6 +253,64 @@ class Added:
     def sums(self, permutation: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Sums over each cell, shape (C,), of each named distance."""
         return {name: self.geometry.cell_sums(values) for name, values in self.pair_distances(permutation).items()}
+
+
+class TokenDots:
+    """Inner products of every two tokens in blocks of rows, as the vectors are and with vectors added per utterance.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, D)
+    utterance : ndarray of int, shape (n,)
+        Row of the offsets that each token gets.
+    device : str
+    keep : bool
+        Keep the n x n inner products of the vectors as they are, where they fit, for the next variant.
+    """
+
+    def __init__(self, vectors: np.ndarray, utterance: np.ndarray, device: str = "cpu", *, keep: bool = True) -> None:
+        import torch
+
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.vectors = torch.as_tensor(np.ascontiguousarray(vectors, dtype=np.float64), device=device)
+        self.utterance = torch.as_tensor(np.asarray(utterance, dtype=np.int64), device=device)
+        n = len(self.vectors)
+        self._gram = self.vectors @ self.vectors.T if keep and n * n <= _MATRIX_LIMIT else None
+        self._squares = (self.vectors**2).sum(1)
+
+    def squares(self, offsets: np.ndarray | None = None) -> np.ndarray:
+        """Squared norms, shape (n,), with ``offsets`` of shape (U, D) added by utterance."""
+        if offsets is None:
+            return self._squares.cpu().numpy()
+        return ((self.vectors + self._tensor(offsets)[self.utterance]) ** 2).sum(1).cpu().numpy()
+
+    def blocks(self, offsets: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(rows, inner products with all tokens, shape (len(rows), n)), row after row, with ``offsets`` added by utterance."""
+        n = len(self.vectors)
+        step = max(1, 2**20 // max(1, n))
+        if offsets is not None:
+            added = self._tensor(offsets)
+            cross = added @ self.vectors.T
+            both = (added @ added.T)[:, self.utterance]
+            spread = cross.T.contiguous()
+        for start in range(0, n, step):
+            rows = slice(start, min(n, start + step))
+            if self._gram is not None:
+                block = self._gram[rows] if offsets is None else self._gram[rows].clone()
+            else:
+                block = self.vectors[rows] @ self.vectors.T
+            if offsets is not None:
+                own = self.utterance[rows]
+                block += spread[rows][:, self.utterance]
+                block += cross[own]
+                block += both[own]
+            yield np.arange(rows.start, rows.stop), block.cpu().numpy()
+
+    def _tensor(self, offsets: np.ndarray) -> torch.Tensor:
+        import torch
+
+        return torch.as_tensor(np.ascontiguousarray(offsets, dtype=np.float64), device=self.vectors.device)
 
 
 def type_distances(

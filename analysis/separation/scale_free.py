@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from analysis.separation import nulls as null_makers
-from analysis.separation.abx import Abx, abx
-from analysis.separation.clusters import davies_bouldin, fisher_ratio, knn_purity, phone_probe, silhouette
+from analysis.separation.abx import Abx, AbxDesign, ordering
+from analysis.separation.clusters import SilhouetteSum, davies_bouldin, fisher_ratio, knn_purity, phone_probe
+from analysis.separation.distances import TokenDots
 from analysis.separation.intervals import CrossedDesign, Interval
 from analysis.separation.relations import TokenPairs
 from analysis.separation.settings import SeparationSettings
-from analysis.separation.uncertainty import too_few, weak
+from analysis.separation.uncertainty import detectable, interval_columns, too_few, weak
+from analysis.separation.variants import LayerVariants
 
 __all__ = ["ScaleFreeTokens", "scale_free_rows", "tokens_in_use"]
 
@@ -30,7 +32,7 @@ _ORDERINGS = ("l2", "cosine")
 
 @dataclass(frozen=True)
 class ScaleFreeTokens:
-    """Tokens of the near-homophones, at most as many as the settings allow.
+    """Tokens of the near-homophones, at most as many as the settings allow, sorted by type.
 
     Attributes
     ----------
@@ -41,6 +43,8 @@ class ScaleFreeTokens:
         Near-homophone type pairs by code, lower code first.
     counts : dict of str to int
     note : str
+    abx : dict of str to AbxDesign
+        By condition.
     """
 
     chosen: np.ndarray
@@ -50,6 +54,12 @@ class ScaleFreeTokens:
     near: set[tuple[int, int]]
     counts: dict[str, int]
     note: str
+    abx: Mapping[str, AbxDesign]
+
+    def comparable(self) -> bool:
+        """Whether there are two types, and a type of two tokens."""
+        n_types = len(np.unique(self.types))
+        return 2 <= n_types < len(self.types)
 
 
 def tokens_in_use(pairs: TokenPairs, settings: SeparationSettings) -> ScaleFreeTokens:
@@ -66,35 +76,62 @@ def tokens_in_use(pairs: TokenPairs, settings: SeparationSettings) -> ScaleFreeT
         note = f"on a sample of {settings.max_tokens_scale_free} of {len(chosen)} tokens"
         rng = np.random.default_rng([settings.seed, 13])
         chosen = np.sort(rng.choice(chosen, settings.max_tokens_scale_free, replace=False))
+    chosen = chosen[np.argsort(pairs.type[chosen], kind="stable")]
+    types, speakers, utterances = pairs.type[chosen], pairs.speaker[chosen], pairs.utterance[chosen]
     counts = {
         "n_tokens": len(chosen),
         "n_token_pairs": 0,
         "n_type_pairs": len(near),
-        "n_speakers": len(np.unique(pairs.speaker[chosen])),
-        "n_utterances": len(np.unique(pairs.utterance[chosen])),
+        "n_speakers": len(np.unique(speakers)),
+        "n_utterances": len(np.unique(utterances)),
     }
-    return ScaleFreeTokens(chosen, pairs.type[chosen], pairs.speaker[chosen], pairs.utterance[chosen], near, counts, note)
+    conditions = settings.abx if "abx_error" in settings.scale_free else ()
+    designs = {condition: AbxDesign(types, speakers, utterances, condition) for condition in conditions}
+    return ScaleFreeTokens(chosen, types, speakers, utterances, near, counts, note, designs)
 
 
-def scale_free_rows(state: Any, tokens: ScaleFreeTokens, settings: SeparationSettings) -> Iterator[dict[str, Any]]:
-    """Rows of every variant of one layer; ``state`` is the layer's state of :mod:`analysis.separation.scoring`."""
-    plain = state.x[tokens.chosen]
-    variants: dict[tuple[str, str], list[np.ndarray]] = {("without", ""): [plain]}
+@dataclass(frozen=True)
+class _Variant:
+    """One set of vectors: what is added by utterance, or by token; neither for the vectors as they are."""
+
+    by_utterance: np.ndarray | None = None
+    by_token: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Statistics of one variant.
+
+    Attributes
+    ----------
+    numbers : dict of (statistic, distance, split) to float
+    abx : dict of (condition, distance) to Abx
+    """
+
+    numbers: dict[tuple[str, str, str], float]
+    abx: dict[tuple[str, str], Abx]
+
+
+def scale_free_rows(state: LayerVariants, tokens: ScaleFreeTokens, settings: SeparationSettings) -> Iterator[dict[str, Any]]:
+    """Rows of every variant of one layer."""
+    variants: dict[tuple[str, str], list[_Variant]] = {("without", ""): [_Variant()]}
     for module, vectors in state.offsets.items():
-        variants[module, ""] = [plain + vectors[tokens.utterances]]
+        variants[module, ""] = [_Variant(by_utterance=vectors)]
         for null in settings.nulls:
-            draws = _null_vectors(null, vectors, state, tokens, settings)
-            variants[f"null:{null}", module] = [plain + added for added in draws]
-    if "abx_error" in settings.scale_free:
-        yield from _abx_rows(state, variants, tokens, settings)
-    for (variant, module), drawn in variants.items():
-        found: dict[tuple[str, str, str], list[float]] = {}
-        for vectors in drawn:
-            for key, value in _statistics(vectors, state, tokens, settings):
-                found.setdefault(key, []).append(value)
-        for (statistic, distance, split), values in found.items():
+            variants[f"null:{null}", module] = list(_null_variants(null, vectors, state, tokens, settings))
+    dots = TokenDots(state.x[tokens.chosen], tokens.utterances, state.device)
+    tasks = [(key, variant) for key, drawn in variants.items() for variant in drawn]
+    measured = state.workers.map(lambda task: _measure(task[1], dots, state, tokens, settings), tasks)
+    found: dict[tuple[str, str], list[_Measured]] = {}
+    for (key, _), one in zip(tasks, measured, strict=True):
+        found.setdefault(key, []).append(one)
+    yield from _abx_rows(state, {key: [one.abx for one in drawn] for key, drawn in found.items()}, tokens, settings)
+    for (variant, module), drawn in found.items():
+        for key in drawn[0].numbers:
+            statistic, distance, split = key
+            value = float(np.mean([one.numbers[key] for one in drawn]))
             yield _row(
-                state, tokens, Interval(float(np.mean(values)), note=tokens.note),
+                state, tokens, Interval(value, note=tokens.note),
                 statistic=statistic, distance=distance, split=split, relation="all", variant=variant, null=module,
                 average="micro",
             )  # fmt: skip
@@ -102,37 +139,66 @@ def scale_free_rows(state: Any, tokens: ScaleFreeTokens, settings: SeparationSet
         yield from _d_prime_rows(state)
 
 
-def _null_vectors(null: str, vectors: np.ndarray, state: Any, tokens: ScaleFreeTokens, settings: SeparationSettings):
+def _null_variants(
+    null: str, vectors: np.ndarray, state: LayerVariants, tokens: ScaleFreeTokens, settings: SeparationSettings
+) -> Iterator[_Variant]:
     rng = np.random.default_rng([settings.seed, state.layer, 17, *map(ord, null)])
     for _ in range(1 if null == "constant" else settings.scale_free_draws):
         if null == "shuffled":
             permutation = null_makers.shuffled(len(vectors), rng, state.speaker_of_utterance, within=settings.shuffle_within)
-            yield vectors[permutation][tokens.utterances]
+            yield _Variant(by_utterance=vectors[permutation])
         elif null == "random":
             speakers = state.speaker_of_utterance
-            yield null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers)[tokens.utterances]
+            yield _Variant(by_utterance=null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers))
         elif null == "constant":
-            yield null_makers.constant(vectors)[tokens.utterances]
+            yield _Variant(by_utterance=null_makers.constant(vectors))
         else:
-            yield null_makers.frame_noise(vectors, tokens.utterances, state.token_frames[tokens.chosen], rng)
+            frames = state.token_frames[tokens.chosen]
+            yield _Variant(by_token=null_makers.frame_noise(vectors, tokens.utterances, frames, rng))
 
 
-def _statistics(
-    vectors: np.ndarray, state: Any, tokens: ScaleFreeTokens, settings: SeparationSettings
+def _measure(
+    variant: _Variant, dots: TokenDots, state: LayerVariants, tokens: ScaleFreeTokens, settings: SeparationSettings
+) -> _Measured:
+    """Every statistic of one variant; those made of distances in one pass over blocks of inner products."""
+    wanted, offsets = settings.scale_free, variant.by_utterance
+    vectors = state.x[tokens.chosen]
+    if offsets is not None:
+        vectors = vectors + offsets[tokens.utterances]
+    elif variant.by_token is not None:
+        vectors = vectors + variant.by_token
+        dots = TokenDots(vectors, tokens.utterances, state.device, keep=False)
+    orderings = [name for name in _ORDERINGS if name in settings.distances]
+    counters = {(condition, name): design.counter() for condition, design in tokens.abx.items() for name in orderings}
+    silhouettes = {}
+    if "silhouette" in wanted and tokens.comparable():
+        silhouettes = {name: SilhouetteSum(tokens.types) for name in orderings or ["l2"]}
+    if counters or silhouettes:
+        squares = dots.squares(offsets)
+        for rows, block in dots.blocks(offsets):
+            for name, one in silhouettes.items():
+                one.see(rows, block, squares, name)
+            for name in orderings if counters else ():
+                values = ordering(block, squares, name)
+                for condition in tokens.abx:
+                    counters[condition, name].see(rows, values)
+    numbers = {("silhouette", name, "all"): one.mean() for name, one in silhouettes.items()}
+    if tokens.comparable():
+        numbers |= dict(_of_vectors(vectors, state, tokens, settings))
+    return _Measured(numbers, {key: counter.result() for key, counter in counters.items()})
+
+
+def _of_vectors(
+    vectors: np.ndarray, state: LayerVariants, tokens: ScaleFreeTokens, settings: SeparationSettings
 ) -> Iterator[tuple[tuple[str, str, str], float]]:
-    """((statistic, distance, split), value) for all that has one number and no interval."""
+    """((statistic, distance, split), value) of what is made from the vectors themselves."""
     wanted = settings.scale_free
-    orderings = [name for name in _ORDERINGS if name in settings.distances] or ["l2"]
-    if len(np.unique(tokens.types)) < 2 or len(tokens.types) <= len(np.unique(tokens.types)):
-        return
     if "fisher_ratio" in wanted:
         yield ("fisher_ratio", "l2", "all"), fisher_ratio(vectors, tokens.types)
     if "davies_bouldin" in wanted:
         yield ("davies_bouldin", "l2", "all"), davies_bouldin(vectors, tokens.types)
-    for distance in orderings:
-        if "silhouette" in wanted:
-            yield ("silhouette", distance, "all"), silhouette(vectors, tokens.types, distance=distance, device=state.device)
-        if "knn_purity" in wanted:
+    if "knn_purity" in wanted:
+        for distance in [name for name in _ORDERINGS if name in settings.distances] or ["l2"]:
             share = knn_purity(
                 vectors, tokens.types, tokens.utterances, k=settings.neighbours, distance=distance, device=state.device
             )
@@ -144,23 +210,19 @@ def _statistics(
 
 
 def _abx_rows(
-    state: Any, variants: Mapping[tuple[str, str], list[np.ndarray]], tokens: ScaleFreeTokens, settings: SeparationSettings
+    state: LayerVariants,
+    found: Mapping[tuple[str, str], list[Mapping[tuple[str, str], Abx]]],
+    tokens: ScaleFreeTokens,
+    settings: SeparationSettings,
 ) -> Iterator[dict[str, Any]]:
-    for distance in [name for name in _ORDERINGS if name in settings.distances]:
-        for condition in settings.abx:
-            found: dict[tuple[str, str], list[Abx]] = {}
-            for key, drawn in variants.items():
-                found[key] = [
-                    abx(vectors, tokens.types, tokens.speakers, tokens.utterances,
-                        condition=condition, distance=distance, device=state.device)
-                    for vectors in drawn
-                ]  # fmt: skip
-            for relation in ("near_homophone", "all"):
-                yield from _abx_relation(state, found, relation, distance, ABX_SPLITS[condition], tokens, settings)
+    for condition, distance in found["without", ""][0]:
+        drawn = {key: [one[condition, distance] for one in ones] for key, ones in found.items()}
+        for relation in ("near_homophone", "all"):
+            yield from _abx_relation(state, drawn, relation, distance, ABX_SPLITS[condition], tokens, settings)
 
 
 def _abx_relation(
-    state: Any,
+    state: LayerVariants,
     found: Mapping[tuple[str, str], list[Abx]],
     relation: str,
     distance: str,
@@ -169,58 +231,47 @@ def _abx_relation(
     settings: SeparationSettings,
 ) -> Iterator[dict[str, Any]]:
     """Errors, and their changes: all variants share their triples, so cells are compared one by one."""
-    errors: dict[tuple[str, str], np.ndarray] = {}
-    cells = None
-    for key, drawn in found.items():
-        chosen = [one.chosen(tokens.near) if relation == "near_homophone" else one for one in drawn]
-        made = [one.cells() for one in chosen]
-        cells = made[0][0]
-        errors[key] = np.mean([error for _, error in made], axis=0)
-    if cells is None or not len(cells):
+    grouped = found["without", ""][0].cells(tokens.near if relation == "near_homophone" else None)
+    cells = grouped.cells
+    if not len(cells):
         return
+    errors = {key: np.mean([grouped.errors(one) for one in drawn], axis=0) for key, drawn in found.items()}
+    rows = [(error, "abx_error", variant, module) for (variant, module), error in errors.items()]
+    base = errors["without", ""]
+    for (variant, stands_for), error in errors.items():
+        if variant.startswith("null:"):
+            rows.append((errors[stands_for, ""] - error, "abx_error:net", stands_for, variant.removeprefix("null:")))
+        elif variant != "without":
+            rows.append((error - base, "abx_error:gain", variant, ""))
     design = CrossedDesign(cells, cells.weights("macro"))
     counts = {**tokens.counts, "n_type_pairs": design.n_type_pairs}
+    short = too_few(counts, settings)
+    values = np.stack([error for error, *_ in rows])
+    if short:
+        intervals = [Interval(float(estimate), note=short) for estimate in values @ design.weights]
+    else:
+        intervals = design.intervals(values, settings.ci_level)
     common = {"distance": distance, "split": split, "relation": relation, "average": "macro"}
-
-    def row(values: np.ndarray, **named: Any) -> dict[str, Any]:
-        short = too_few(counts, settings)
-        interval = Interval(float(design.weights @ values), note=short) if short else design.interval(values, settings.ci_level)
+    for (_, statistic, variant, null), interval in zip(rows, intervals, strict=True):
         note = "; ".join(part for part in (interval.note or weak(counts, settings), tokens.note) if part)
-        interval = Interval(interval.estimate, interval.low, interval.high, method=interval.method, note=note)
-        return {**_row(state, tokens, interval, **common, **named), **counts}
-
-    base = errors["without", ""]
-    for (variant, module), error in errors.items():
-        yield row(error, statistic="abx_error", variant=variant, null=module)
-        if variant == "without" or variant.startswith("null:"):
-            continue
-        yield row(error - base, statistic="abx_error:gain", variant=variant, null="")
-        for (other, stands_for), null_error in errors.items():
-            if other.startswith("null:") and stands_for == variant:
-                yield row(error - null_error, statistic="abx_error:net", variant=variant, null=other.removeprefix("null:"))
+        named = {"statistic": statistic, "variant": variant, "null": null}
+        row = {**_row(state, tokens, replace(interval, note=note), **common, **named), **counts}
+        if statistic.endswith(":net"):
+            row["minimum_detectable_effect"] = detectable(interval, settings)
+        yield row
 
 
-def _d_prime_rows(state: Any) -> Iterator[dict[str, Any]]:
+def _d_prime_rows(state: LayerVariants) -> Iterator[dict[str, Any]]:
     """d' between near-homophones and the same type over token pairs of different utterances."""
     for (variant, distance), (value, counts) in state.d_primes.items():
-        yield {
-            **state.base, **counts, "distance": distance, "relation": "near_homophone", "split": "different_utterance",
-            "variant": variant, "statistic": "d_prime", "null": "", "average": "micro", "estimate": value, "ci_low": np.nan,
-            "ci_high": np.nan, "method": "none", "p_value": np.nan, "effect_size": np.nan, "minimum_detectable_effect": np.nan, "note": "",
-        }  # fmt: skip
+        names = {"distance": distance, "relation": "near_homophone", "split": "different_utterance", "variant": variant}
+        names |= {"statistic": "d_prime", "null": "", "average": "micro"}
+        yield {**state.base, **counts, **names, **interval_columns(Interval(value)), **_NO_TEST}
 
 
-def _row(state: Any, tokens: ScaleFreeTokens, found: Interval, **named: Any) -> dict[str, Any]:
-    return {
-        **state.base,
-        **tokens.counts,
-        **named,
-        "estimate": found.estimate,
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "method": found.method,
-        "p_value": np.nan,
-        "effect_size": np.nan,
-        "minimum_detectable_effect": np.nan,
-        "note": found.note,
-    }
+#: Columns of rows that carry no test.
+_NO_TEST = dict.fromkeys(("p_value", "effect_size", "minimum_detectable_effect"), np.nan)
+
+
+def _row(state: LayerVariants, tokens: ScaleFreeTokens, found: Interval, **named: Any) -> dict[str, Any]:
+    return {**state.base, **tokens.counts, **named, **interval_columns(found), **_NO_TEST}

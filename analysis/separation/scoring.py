@@ -17,7 +17,7 @@ from analysis.separation.scale_free import scale_free_rows, tokens_in_use
 from analysis.separation.selections import selections
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.significance import benjamini_hochberg
-from analysis.separation.threads import workers
+from analysis.separation.threads import Workers, workers
 from analysis.separation.types import SEPARATION_COLUMNS
 from analysis.separation.variants import LayerVariants, vectors_in_use
 from analysis.separation.verdicts import verdicts
@@ -116,6 +116,17 @@ def score(
     over the standard deviation of the type pairs' means.
     """
     settings = settings or SeparationSettings()
+    with workers(settings.device) as threads:
+        return _scored(embeddings, semantics, pairs, settings, threads)
+
+
+def _scored(
+    embeddings: SyllableEmbeddings,
+    semantics: Mapping[str, UtteranceVectors],
+    pairs: pd.DataFrame,
+    settings: SeparationSettings,
+    threads: Workers,
+) -> Separation:
     features = tuple(part for split in settings.splits for part in split.split("+") if part.startswith("matched_"))
     token_pairs = pair_tokens(
         embeddings.tokens,
@@ -132,20 +143,19 @@ def score(
     vectors = {name: vectors_in_use(name, given, token_pairs) for name, given in semantics.items()}
     scale_free_tokens = tokens_in_use(token_pairs, settings)
     places = [(layer, kind) for layer in embeddings.layers for kind in settings.vectors]
-    with workers(settings.device) as threads:
 
-        def of_place(place: tuple[int, str]) -> _Found:
-            layer, kind = place
-            state = LayerVariants(embeddings, layer, kind, token_pairs, vectors, settings, threads)
-            draws: dict[str, dict[str, Any]] = {}
-            rows = [*average_rows(state, chosen, draws), *ratio_rows(state, compared)]
-            if settings.scale_free and kind == "raw" and settings.fusion == "add":
-                rows.extend(scale_free_rows(state, scale_free_tokens, settings))
-            return _Found(rows, per_pair_distances(state, chosen), draws)
+    def of_place(place: tuple[int, str]) -> _Found:
+        layer, kind = place
+        state = LayerVariants(embeddings, layer, kind, token_pairs, vectors, settings, threads)
+        draws: dict[str, dict[str, Any]] = {}
+        rows = [*average_rows(state, chosen, draws), *ratio_rows(state, compared)]
+        if settings.scale_free and kind == "raw" and settings.fusion == "add":
+            rows.extend(scale_free_rows(state, scale_free_tokens, settings))
+        return _Found(rows, per_pair_distances(state, chosen), draws)
 
-        # With one layer to score, its draws are what is shared out.
-        by_layer = len(embeddings.layers) >= threads.n
-        found = threads.map(of_place, places) if by_layer else [of_place(place) for place in places]
+    # With few layers to score, the draws of each are what is shared out.
+    by_layer = len(embeddings.layers) >= threads.n
+    found = threads.map(of_place, places) if by_layer else [of_place(place) for place in places]
     rows = [row for part in found for row in part.rows]
     draws = {name: entry for part in found for name, entry in part.draws.items()}
     table = pd.DataFrame(rows)

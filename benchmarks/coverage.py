@@ -1,60 +1,176 @@
-"""How often intervals of net decoupling hold the truth, on simulated corpora: `python benchmarks/coverage.py [--corpora 1000]`."""
+"""How often intervals of net decoupling hold the truth, how p-values fall without an effect, and what power there is with one.
+
+`python benchmarks/coverage.py` takes 1,000 simulated corpora a line (about 100 s a line on one core, 45 minutes in all);
+`--corpora 100` a tenth of that; `--only NAME ...` some of the lines; `--parts null power cells p_values` some of the tables.
+Every number comes from the code that scores a real corpus (analysis.separation.simulation.simulated_nets).
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # matrices are small: more threads would wait for each other
 
 import numpy as np
 
-from analysis.separation import SeparationSettings, score
+from analysis.separation import SeparationSettings
 from analysis.separation.intervals import CrossedDesign
-from analysis.separation.simulation import CorpusPlan, simulated_cells, simulated_corpus
+from analysis.separation.simulation import CorpusPlan, simulated_cells, simulated_nets
 
-PLANS = {
-    "balanced": {},
-    "unbalanced": {"unbalanced": True},
-    "unbalanced, norms differ": {"unbalanced": True, "offset_norm_sd": 0.7},
-    "unbalanced, shared direction": {"unbalanced": True, "offset_mean": 2.0},
-    "unbalanced, norms by speaker": {"unbalanced": True, "speaker_norm_sd": 0.5},
-    "20 speakers, norms differ": {"speakers": 20, "unbalanced": True, "offset_norm_sd": 0.5},
-    "planted effect 0.2": {"effect": 0.2},
-    "planted effect 0.4": {"effect": 0.4},
-}
-SETTINGS = SeparationSettings(
-    distances=("l2",), vectors=("raw",), relations=("near_homophone",), edit_classes=False, viseme_weighted=False,
-    splits=("different_utterance",), scale_free=(),
-)  # fmt: skip
+DISTANCES = ("l2", "mse", "cosine", "l2_unit")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpora", type=int, default=1000, help="simulated corpora per line")
-    corpora = parser.parse_args().corpora
-    print("| cells: speakers, pairs | deviations | balanced | unbalanced |\n| --- | --- | --- | --- |")
-    for speakers, pairs in ((10, 60), (20, 60), (40, 200)):
+@dataclass(frozen=True)
+class Line:
+    """One condition: what the corpora are like, and the size of the added vectors as a share of the frames'."""
+
+    name: str
+    plan: dict[str, Any] = field(default_factory=dict)
+    share: float = 0.5
+
+
+_UNEVEN = {"unbalanced": True}
+#: Without an effect: 10 speakers, 60 pairs, unless said otherwise.
+NULL_LINES = (
+    Line("balanced"),
+    Line("unbalanced", _UNEVEN),
+    Line("heavy-tailed norms", _UNEVEN | {"offset_norm_sd": 0.8}),
+    Line("norms by speaker", _UNEVEN | {"speaker_norm_sd": 0.6}),
+    Line("vectors tell the speaker", _UNEVEN | {"offset_speaker_share": 0.6}),
+    Line("vectors tell the speaker, balanced", {"offset_speaker_share": 0.6}),
+    Line("large common mean", _UNEVEN | {"offset_mean": 3.0}),
+    Line("tiny vectors", _UNEVEN, 0.01),
+    Line("huge vectors", _UNEVEN, 5.0),
+    Line("strong speakers and pairs", _UNEVEN | {"speaker_sd": 1.0, "pair_sd": 0.5}),
+    Line("tokens vary most", _UNEVEN | {"speaker_sd": 0.0, "utterance_sd": 0.0, "token_sd": 1.0}),
+    Line("few directions", _UNEVEN | {"offset_axes": 4}),
+    Line("20 speakers, 60 pairs", _UNEVEN | {"speakers": 20, "utterances": 4, "offset_norm_sd": 0.5}),
+    Line("20 speakers, 120 pairs", _UNEVEN | {"speakers": 20, "utterances": 4, "pairs": 120, "offset_speaker_share": 0.3}),
+    Line("40 speakers, 120 pairs", {"speakers": 40, "utterances": 2, "pairs": 120, "offset_norm_sd": 0.5}),
+    Line("40 speakers, one utterance each", {"speakers": 40, "utterances": 1, "pairs": 60}),
+)
+POWER_SIZES = ((10, 60), (20, 60), (20, 120))
+POWER_EFFECTS = (0.1, 0.2, 0.4)
+
+
+def settings(share: float, draws: int = 20, distances: tuple[str, ...] = DISTANCES) -> SeparationSettings:
+    return SeparationSettings(
+        distances=distances, vectors=("raw",), relations=("near_homophone",), edit_classes=False, viseme_weighted=False,
+        splits=("different_utterance",), scale_free=(), n_nulls=draws, share=share,
+    )  # fmt: skip
+
+
+def collected(line: Line, corpora: int, chosen: SeparationSettings) -> dict[tuple[str, str, str], np.ndarray]:
+    """Estimate, bounds, p-value and minimum detectable effect by (null, distance, average), shape (corpora, 5)."""
+    found: dict[tuple[str, str, str], list[tuple[float, ...]]] = {}
+    names = ("estimate", "ci_low", "ci_high", "p_value", "minimum_detectable_effect")
+    for seed in range(corpora):
+        for row in simulated_nets(CorpusPlan(seed=seed, **line.plan), chosen):
+            key = (row["null"], row["distance"], row["average"])
+            found.setdefault(key, []).append(tuple(row[name] for name in names))
+    return {key: np.array(values) for key, values in found.items()}
+
+
+def held(values: np.ndarray, truth: float = 0.0) -> float:
+    return float(np.mean((values[:, 1] <= truth) & (truth <= values[:, 2])))
+
+
+def null_table(lines: list[Line], corpora: int) -> None:
+    error = np.sqrt(0.05 * 0.95 / corpora)
+    print(f"Share of 95 % intervals that hold zero, {corpora} corpora a line (binomial standard error {error:.3f}).\n")
+    columns = [f"{distance} {average}" for distance in DISTANCES for average in ("macro", "micro")]
+    print("| corpora | null | " + " | ".join(columns) + " | s per corpus |\n|" + " --- |" * (len(columns) + 3))
+    for line in lines:
+        began = time.process_time()
+        found = collected(line, corpora, settings(line.share))
+        seconds = (time.process_time() - began) / corpora
+        for null in ("shuffled", "random"):
+            shares = [f"{held(found[null, d, a]):.3f}" for d in DISTANCES for a in ("macro", "micro")]
+            print(f"| {line.name} | {null} | " + " | ".join(shares) + f" | {seconds:.3f} |", flush=True)
+
+
+def p_value_table(lines: list[Line], corpora: int, draws: int = 199) -> None:
+    """p-values take the values k / (draws + 1); the KS distance is from that uniform distribution."""
+    from scipy import stats
+
+    print(f"\np-values of {draws} draws without an effect, {corpora} corpora a line; standard errors of the shares "
+          f"{np.sqrt(0.05 * 0.95 / corpora):.3f} and {np.sqrt(0.01 * 0.99 / corpora):.3f}.\n")  # fmt: skip
+    print("| corpora | null | distance | p <= 0.05 | p <= 0.01 | p > 0.95 | KS distance | its p |\n|" + " --- |" * 8)
+    for line in lines:
+        found = collected(line, corpora, settings(line.share, draws, ("l2", "cosine")))
+        for null in ("shuffled", "random"):
+            for distance in ("l2", "cosine"):
+                p = found[null, distance, "macro"][:, 3]
+                # spread within each step of the grid, so that the continuous test applies
+                smooth = p - np.random.default_rng(0).random(len(p)) / (draws + 1)
+                ks = stats.kstest(smooth, "uniform")
+                print(f"| {line.name} | {null} | {distance} | {np.mean(p <= 0.05):.3f} | {np.mean(p <= 0.01):.3f} | "
+                      f"{np.mean(p > 0.95):.3f} | {ks.statistic:.3f} | {ks.pvalue:.2f} |", flush=True)  # fmt: skip
+
+
+def power_table(corpora: int) -> None:
+    print(f"\nWith a planted effect (the share of each vector that points from the utterance's types away from their "
+          f"near-homophones), {corpora} corpora a line, l2, macro. The truth is the mean net of all of them.\n")  # fmt: skip
+    print("| speakers, pairs | effect | varies by speaker | null | mean net | deviation | power of the interval | power of p <= 0.05 | "
+          "interval holds the truth | median minimum detectable effect |\n|" + " --- |" * 10)  # fmt: skip
+    sizes = [(size, effect, 0.0) for size in POWER_SIZES for effect in POWER_EFFECTS] + [((20, 60), 0.4, 0.3)]
+    for (speakers, pairs), effect, varies in sizes:
+        plan = {"speakers": speakers, "pairs": pairs, "utterances": 4, "effect": effect, "effect_speaker_sd": varies}
+        line = Line("planted", _UNEVEN | plan | {"pair_sd": 0.3})
+        found = collected(line, corpora, settings(0.5, distances=("l2",)))
+        for null in ("shuffled", "random"):
+            values = found[null, "l2", "macro"]
+            truth = values[:, 0].mean()
+            told = np.mean((values[:, 1] > 0) | (values[:, 2] < 0))
+            print(f"| {speakers}, {pairs} | {effect} | {varies} | {null} | {truth:.3f} | {values[:, 0].std():.3f} | {told:.3f} | "
+                  f"{np.mean(values[:, 3] <= 0.05):.3f} | {held(values, truth):.3f} | {np.median(values[:, 4]):.3f} |",
+                  flush=True)  # fmt: skip
+
+
+def cell_table(corpora: int) -> None:
+    """Averages that have no null (mean distances, gains): crossed variance components alone."""
+    print(f"\nWithout a null: 95 % intervals of a mean over cells, {corpora} sets a line.\n")
+    print("| speakers, pairs | deviations of speaker, pair, residual | balanced | unbalanced |\n| --- | --- | --- | --- |")
+    for speakers, pairs in ((10, 60), (20, 60), (40, 120)):
         for deviations in ((1, 1, 1), (0.3, 1, 1), (1, 0.3, 1), (0, 0, 1)):
             shares = []
             for unbalanced in (False, True):
-                held = 0
+                count = 0
                 for seed in range(corpora):
                     rng = np.random.default_rng([seed, speakers])
                     cells, values = simulated_cells(speakers, pairs, deviations, unbalanced=unbalanced, rng=rng)
                     found = CrossedDesign(cells, cells.weights("macro")).interval(values)
-                    held += found.low <= 0 <= found.high
-                shares.append(f"{held / corpora:.3f}")
+                    count += found.low <= 0 <= found.high
+                shares.append(f"{count / corpora:.3f}")
             print(f"| {speakers}, {pairs} | {', '.join(map(str, deviations))} | {' | '.join(shares)} |", flush=True)
-    print("\n| corpora | null | interval holds zero | p <= 0.1 | p <= 0.5 |\n| --- | --- | --- | --- | --- |")
-    for name, plan in PLANS.items():
-        found: dict[str, list[tuple[bool, float]]] = {}
-        for seed in range(corpora):
-            embeddings, semantics, pairs_table = simulated_corpus(CorpusPlan(seed=seed, **plan))
-            table = score(embeddings, {"module": semantics}, pairs_table, settings=SETTINGS).table
-            rows = table.query("statistic == 'net' and average == 'macro' and relation == 'near_homophone'")
-            for row in rows.itertuples():
-                found.setdefault(row.null, []).append((row.ci_low <= 0 <= row.ci_high, row.p_value))
-        for null, values in found.items():
-            held, p = (np.array(column, dtype=float) for column in zip(*values, strict=True))
-            print(f"| {name} | {null} | {held.mean():.3f} | {(p <= 0.1).mean():.3f} | {(p <= 0.5).mean():.3f} |", flush=True)
+
+
+def main() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpora", type=int, default=1000, help="simulated corpora per line")
+    parser.add_argument("--only", nargs="+", help="names of the lines without an effect")
+    parts = ("null", "p_values", "power", "cells")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    given = parser.parse_args()
+    unknown = set(given.only or ()) - {line.name for line in NULL_LINES}
+    if unknown:
+        parser.error(f"no line is named {', '.join(sorted(unknown))}; there are {', '.join(line.name for line in NULL_LINES)}")
+    lines = [line for line in NULL_LINES if not given.only or line.name in given.only]
+    if "null" in given.parts:
+        null_table(lines, given.corpora)
+    if "p_values" in given.parts:
+        p_value_table(lines, given.corpora)
+    if "power" in given.parts:
+        power_table(given.corpora)
+    if "cells" in given.parts:
+        cell_table(given.corpora)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
+from analysis.separation.averages import average_rows
 from analysis.separation.intervals import Cells
+from analysis.separation.relations import pair_tokens
+from analysis.separation.selections import selections
+from analysis.separation.settings import SeparationSettings
+from analysis.separation.threads import Workers
+from analysis.separation.variants import LayerVariants, vectors_in_use
 from analysis.wav2sem.types import SemanticsCard, UtteranceVectors
 
-__all__ = ["CorpusPlan", "simulated_cells", "simulated_corpus"]
+__all__ = ["CorpusPlan", "simulated_cells", "simulated_corpus", "simulated_nets"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class CorpusPlan:
     effect : float
         0: offsets know nothing of the speech. Otherwise the share of each offset that points along the difference between the
         utterance's own types and their near-homophones, which is what truly moves near-homophones apart.
+    effect_speaker_sd : float
+        Deviation of the effect over speakers (kept within 0 and 0.95).
     seed : int
     """
 
@@ -64,6 +73,7 @@ class CorpusPlan:
     offset_axes: int = 0
     pair_sd: float = 0.0
     effect: float = 0.0
+    effect_speaker_sd: float = 0.0
     seed: int = 0
 
 
@@ -115,7 +125,11 @@ def simulated_corpus(plan: CorpusPlan) -> tuple[SyllableEmbeddings, UtteranceVec
         told = np.zeros((n_utterances, plan.dims))
         np.add.at(told, utterance, contrast[kind])
         told /= np.linalg.norm(told, axis=1, keepdims=True)
-        own = np.sqrt(1 - plan.effect**2) * own + plan.effect * told
+        effect = np.full((plan.speakers, 1), plan.effect)
+        if plan.effect_speaker_sd:
+            effect = np.clip(effect + plan.effect_speaker_sd * rng.standard_normal(effect.shape), 0.0, 0.95)
+        effect = effect[speaker_of_utterance]
+        own = np.sqrt(1 - effect**2) * own + effect * told
     shared = rng.standard_normal(plan.dims) / np.sqrt(plan.dims)
     log_norm = plan.offset_norm_sd * rng.standard_normal(n_utterances)
     log_norm += plan.speaker_norm_sd * rng.standard_normal(plan.speakers)[speaker_of_utterance]
@@ -155,6 +169,24 @@ def simulated_corpus(plan: CorpusPlan) -> tuple[SyllableEmbeddings, UtteranceVec
     )
     table["phone_distance"], table["viseme_distance"], table["edit_class"] = 0.33, 0.33, ""
     return embeddings, semantics, table
+
+
+def simulated_nets(plan: CorpusPlan, settings: SeparationSettings, relation: str = "near_homophone") -> list[dict[str, Any]]:
+    """Rows of net decoupling of one simulated corpus, made as :func:`analysis.separation.score` makes them.
+
+    Only the averages of one relation are taken, and nothing else of the report, so that thousands of corpora can be.
+
+    Returns
+    -------
+    list of dict
+        Keys as in the separation table.
+    """
+    embeddings, semantics, table = simulated_corpus(plan)
+    pairs = pair_tokens(embeddings.tokens, table, relations=settings.relations, seed=settings.seed)
+    chosen = [selection for selection in selections(pairs, settings) if selection.relation == relation]
+    vectors = {"module": vectors_in_use("module", semantics, pairs)}
+    state = LayerVariants(embeddings, 0, "raw", pairs, vectors, settings, Workers(None, 1))
+    return [row for row in average_rows(state, chosen, {}) if row["statistic"] == "net"]
 
 
 def simulated_cells(

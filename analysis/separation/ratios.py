@@ -63,6 +63,26 @@ class Ratio:
         ratio = above / below
         return ratio, np.concatenate([ratio * (values[0] / above - 1), -ratio * (values[1] / below - 1)])
 
+    def net_interval(self, own: np.ndarray, draws: np.ndarray, reference: np.ndarray, level: float) -> Interval:
+        """Interval of the ratio less its mean over a null's draws (:meth:`CrossedDesign.net_intervals`).
+
+        Parameters
+        ----------
+        own : ndarray, shape (cells,)
+            Sums over all cells with the module.
+        draws : ndarray, shape (K,)
+            The ratio under each draw.
+        reference : ndarray, shape (J, cells)
+        """
+
+        def about(sums: np.ndarray) -> np.ndarray:
+            # The linearisation averages to zero under the design's weights, which are half of those of each mean.
+            ratio, linear = self.linear(sums)
+            return ratio + 2 * linear
+
+        drawn = np.stack([about(sums) for sums in reference])
+        return self.design.net_intervals(about(own)[None], draws[None], [drawn], level)[0]
+
 
 def ratios(selections: Sequence[Selection]) -> list[Ratio]:
     """Near-homophones and unrelated types over the same type, in every split that has both."""
@@ -78,7 +98,7 @@ def ratio_rows(state: LayerVariants, ratios: Sequence[Ratio]) -> Iterator[dict[s
     """Ratios of every split, and what each variant makes of them."""
     null_means = {key: values.mean(axis=0) for key, values in state.draws.items()}
     for ratio in ratios:
-        made: list[tuple[dict[str, Any], float, np.ndarray, float]] = []
+        made: list[tuple[dict[str, Any], float, np.ndarray, float, Interval | None]] = []
         for distance in state.settings.distances:
             made += _of_distance(state, ratio, distance, null_means)
         yield from _rows(state, ratio, made)
@@ -86,37 +106,47 @@ def ratio_rows(state: LayerVariants, ratios: Sequence[Ratio]) -> Iterator[dict[s
 
 def _of_distance(
     state: LayerVariants, ratio: Ratio, distance: str, null_means: dict[tuple[str, str, str], np.ndarray]
-) -> Iterator[tuple[dict[str, Any], float, np.ndarray, float]]:
-    """(names, estimate, linearisation, p-value) of every row of one distance."""
+) -> Iterator[tuple[dict[str, Any], float, np.ndarray, float, Interval | None]]:
+    """(names, estimate, linearisation, p-value, interval where the draws of a null give it) of every row of one distance."""
     common = {"distance": distance, "relation": ratio.between.relation, "split": ratio.between.split, "null": ""}
     base = ratio.linear(state.sums["without", distance])
-    yield {**common, "variant": "without", "statistic": STATISTIC}, *base, np.nan
+    yield {**common, "variant": "without", "statistic": STATISTIC}, *base, np.nan, None
     for module in state.offsets:
         own = ratio.linear(state.sums[module, distance])
-        yield {**common, "variant": module, "statistic": STATISTIC}, *own, np.nan
+        yield {**common, "variant": module, "statistic": STATISTIC}, *own, np.nan, None
         gain = own[0] - base[0], difference(own[1], base[1])
-        yield {**common, "variant": module, "statistic": f"{STATISTIC}:gain"}, *gain, np.nan
+        yield {**common, "variant": module, "statistic": f"{STATISTIC}:gain"}, *gain, np.nan, None
         for null in state.settings.nulls:
             if (null, module, distance) not in null_means:
                 continue
             other = ratio.linear(null_means[null, module, distance])
-            yield {**common, "variant": f"null:{null}", "statistic": STATISTIC, "null": module}, *other, np.nan
+            yield {**common, "variant": f"null:{null}", "statistic": STATISTIC, "null": module}, *other, np.nan, None
             draws = ratio.values(state.draws[null, module, distance])
-            p_value = permutation_p(own[0], draws) if len(draws) > 1 else np.nan
+            p_value, interval = np.nan, None
+            if len(draws) > 1:
+                p_value = permutation_p(own[0], draws)
+                if not too_few(ratio.counts, state.settings) and np.isfinite(draws).all() and np.isfinite(own[0]):
+                    reference = state.reference(null, module, distance)
+                    interval = ratio.net_interval(state.sums[module, distance], draws, reference, state.settings.ci_level)
             net = own[0] - other[0], difference(own[1], other[1])
-            yield {**common, "variant": module, "statistic": f"{STATISTIC}:net", "null": null}, *net, p_value
+            yield {**common, "variant": module, "statistic": f"{STATISTIC}:net", "null": null}, *net, p_value, interval
 
 
 def _rows(
-    state: LayerVariants, ratio: Ratio, made: Sequence[tuple[dict[str, Any], float, np.ndarray, float]]
+    state: LayerVariants, ratio: Ratio, made: Sequence[tuple[dict[str, Any], float, np.ndarray, float, Interval | None]]
 ) -> Iterator[dict[str, Any]]:
     settings = state.settings
     short, note = too_few(ratio.counts, settings), weak(ratio.counts, settings)
     # the linearisation averages to zero under the design's weights, which are half of those of each mean
-    centred = [] if short else ratio.design.intervals(2 * np.stack([linear for _, _, linear, _ in made]), settings.ci_level)
-    for place, (names, estimate, _, p_value) in enumerate(made):
+    centred = [] if short else ratio.design.intervals(2 * np.stack([linear for _, _, linear, _, _ in made]), settings.ci_level)
+    for place, (names, estimate, _, p_value, interval) in enumerate(made):
         found = Interval(estimate, note=short)
-        if not short and np.isfinite(estimate):
+        if interval is not None:
+            shift = estimate - interval.estimate
+            found = dataclasses.replace(
+                interval, estimate=estimate, low=interval.low + shift, high=interval.high + shift, note=note
+            )
+        elif not short and np.isfinite(estimate):
             about = centred[place]
             found = dataclasses.replace(about, estimate=estimate, low=about.low + estimate, high=about.high + estimate, note=note)
         yield {

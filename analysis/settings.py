@@ -50,7 +50,7 @@ class DecoupleConfig:
     aligner : str
         What finds words and phones where no alignments are given; `labels` reads those that the corpus brings (TIMIT, Buckeye).
     aligner_options : dict
-        Further options of the aligner, by name: `--aligner_options '{"model": "facebook/wav2vec2-base-960h"}'`.
+        Further options of the aligner, by name: `--aligner_options.model facebook/wav2vec2-base-960h`.
     encoder : list of str
         Speech encoders, one --encoder each: `bundled`, a hub id, a local folder, `mfcc`, `logmel`, `random:ID`, ...
     revision : str, optional

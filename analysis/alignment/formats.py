@@ -107,12 +107,24 @@ def _read_elan(path: Path) -> dict[str, tuple[Interval, ...]]:
 
 
 def write_ctm(alignments: Iterable[Alignment], path: Path | str, *, tier: str = "words") -> Path:
-    """Write ``utterance channel start duration label [confidence]`` lines, as Kaldi and NIST tools read them."""
+    """Write ``utterance channel start duration label [confidence]`` lines, as Kaldi and NIST tools read them.
+
+    Raises
+    ------
+    AlignmentError
+        If an utterance id or a label holds white space, which separates the fields.
+    """
     path = Path(path)
     lines = []
     for alignment in alignments:
         scores = alignment.word_confidence if tier == "words" else None
         for i, one in enumerate(getattr(alignment, tier)):
+            for text in (alignment.utterance_id, one.label):
+                if len(text.split()) != 1:
+                    raise AlignmentError(
+                        f"{text!r} of utterance {alignment.utterance_id} cannot stand in a CTM file, whose fields are separated by white "
+                        f"space. Rename it, or write TextGrid, CSV or JSON."
+                    )
             score = f" {scores[i]:.4f}" if scores else ""
             lines.append(f"{alignment.utterance_id} 1 {one.start:.6f} {one.end - one.start:.6f} {one.label}{score}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -157,9 +169,11 @@ def to_lhotse(alignment: Alignment) -> dict[str, list[Any]]:
 
 
 def from_lhotse(items: dict[str, list[Any]], utterance_id: str, duration: float) -> Alignment:
-    """An alignment from lhotse's alignment items."""
+    """An alignment from lhotse's alignment items; scores become the words' confidence where every word has one."""
+    scores = tuple(item.score for item in items.get("word", ()))
     tiers = [
         tuple(Interval(item.start, item.start + item.duration, item.symbol) for item in items.get(name, ()))
         for name in ("word", "phone")
     ]
-    return Alignment(utterance_id, tiers[0], tiers[1], duration, "lhotse")
+    confidence = scores if scores and None not in scores else None
+    return Alignment(utterance_id, tiers[0], tiers[1], duration, "lhotse", word_confidence=confidence)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "parse"]
 
+# Failures named on the console, those that lost something first.
+_FAILURES_SHOWN = 6
+
 _PRESETS = Path(__file__).parent / "presets"
 
 _DESCRIPTION = """
@@ -153,9 +156,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _console(report: Report, folder: Path) -> str:
     """The headline table and where everything lies."""
     lines = ["", report.title, ""]
+    level = 100 * report.configuration["separation"]["ci_level"]
     for encoder, layer in report.figures["headline"]["layers"].items():
         lines += [f"{encoder}, layer {layer} (the last stored), near-homophones, raw vectors, macro average", ""]
-        lines += _headline_lines(report.separation.query("encoder == @encoder and layer == @layer"))
+        lines += _headline_lines(report.separation.query("encoder == @encoder and layer == @layer"), level)
         lines.append("")
     headline = report.figures["headline"]["layers"]
     for verdict in report.verdicts:
@@ -165,8 +169,9 @@ def _console(report: Report, folder: Path) -> str:
     failures = report.failures
     lost = int((failures["severity"] == "error").sum()) if len(failures) else 0
     if len(failures):
-        lines += ["", f"{lost} left out, {len(failures) - lost} warnings; the first of them:"]
-        lines += [f"  {row.stage}: {row.item}: {row.reason}" for row in failures.head(5).itertuples()]
+        lines += ["", f"{lost} left out, {len(failures) - lost} warnings; the first of them (all are in the report):"]
+        first = failures.sort_values("severity", key=lambda column: column != "error", kind="stable").head(_FAILURES_SHOWN)
+        lines += [f"  {row.stage}: {row.item}: {row.reason}" for row in first.itertuples()]
     lines += [
         "",
         f"report: {folder / 'report.html'}",
@@ -175,13 +180,14 @@ def _console(report: Report, folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _headline_lines(rows: pd.DataFrame) -> list[str]:
+def _headline_lines(rows: pd.DataFrame, level: float) -> list[str]:
     """Mean distance without and with, the gain, the null's gain and the net, per distance and split."""
     rows = rows.query("relation == 'near_homophone' and vectors == 'raw' and average == 'macro'")
     variants = [name for name in ("wav2sem", "oracle") if (rows["variant"] == name).any()]
     widths = (10, 20, 9)
     head = f"{'distance':<{widths[0]}}{'split':<{widths[1]}}{'variant':<{widths[2]}}"
-    lines = [head + f"{'without':>11}{'with':>11}{'gain':>11}{'null gain':>11}{'net [95 % interval]':>34}{'p':>9}"]
+    net = f"net [{level:.3g} % interval]"
+    lines = [head + f"{'without':>11}{'with':>11}{'gain':>11}{'null gain':>11}{net:>34}{'p':>9}"]
     for distance in rows["distance"].unique():
         for split in ("same_utterance", "different_utterance"):
             for variant in variants:
@@ -190,7 +196,8 @@ def _headline_lines(rows: pd.DataFrame) -> list[str]:
                     continue
                 place = f"{distance:<{widths[0]}}{split:<{widths[1]}}{variant:<{widths[2]}}"
                 numbers = "".join(f"{values[name]:>11.4g}" for name in ("without", "with", "gain", "null gain"))
-                interval = f"{values['net']:.4g} [{values['low']:.4g}, {values['high']:.4g}]"
+                known = values["low"] == values["low"]  # a corpus can be too small for an interval: NaN
+                interval = f"{values['net']:.4g} " + (f"[{values['low']:.4g}, {values['high']:.4g}]" if known else "[no interval]")
                 lines.append(place + numbers + f"{interval:>34}{values['p']:>9.3g}")
     return lines
 

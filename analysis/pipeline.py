@@ -19,10 +19,11 @@ from analysis.alignment.types import Alignment
 from analysis.assembly import EncoderRun, assemble, fused, write_syllables
 from analysis.config import cache_folder
 from analysis.corpus.utterance import Corpus, Utterance
+from analysis.encoders.specification import parse_spec
 from analysis.engine import available_cores, beside
 from analysis.errors import CorpusError, Failure, SeparationError, StrictError
 from analysis.report.model import Report
-from analysis.settings import DecoupleConfig
+from analysis.settings import USUAL_TOKENS, DecoupleConfig
 
 if TYPE_CHECKING:
     from analysis.embeddings.types import SyllableEmbeddings
@@ -54,6 +55,8 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     config = replace(config or DecoupleConfig(), **settings)
     started = datetime.now(UTC)
     ledger = _Ledger(config.strict)
+    for name in config.encoder:  # a misspelt name must not cost an hour of alignment first
+        parse_spec(name)
 
     corpus = _read_corpus(config, ledger)
     alignments, quality = _align(config, corpus, ledger)
@@ -169,7 +172,7 @@ def _aligner_options(config: DecoupleConfig, aligner: str) -> dict[str, Any]:
 def _tokens_and_pairs(
     config: DecoupleConfig, corpus: Corpus, alignments: Mapping[str, Alignment], ledger: _Ledger
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    from analysis.phonology import load_lexicon, load_pairs, pair_table, token_table
+    from analysis.phonology import load_lexicon, token_table
 
     done = _stage(f"{config.unit.capitalize()}s and near-homophones")
     aligned = [utterance for utterance in corpus if utterance.id in alignments]
@@ -180,35 +183,28 @@ def _tokens_and_pairs(
     inventory = _inventory_of(alignments)
     ledger.add(failures)
     counts = tokens["type"].value_counts()
-    frequent = set(counts.index[counts >= config.min_tokens])
-    if config.pairs:
-        pairs = load_pairs(config.pairs)
-        if config.unit == "syllable":
-            pairs = _pairs_of_syllables(pairs)
-        known = pairs["type_a"].isin(frequent) & pairs["type_b"].isin(frequent)
-        ledger.add(
-            Failure(
-                "phonology", f"{a}/{b}", f"Fewer than {config.min_tokens} tokens of one of the two in this corpus.",
-                "Use a larger corpus or --min_tokens.", "warning",
-            )
-            for a, b in pairs.loc[~known, ["type_a", "type_b"]].itertuples(index=False)
-        )  # fmt: skip
-        listed = set(pairs[known]["type_a"]) | set(pairs[known]["type_b"])
-        # a list names what is alike; how far apart anything else lies must come from the same words
-        apart = pair_table(
-            _phones_of(tokens, listed), relations=(), n_unrelated=int(known.sum()), seed=config.seed, inventory=inventory
-        )
-        pairs = pd.concat([pairs[known], apart], ignore_index=True)
+    asked = config.min_tokens
+    for least in (asked,) if asked else range(USUAL_TOKENS, 0, -1):
+        pairs, rare = _pairs_among(config, tokens, set(counts.index[counts >= least]), least, inventory)
+        found = int((pairs["relation"] == "near_homophone").sum())
+        if found:
+            break
     else:
-        pairs = pair_table(_phones_of(tokens, frequent), threshold=config.threshold, seed=config.seed, inventory=inventory)
+        often = f" whose two {config.unit}s occur at least {asked} times" if asked else ""
+        lower = ", a lower --min_tokens" if asked and asked > 1 else ""
+        raise SeparationError(
+            f"The corpus has no near-homophone pair{often} ({len(tokens)} tokens of {len(counts)} types). "
+            f"Use a larger corpus{lower} or a higher --threshold."
+        )
+    ledger.add(rare)
+    few = ""
+    if not asked and least < USUAL_TOKENS:
+        few = f"no pair has {USUAL_TOKENS} tokens of both {config.unit}s, so pairs with at least {least} of each are scored"
+        remedy = "Take these scores as a first look; a larger corpus, or one where words are said again, gives intervals."
+        ledger.add([Failure("phonology", corpus.name, f"{few.capitalize()}.", remedy, "warning")])
     pairs = _limit(pairs, counts, config.max_pairs)
     found = int((pairs["relation"] == "near_homophone").sum())
-    if not found:
-        raise SeparationError(
-            f"The corpus has no near-homophone pair whose two {config.unit}s occur at least {config.min_tokens} times "
-            f"({len(tokens)} tokens of {len(counts)} types). Use a larger corpus, a lower --min_tokens or a higher --threshold."
-        )
-    done(f"{len(tokens)} tokens of {len(counts)} types, {found} near-homophone pairs")
+    done(f"{len(tokens)} tokens of {len(counts)} types, {found} near-homophone pairs" + (f"; {few}" if few else ""))
     return tokens, pairs.reset_index(drop=True)
 
 
@@ -224,6 +220,33 @@ def _inventory_of(alignments: Mapping[str, Alignment]) -> str:
             f"name it with --inventory, or analyse the corpora apart."
         )
     return written.pop()
+
+
+def _pairs_among(
+    config: DecoupleConfig, tokens: pd.DataFrame, frequent: set[str], least: int, inventory: str
+) -> tuple[pd.DataFrame, list[Failure]]:
+    """Pairs of the types in ``frequent``, listed or mined, and listed pairs that are not among them."""
+    from analysis.phonology import load_pairs, pair_table
+
+    if not config.pairs:
+        return pair_table(_phones_of(tokens, frequent), threshold=config.threshold, seed=config.seed, inventory=inventory), []
+    pairs = load_pairs(config.pairs)
+    if config.unit == "syllable":
+        pairs = _pairs_of_syllables(pairs)
+    known = pairs["type_a"].isin(frequent) & pairs["type_b"].isin(frequent)
+    rare = [
+        Failure(
+            "phonology", f"{a}/{b}", f"Fewer than {least} tokens of one of the two in this corpus.",
+            "Use a larger corpus or --min_tokens.", "warning",
+        )
+        for a, b in pairs.loc[~known, ["type_a", "type_b"]].itertuples(index=False)
+    ]  # fmt: skip
+    listed = set(pairs[known]["type_a"]) | set(pairs[known]["type_b"])
+    # a list names what is alike; how far apart anything else lies must come from the same words
+    apart = pair_table(
+        _phones_of(tokens, listed), relations=(), n_unrelated=int(known.sum()), seed=config.seed, inventory=inventory
+    )
+    return pd.concat([pairs[known], apart], ignore_index=True), rare
 
 
 def _phones_of(tokens: pd.DataFrame, types: set[str]) -> dict[str, str]:

@@ -9,7 +9,10 @@ from analysis.config import content_hash
 from analysis.errors import ConfigurationError
 from analysis.separation.settings import SeparationSettings
 
-__all__ = ["DecoupleConfig", "ProjectionSettings"]
+__all__ = ["USUAL_TOKENS", "DecoupleConfig", "ProjectionSettings"]
+
+#: Tokens that both types of a pair should have, where the user asks for no other number.
+USUAL_TOKENS = 4
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,9 @@ class DecoupleConfig:
         List of pairs to score, a file or a name in lexicons/pairs; by default they are mined from the corpus.
     threshold : float
         Near-homophones have a phone distance (edits over the longer length) in (0, threshold].
-    min_tokens : int
-        Types with fewer tokens are left out of the pairs.
+    min_tokens : int, optional
+        Types with fewer tokens are left out of the pairs; by default 4, or the largest number that leaves any pair, which the
+        report then says.
     max_pairs : int
         Near-homophone pairs scored at most, those with most tokens first; 0 for no limit.
     keep_marked : bool
@@ -126,7 +130,7 @@ class DecoupleConfig:
     inventory: str | None = None
     pairs: str | None = None
     threshold: float = 0.4
-    min_tokens: int = 4
+    min_tokens: int | None = None
     max_pairs: int = 200
     keep_marked: bool = False
     device: str = "auto"
@@ -151,7 +155,7 @@ class DecoupleConfig:
             raise ConfigurationError(f"--threshold must lie between 0 and 1, not {self.threshold}; the usual value is 0.4.")
         if not 0 < self.share <= 10:
             raise ConfigurationError(f"--share must be positive (at most 10), not {self.share}; the usual value is 0.5.")
-        if self.min_tokens < 1:
+        if self.min_tokens is not None and self.min_tokens < 1:
             raise ConfigurationError(f"--min_tokens must be at least 1, not {self.min_tokens}.")
         if self.aligner == "textgrid" and not self.alignments:
             raise ConfigurationError("--aligner textgrid reads existing files: name their folder with --alignments DIR.")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from analysis import decouple
 from analysis.errors import ConfigurationError
+from analysis.report.model import Report
 from analysis.settings import DecoupleConfig
 
 
@@ -107,3 +109,28 @@ def test_what_sets_no_number_does_not_change_the_hash():
     assert DecoupleConfig().hash() == DecoupleConfig(out="elsewhere", workers=7, device="cpu", audio=False).hash()
     assert DecoupleConfig().hash() != DecoupleConfig(seed=1).hash()
     assert DecoupleConfig().hash() != DecoupleConfig(unit="word").hash()
+
+
+def test_the_console_names_what_was_lost_first_and_says_where_there_is_no_interval(tmp_path):
+    rows = [("alignment", f"u{i}", f"doubt {i}", "", "warning") for i in range(9)] + [("corpus", "u10", "gone", "", "error")]
+    keys = {"relation": "near_homophone", "vectors": "raw", "average": "macro", "encoder": "mfcc", "layer": 0, "distance": "l2"}
+    keys |= {"split": "different_utterance", "p_value": float("nan"), "ci_low": float("nan"), "ci_high": float("nan")}
+    separation = [
+        keys | {"variant": variant, "statistic": statistic, "null": null, "estimate": estimate}
+        for variant, statistic, null, estimate in [
+            ("without", "mean_distance", "", 10.0), ("wav2sem", "mean_distance", "", 12.5), ("wav2sem", "gain", "", 2.5),
+            ("null:shuffled", "gain", "wav2sem", 3.0), ("wav2sem", "net", "shuffled", -0.5),
+        ]
+    ]  # fmt: skip
+    report = Report(
+        title="Title", corpus={}, provenance={}, configuration={"separation": {"ci_level": 0.9}},
+        tables={
+            "separation": pd.DataFrame(separation),
+            "failures": pd.DataFrame(rows, columns=["stage", "item", "reason", "remedy", "severity"]),
+        },
+        figures={"headline": {"layers": {"mfcc": 0}}},
+    )  # fmt: skip
+    said = decouple._console(report, tmp_path)
+    assert "net [90 % interval]" in said and "-0.5 [no interval]" in said
+    found = said[said.index("1 left out, 9 warnings") :].splitlines()
+    assert found[1] == "  corpus: u10: gone" and found[2] == "  alignment: u0: doubt 0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pytest
 import soundfile as sf
 
 import analysis
-from analysis.errors import CorpusError, SeparationError, StrictError
+from analysis.errors import ConfigurationError, CorpusError, EncoderError, SeparationError, StrictError
 from analysis.report.model import Report
 from analysis.separation.settings import SeparationSettings
 from analysis.settings import DecoupleConfig, ProjectionSettings
@@ -108,73 +109,158 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(tmp_path):
     assert reports["first"]["tables"]["separation"] != reports["third"]["tables"]["separation"]
 
 
-@pytest.fixture
-def spoiled(tmp_path, demo):
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory, demo):
     """A manifest of good utterances of the demo corpus with every kind of bad one among them."""
-    folder = tmp_path / "spoiled"
-    folder.mkdir()
-    rows = []
-
-    def add(name, audio, text, speaker="demo1"):
-        rows.append({"path": audio, "transcript": text, "speaker": speaker, "id": name})
-
-    for utterance in demo.utterances:
-        shutil.copy(utterance.audio, folder / utterance.audio.name)
-        add(utterance.id, utterance.audio.name, utterance.text, utterance.speaker)
-    samples, rate = sf.read(demo.utterances[0].audio, dtype="float32")
-    text = demo.utterances[0].text
-    sf.write(folder / "stereo.wav", np.stack([samples, samples], 1), rate)
-    add("stereo", "stereo.wav", text)
     import soxr
 
-    for other in (8000, 44100):
-        sf.write(folder / f"at{other}.wav", soxr.resample(samples, rate, other), other)
-        add(f"at{other}", f"at{other}.wav", text)
-    sf.write(folder / "unknown_word.wav", samples, rate)
-    add("unknown_word", "unknown_word.wav", text.replace("goat", "goht"))
-    add("no_text", "stereo.wav", "")
-    sf.write(folder / "silent.wav", np.zeros(16000, dtype=np.float32), 16000)
-    add("silent", "silent.wav", "Nothing is heard here.")
-    (folder / "truncated.wav").write_bytes((folder / "stereo.wav").read_bytes()[:30])
-    add("truncated", "truncated.wav", text)
-    add("absent", "absent.wav", text)
-    sf.write(folder / "other_text.wav", samples[: rate // 2], rate)
+    folder = tmp_path_factory.mktemp("spoiled")
+    good = demo.utterances[:40]
+    rows = [[str(utterance.audio), utterance.text, utterance.speaker, utterance.id] for utterance in good]
+    samples, rate = sf.read(good[0].audio, dtype="float32")
+    text = good[0].text
+
+    def add(name, samples, rate=rate, text=text):
+        if samples is not None:
+            sf.write(folder / f"{name}.wav", samples, rate)
+        rows.append([f"{name}.wav", text, "demo1", name])
+
+    add("stereo", np.stack([samples, samples], 1))
+    add("at8000", soxr.resample(samples, rate, 8000), 8000)
+    add("at44100", soxr.resample(samples, rate, 44100), 44100)
+    add("unknown_word", samples, text=text.replace("goat", "goht"))
+    add("no_text", samples, text="")
+    add("blank_text", samples, text=" . ")
+    add("silent", np.zeros(rate, dtype=np.float32), text="Nothing is heard here.")
+    add("absent", None)
+    add("headless", None)
+    (folder / "headless.wav").write_bytes((folder / "stereo.wav").read_bytes()[:30])
+    add("cut_short", None)  # FLAC, whatever its name says
+    whole = good[0].audio.read_bytes()
+    (folder / "cut_short.wav").write_bytes(whole[: len(whole) // 2])
     add(
         "other_text",
-        "other_text.wav",
-        "These seventeen words were never spoken by anybody in half a second of sound, were they now?",
+        samples[: rate // 2],
+        text="These seventeen words were never spoken by anybody in half a second of sound, were they?",
     )
-    pd.DataFrame(rows).to_csv(folder / "manifest.csv", index=False)
+    pd.DataFrame(rows, columns=["path", "transcript", "speaker", "id"]).to_csv(folder / "manifest.csv", index=False)
     return folder / "manifest.csv"
 
 
-def test_bad_recordings_are_rows_and_good_ones_beside_them_are_kept(spoiled, tmp_path):
-    report = analysis.run(QUICK, corpus=str(spoiled), wav2sem="none", out=str(tmp_path / "out"))
-    lost = set(report.failures.query("severity == 'error'")["item"].map(lambda item: item.split("/")[-1].removesuffix(".wav")))
-    for name in ("silent", "truncated", "absent", "other_text"):
-        assert name in lost, (name, lost)
-    assert any("transcript" in reason.lower() for reason in report.failures["reason"])
-    assert not {"stereo", "at8000", "at44100", "unknown_word"} & lost
-    doubts = report.failures.query("severity == 'warning' and item == 'unknown_word'")
-    assert "goht" in " ".join(doubts["reason"])
-    assert (report.failures["reason"].str.len() > 10).all()
-    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "truncated" in page
+@pytest.fixture(scope="module")
+def spoiled_run(spoiled, tmp_path_factory) -> Report:
+    return analysis.run(QUICK, corpus=str(spoiled), wav2sem="none", oracle="none", out=str(tmp_path_factory.mktemp("out")))
+
+
+def test_every_bad_recording_is_a_row_that_says_what_to_do(spoiled, spoiled_run):
+    folder = spoiled.parent
+    rows = spoiled_run.failures.set_index("item")
+    assert list(rows.columns) == ["stage", "reason", "remedy", "severity"]
+    said = {name: f"{row.stage}: {row.reason} {row.remedy}".rstrip() for name, row in rows.iterrows()}
+    damaged = (
+        "It is truncated, damaged or of a format that libsndfile does not know; fetch it again, or convert it to WAV or FLAC."
+    )
+    assert said.pop("no_text") == (
+        f"corpus: The transcript of {folder}/no_text.wav is empty. Write its words in row 45 of {spoiled}, or leave it out."
+    )
+    assert said.pop("blank_text") == "alignment: The transcript '.' has no words. Give the words that are spoken."
+    assert said.pop("absent") == (
+        f"corpus: {folder}/absent.wav does not exist. Mend the path in the manifest or transcript file, or fetch the recording."
+    )
+    headless = said.pop("headless")
+    assert headless.startswith(f"corpus: {folder}/headless.wav cannot be read as audio: Error in WAV file.")
+    assert headless.endswith(damaged)
+    cut_short = said.pop("cut_short")
+    assert cut_short.startswith(f"alignment: {folder}/cut_short.wav cannot be read as audio: flac decoder lost sync")
+    assert cut_short.endswith(f"{damaged} Mend or leave out this recording.")
+    assert said.pop("silent").startswith(f"alignment: {folder}/silent.wav is silent: no sample exceeds 0.0001")
+    assert said.pop("other_text") == (
+        "alignment: The transcript has 16 words of 58 phones, which need 1.74 s at the least, and the recording lasts 0.50 s. "
+        "Does the transcript belong to this recording, and is it complete?"
+    )
+    assert rows.loc["unknown_word", "severity"] == "warning"
+    assert said.pop("unknown_word").startswith("alignment: The pronunciation of 'goht' is guessed: G OW1 T.")
+    assert not said, "no other row: 8 kHz, 44.1 kHz and stereo are read like the rest"
+
+
+def test_good_recordings_beside_bad_ones_are_kept(spoiled_run):
+    kept = set(spoiled_run.tables["quality"]["utterance"])
+    assert kept == {utterance for utterance in spoiled_run.tables["utterances"]["utterance"]} - {
+        "blank_text", "silent", "cut_short", "other_text",
+    }  # fmt: skip
+    assert {"stereo", "at8000", "at44100", "unknown_word"} <= kept and len(kept) == 44
+    page = (Path(spoiled_run.configuration["out"]) / "report.html").read_text(encoding="utf-8")
+    assert "headless.wav" in page
 
 
 def test_strict_stops_at_the_first_failure(spoiled):
-    with pytest.raises(StrictError, match=r"^corpus: "):
+    with pytest.raises(StrictError, match=r"^corpus: no_text: The transcript of .* is empty\. Write its words in row 45 of "):
         analysis.run(QUICK, corpus=str(spoiled), strict=True, write=False)
 
 
-def test_a_corpus_with_too_few_pairs_says_what_would_help(tmp_path, demo):
+def test_an_interrupted_run_goes_on_without_doing_finished_work_again(demo, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANALYSIS_CACHE", str(tmp_path / "cache"))
+    rows = [[str(u.audio), u.text, u.speaker, u.id] for u in demo.utterances[:12]]
+    corpus = tmp_path / "manifest.csv"
+    pd.DataFrame(rows, columns=["path", "transcript", "speaker", "id"]).to_csv(corpus, index=False)
+    settings = {"corpus": str(corpus), "wav2sem": "none", "oracle": "none", "out": str(tmp_path / "out")}
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("analysis.separation.score", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            analysis.run(QUICK, **settings)
+    assert not (tmp_path / "out" / "report.json").exists()
+    monkeypatch.setattr("analysis.alignment.pocketsphinx.PocketsphinxAligner.align", interrupt)
+    monkeypatch.setattr("analysis.encoders.deferred.DeferredEncoder.encode", interrupt)
+    report = analysis.run(QUICK, **settings)
+    assert report.corpus["n_utterances"] == 12
+    assert (tmp_path / "out" / "report.json").exists()
+
+
+def interrupt(*arguments, **settings):
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def few(tmp_path, demo):
+    """A folder of two utterances."""
     folder = tmp_path / "few"
     folder.mkdir()
     for utterance in demo.utterances[:2]:
         shutil.copy(utterance.audio, folder / utterance.audio.name)
         (folder / f"{utterance.audio.stem}.txt").write_text(utterance.text, encoding="utf-8")
-    with pytest.raises(SeparationError, match=r"Use a larger corpus, a lower --min_tokens or a higher --threshold\."):
-        analysis.run(QUICK, corpus=str(folder), write=False)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"min_tokens": 4},
+            " whose two syllables occur at least 4 times (14 tokens of 14 types). "
+            "Use a larger corpus, a lower --min_tokens or a higher --threshold.",
+        ),
+        ({"threshold": 0.01}, " (14 tokens of 14 types). Use a larger corpus or a higher --threshold."),
+    ],
+)
+def test_a_corpus_with_too_few_pairs_says_what_would_help(few, settings, message):
+    with pytest.raises(SeparationError) as raised:
+        analysis.run(QUICK, corpus=few, write=False, **settings)
+    assert str(raised.value) == "The corpus has no near-homophone pair" + message
+
+
+def test_a_misspelt_encoder_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ConfigurationError) as raised:
+        analysis.run(QUICK, corpus=str(tmp_path / "nowhere"), encoder=["bundled", "bundeld"])
+    assert str(raised.value) == (
+        "There is no encoder 'bundeld'; did you mean 'bundled'? Give bundled, mfcc, logmel, a hub id such as "
+        "facebook/hubert-base-ls960, or a folder."
+    )
+
+
+def test_an_encoder_folder_that_is_not_there_is_an_error_with_its_path(few):
+    with pytest.raises(EncoderError) as raised:
+        analysis.run(QUICK, corpus=few, encoder=["./no/such/folder"], write=False)
+    assert str(raised.value) == "There is no model folder ./no/such/folder. Check the path."
 
 
 def test_a_corpus_without_one_usable_utterance_is_an_error(tmp_path):
@@ -187,14 +273,25 @@ def test_a_corpus_without_one_usable_utterance_is_an_error(tmp_path):
 
 
 def test_recordings_of_mixed_rates_and_formats(shared_data, tmp_path):
-    report = analysis.run(QUICK, corpus=str(shared_data / "manifest.csv"), min_tokens=2, out=str(tmp_path))
-    assert report.corpus["n_utterances"] > 40
+    report = analysis.run(QUICK, corpus=str(shared_data / "manifest.csv"), out=str(tmp_path))
+    assert report.corpus["n_utterances"] == 71
     assert not report.corpus["synthetic"]
-    assert (report.failures["remedy"].str.len() > 0).mean() > 0.5 if len(report.failures) else True
+    lost = report.failures.query("severity == 'error'")
+    assert set(lost["item"]) == set(report.tables["quality"].query("marked")["utterance"]) and len(lost)
+    assert (lost["remedy"] == "Check it, or use --keep_marked.").all()
 
 
-def test_existing_textgrids_are_used(shared_data, tmp_path):
+def test_a_corpus_where_words_are_said_once_is_scored_and_no_interval_is_invented(shared_data, tmp_path):
     folder = str(shared_data / "autovot_1054")
-    report = analysis.run(QUICK, corpus=folder, alignments=folder, min_tokens=1, out=str(tmp_path))
+    report = analysis.run(QUICK, corpus=folder, alignments=folder, out=str(tmp_path))
     assert "textgrid" in report.provenance["aligner"]
-    assert report.corpus["n_utterances"] == 15
+    assert report.corpus["n_utterances"] == 15 and report.corpus["n_speakers"] == 1
+    assert report.failures["reason"].tolist() == [
+        "No pair has 4 tokens of both syllables, so pairs with at least 1 of each are scored."
+    ]
+    rows = report.separation.query("statistic in ['gain', 'net'] and relation == 'near_homophone'")
+    assert len(rows) and rows["estimate"].notna().all()
+    assert rows[["ci_low", "ci_high"]].isna().all(axis=None), "one speaker says nothing of others"
+    assert {verdict["text"].split(": ")[-1] for verdict in report.verdicts} == {
+        "The corpus is too small for an interval, so nothing is claimed."
+    }

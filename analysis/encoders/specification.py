@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from analysis.encoders.frameworks import FRAMEWORKS
@@ -64,7 +66,8 @@ def parse_spec(text: str) -> EncoderSpec:
     Raises
     ------
     ConfigurationError
-        If the name is empty, an option has no value, or the kind needs something after the colon and has nothing.
+        If the name is empty or a built-in one misspelt, an option has no value, or the kind needs something after the colon and
+        has nothing.
     """
     text = text.strip()
     if not text:
@@ -94,4 +97,10 @@ def parse_spec(text: str) -> EncoderSpec:
     if colon and "/" not in head and "\\" not in head and len(head) > 1:  # a drive letter is no kind
         kinds = ", ".join([*BUILT_IN, "random:SPEC", "features:DIR", *(f"{name}:CHECKPOINT" for name in FRAMEWORKS)])
         raise ConfigurationError(f"Encoder {text!r}: {head!r} is no kind of encoder. Kinds: {kinds}, or a hub id or folder.")
+    meant = get_close_matches(body, BUILT_IN, n=1, cutoff=0.7)
+    if meant and not Path(body).exists():  # a slip of the pen would be sought on the hub, for a minute where there is none
+        raise ConfigurationError(
+            f"There is no encoder {text!r}; did you mean {meant[0]!r}? Give {', '.join(BUILT_IN)}, a hub id such as "
+            "facebook/hubert-base-ls960, or a folder."
+        )
     return EncoderSpec(text, "pretrained", body, options)

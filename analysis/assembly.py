@@ -125,7 +125,11 @@ def assemble(
         },
         provenance={
             "versions": _versions(),
-            "encoders": {run.name: dict(run.embeddings.provenance.get("encoder", {})) for run in runs},
+            "encoders": {
+                run.name: {**found["encoder"], "precision": found["precision"]}
+                for run in runs
+                if (found := run.embeddings.provenance)
+            },
             "semantics": {name: asdict(vectors.card) for run in runs for name, vectors in run.semantics.items()},
             "aligner": str(runs[0].embeddings.provenance.get("aligner", "")),
             "configuration_hash": config.hash(),

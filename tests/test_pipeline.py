@@ -109,6 +109,20 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(tmp_path):
     assert reports["first"]["tables"]["separation"] != reports["third"]["tables"]["separation"]
 
 
+def test_two_encoders_stand_in_one_report_with_their_precision(tmp_path):
+    encoders = ["mfcc", "random:bundled"]
+    found = analysis.run(QUICK, encoder=encoders, dtype="int8", wav2sem="none", oracle="none", out=str(tmp_path))
+    assert set(found.separation["encoder"]) == set(encoders)
+    assert {name: card["precision"] for name, card in found.provenance["encoders"].items()} == {
+        "mfcc": "float32",  # no model: nothing is quantised
+        "random:bundled": "int8",
+    }
+    table = pq.read_table(tmp_path / "syllables.parquet")
+    assert {"mfcc_layer_0", "random:bundled_layer_4"} <= set(table.column_names)
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert all(name in page for name in encoders)
+
+
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory, demo):
     """A manifest of good utterances of the demo corpus with every kind of bad one among them."""

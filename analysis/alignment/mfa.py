@@ -148,23 +148,25 @@ class MfaAligner:
     # -- the protocol ------------------------------------------------------------------------------------------------------
 
     def align(self, utterances: Sequence[Utterance]) -> Iterator[Alignment | Failure]:
-        """Yield one Alignment or Failure per utterance, in order, after MFA has run on all of them.
+        """Yield one Alignment or Failure per utterance, in order; each shard is run when its first utterance is due.
 
         Raises
         ------
         ExternalProgramError
             If MFA fails: command, exit code and its last lines.
         """
+        shards = enumerate(self._shards(utterances))
         outcomes: dict[str, Alignment | Failure] = {}
-        for number, shard in enumerate(self._shards(utterances)):
-            if self._folder is None:
-                place: Any = tempfile.TemporaryDirectory(prefix="mfa-")
-            else:
-                place = nullcontext(str(self._folder / f"run-{number:04d}"))
-            with place as folder:
-                outcomes |= self._run_on(shard, Path(folder))
         for utterance in utterances:
-            yield outcomes[utterance.id]
+            while utterance.id not in outcomes:
+                number, shard = next(shards)
+                if self._folder is None:
+                    place: Any = tempfile.TemporaryDirectory(prefix="mfa-")
+                else:
+                    place = nullcontext(str(self._folder / f"run-{number:04d}"))
+                with place as folder:
+                    outcomes |= self._run_on(shard, Path(folder))
+            yield outcomes.pop(utterance.id)
 
     def cache_key(self, utterance: Utterance) -> str:
         """Changes whenever the outcome could, but for the other utterances of a speaker: models, options, audio, text, versions."""

@@ -115,6 +115,12 @@ def test_shards_keep_speakers_together(mfa, utterances, tmp_path):
     assert runs == [["u000000.lab", "u000001.lab"], ["u000000.lab"]]
 
 
+def test_a_shard_is_run_when_its_first_utterance_is_due(mfa, utterances, tmp_path):
+    found = make_aligner("mfa", shard=1, folder=tmp_path / "work").align(utterances)
+    next(found)
+    assert [run.name for run in (tmp_path / "work").iterdir()] == ["run-0000"], "what is finished can be kept before all is"
+
+
 def test_what_mfa_leaves_out_is_a_failure(mfa, utterances):
     bad = [
         replace(utterances[0], id="x", text="unalignable sheep"),

@@ -197,7 +197,9 @@ def _headline_lines(rows: pd.DataFrame, level: float) -> list[str]:
                 place = f"{distance:<{widths[0]}}{split:<{widths[1]}}{variant:<{widths[2]}}"
                 numbers = "".join(f"{values[name]:>11.4g}" for name in ("without", "with", "gain", "null gain"))
                 known = values["low"] == values["low"]  # a corpus can be too small for an interval: NaN
-                interval = f"{values['net']:.4g} " + (f"[{values['low']:.4g}, {values['high']:.4g}]" if known else "[no interval]")
+                interval = f"{values['net']:.4g} " + (
+                    f"[{values['low']:.4g}, {values['high']:.4g}]" if known else "[no interval]"
+                )
                 lines.append(place + numbers + f"{interval:>34}{values['p']:>9.3g}")
     return lines
 

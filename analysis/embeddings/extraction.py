@@ -49,6 +49,9 @@ SLICINGS = ("feature", "audio")
 # gains nothing there, because a clip's matrices already fill the cores.
 _BATCH_SECONDS = 240.0
 
+# Threads that read recordings ahead of an accelerator. A processor needs one: while others compute there is nothing to gain.
+_READERS = 4
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -274,8 +277,9 @@ def iter_pooled(
     batches = [batch for group in groups for batch in _batches(group, budget)]
     job = _Job(encoder, recipe, tokens, tuple(semantics))
     bar = tqdm(total=sum(map(len, groups)), desc=f"encode {encoder.card.name}", unit="utt", disable=None if progress else True)
-    with bar, _threads_of_one_core(workers, on_processor) as pool_of_workers:
-        for done in _in_order(pool_of_workers, job, batches, ahead=2 * workers):
+    readers = ThreadPoolExecutor(1 if on_processor else _READERS, thread_name_prefix="read")
+    with bar, readers, _threads_of_one_core(workers, on_processor) as pool_of_workers:
+        for done in _in_order(readers, pool_of_workers, job, batches, ahead=2 * workers):
             for pooled in done:
                 bar.update()
                 yield pooled
@@ -290,19 +294,23 @@ class _Job:
         self.encoder, self.recipe, self.tokens, self.semantics = encoder, recipe, tokens, semantics
         self.host = f"{encoder.card.name}@{encoder.card.revision}"
 
-    def __call__(self, batch: Sequence[Utterance]) -> list[Pooled]:
+    def read(self, batch: Sequence[Utterance]) -> list[np.ndarray | Failure]:
+        """Waveform of each utterance, or why there is none; runs ahead of the encoding. Empty where frames were made elsewhere."""
+        return [] if hasattr(self.encoder, "frames_of") else [self._read(utterance) for utterance in batch]
+
+    def __call__(self, batch: Sequence[Utterance], read: Future[list[np.ndarray | Failure]]) -> list[Pooled]:
         """Results in the order of ``batch``."""
         if hasattr(self.encoder, "frames_of"):
             return [self._precomputed(utterance) for utterance in batch]
         results: dict[str, Pooled] = {}
         heard: list[tuple[Utterance, np.ndarray]] = []
-        for utterance in batch:
-            waveform = self._read(utterance)
+        for utterance, waveform in zip(batch, read.result(), strict=True):
             if isinstance(waveform, Failure):
                 results[utterance.id] = self._empty(utterance, waveform)
             else:
                 heard.append((utterance, waveform))
-        for (utterance, waveform), states in zip(heard, self._encode([waveform for _, waveform in heard]), strict=True):
+        layers = None if self.semantics else self.recipe.layers
+        for (utterance, waveform), states in zip(heard, self._encode([waveform for _, waveform in heard], layers), strict=True):
             results[utterance.id] = self._pooled(utterance, waveform, states)
         return [results[utterance.id] for utterance in batch]
 
@@ -321,13 +329,12 @@ class _Job:
         fault = fault_of(waveform, self.encoder.card)
         return waveform if fault is None else Failure("embeddings", utterance.id, *fault)
 
-    def _encode(self, waveforms: list[np.ndarray]) -> list[torch.Tensor]:
+    def _encode(self, waveforms: list[np.ndarray], layers: Sequence[int] | None) -> list[torch.Tensor]:
         """Hidden states, in halves where the device's memory does not hold them all at once."""
         import torch
 
         if not waveforms:
             return []
-        layers = None if self.semantics else self.recipe.layers
         try:
             return self.encoder.encode(waveforms, layers)
         except torch.OutOfMemoryError:
@@ -336,7 +343,7 @@ class _Job:
         torch.cuda.empty_cache()
         half = len(waveforms) // 2
         _log.warning("%d clips do not fit the device's memory at once; trying %d", len(waveforms), half)
-        return self._encode(waveforms[:half]) + self._encode(waveforms[half:])
+        return self._encode(waveforms[:half], layers) + self._encode(waveforms[half:], layers)
 
     def _pooled(self, utterance: Utterance, waveform: np.ndarray | None, states: torch.Tensor) -> Pooled:
         import torch
@@ -392,7 +399,7 @@ class _Job:
         usable = [index for index, piece in enumerate(pieces) if fault_of(piece, card) is None]
         found = np.zeros((len(spans), len(recipe.layers), pooled_dims(recipe.pooling, card.dims)), dtype=np.float32)
         counts = [0] * len(spans)
-        for index, states in zip(usable, self.encoder.encode([pieces[i] for i in usable], recipe.layers), strict=True):
+        for index, states in zip(usable, self._encode([pieces[i] for i in usable], recipe.layers), strict=True):
             # Every frame of the piece belongs to the token: the span ends with the last frame's centre, not before it.
             grid = self._grid(pieces[index])
             length = max(len(pieces[index]) / rate, float(grid.centers(states.shape[1])[-1]) + 1 / rate)
@@ -500,12 +507,14 @@ def _batches(utterances: Sequence[Utterance], seconds: float) -> Iterator[list[U
         yield batch
 
 
-def _in_order(workers: ThreadPoolExecutor, job: _Job, batches: Iterable[list[Utterance]], ahead: int) -> Iterator[list[Pooled]]:
-    """Results in the order of ``batches``, with at most ``ahead`` batches under way."""
+def _in_order(
+    readers: ThreadPoolExecutor, workers: ThreadPoolExecutor, job: _Job, batches: Iterable[list[Utterance]], ahead: int
+) -> Iterator[list[Pooled]]:
+    """Results in the order of ``batches``, with at most ``ahead`` batches read, being encoded or waiting for it."""
     waiting: deque[Future[list[Pooled]]] = deque()
     try:
         for batch in batches:
-            waiting.append(workers.submit(job, batch))
+            waiting.append(workers.submit(job, batch, readers.submit(job.read, batch)))
             if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:

@@ -24,7 +24,7 @@ from analysis.encoders.packing import ATTENTION, PerClip, packed
 from analysis.encoders.precision import autocast
 from analysis.encoders.state_dicts import ALLOWED_MISSING, digest, load_strictly, read_weights
 from analysis.encoders.types import EncoderCard
-from analysis.encoders.waveforms import check_layers, check_waveform
+from analysis.encoders.waveforms import check_layers, check_waveform, sent_to
 from analysis.errors import CheckpointError, EncoderError
 from analysis.timebase import FrameGrid
 
@@ -115,7 +115,7 @@ class TransformersFrames:
         rate = self.card.sampling_rate
         kwargs = {} if "input_values" in self.extractor.model_input_names else {"padding": False}
         features = self.extractor(waveform, sampling_rate=rate, return_tensors="pt", **kwargs)
-        return features[self.model.main_input_name].to(self.device, self.model.dtype)
+        return sent_to(features[self.model.main_input_name], self.device, self.model.dtype)
 
     def _states(self, values: torch.Tensor, layers: tuple[int, ...]) -> torch.Tensor:
         with autocast(self.device, self.precision):

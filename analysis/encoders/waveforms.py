@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.encoders.types import EncoderCard
 from analysis.errors import EncoderError
 
-__all__ = ["check_layers", "check_waveform", "fault_of"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["check_layers", "check_waveform", "fault_of", "sent_to"]
 
 
 def fault_of(waveform: np.ndarray, card: EncoderCard) -> tuple[str, str] | None:
@@ -67,3 +71,10 @@ def check_layers(layers: Sequence[int] | None, card: EncoderCard) -> tuple[int, 
             f"asked for {list(layers)}. Give each layer once, without negative numbers."
         )
     return layers
+
+
+def sent_to(values: torch.Tensor, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """``values`` on ``device``; to CUDA from pinned memory, so that the copy does not wait for what is being computed."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, dtype, non_blocking=device.type == "cuda")

@@ -14,7 +14,7 @@ from torch import nn
 from analysis.encoders.packing import ATTENTION, packed
 from analysis.encoders.precision import autocast
 from analysis.encoders.types import EncoderCard
-from analysis.encoders.waveforms import check_layers, check_waveform
+from analysis.encoders.waveforms import check_layers, check_waveform, sent_to
 from analysis.timebase import FrameGrid
 
 __all__ = ["WhisperFrames"]
@@ -96,7 +96,7 @@ class WhisperFrames:
                 padding="do_not_pad",
                 truncation=False,
             )
-        mel = features["input_features"].to(self.device, self.model.conv1.weight.dtype)
+        mel = sent_to(features["input_features"], self.device, self.model.conv1.weight.dtype)
         if not self.padded and mel.shape[-1] != len(waveform) // hop:
             raise RuntimeError(f"expected {len(waveform) // hop} mel frames, got {mel.shape[-1]}")
         hidden = nn.functional.gelu(self.model.conv1(mel))

@@ -45,6 +45,8 @@ class Recipe:
         of one that was trained, or ``wav2sem`` for the bundled one. Host, layers and sizes are then those of that module.
     freeze : int
         Layers of the reference that stay as they were, after the convolutions; -1 trains the convolutions too.
+    blend : bool
+        At the end, mix the weights with those that a shared module began with, if validation likes that better.
     text_model : str
         ``minilm``, hub id or folder.
     passes : int
@@ -68,6 +70,7 @@ class Recipe:
     size: str = "base"
     initialize: str = "scratch"
     freeze: int = -1
+    blend: bool = False
     text_model: str = "minilm"
     passes: int = 1
     first_pass: int = 0
@@ -130,6 +133,7 @@ PRESETS = {
     "bundled-second": Recipe(
         layers=(2, 4),
         initialize="wav2sem",
+        blend=True,
         first_pass=1,
         clips=5500,
         settings={
@@ -218,8 +222,10 @@ def run(
     share : float
         Of a corpus' speakers and texts, held out.
     """
-    from analysis.wav2sem.training import TrainingSettings, train
+    from analysis.wav2sem.training import TrainingSettings, blend, train
 
+    if recipe.blend and (recipe.architecture != "shared" or recipe.initialize == "scratch"):
+        raise ConfigurationError("Only a shared module that began with another's weights can be blended with them.")
     if (corpus is None) == (sentences is None):
         raise ConfigurationError("Give either --corpus (recordings) or --sentences (text for the synthesiser), not both or none.")
     try:
@@ -246,7 +252,8 @@ def run(
     else:
         raise ConfigurationError(f"The architecture is 'shared' or 'reference', not {recipe.architecture!r}.")
     _save_baselines(data, text_model, settings.target, out)
-    return train(
+    begun = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()} if recipe.blend else None
+    best = train(
         module,
         data,
         check,
@@ -258,6 +265,9 @@ def run(
         progress=progress,
         stop_at=stop_at,
     )
+    if begun is None or stop_at is not None:
+        return best
+    return blend(module.cpu(), begun, check, text_model, settings, out, save_module=save)
 
 
 def _save_shared(module: Any, folder: Path) -> None:

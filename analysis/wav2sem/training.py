@@ -398,6 +398,58 @@ def train(
     return state["best_scores"]
 
 
+def blend(
+    module: nn.Module,
+    begun: dict[str, torch.Tensor],
+    validation: TrainingData,
+    text_model: TextModel,
+    settings: TrainingSettings,
+    out: Path,
+    *,
+    save_module: Callable[[nn.Module, Path], None],
+    shares: tuple[float, ...] = (0.25, 0.5, 0.75),
+) -> dict[str, float]:
+    """Mix the weights at the end of a finished run with those that it began with; what validation likes best is kept in ``out``.
+
+    Parameters
+    ----------
+    module : Module
+    begun : dict of str to Tensor
+        Its weights before training.
+    shares : tuple of float
+        Of the weights at the end, tried one after the other; the best module of the run itself is in the running too.
+
+    Returns
+    -------
+    dict
+        Scores of the best, with the ``share`` at the end where one was better than the run's own.
+
+    Notes
+    -----
+    Weights in between keep what both ends know: the first saw more speech, the last was trained to the end of its rate.
+
+    References
+    ----------
+    Wortsman, M. et al. (2022). Robust fine-tuning of zero-shot models. CVPR.
+    """
+    from safetensors.torch import load_file
+
+    latest = _latest_for(out)
+    tensors = load_file(latest / "state.safetensors")
+    best = json.loads((latest / "state.json").read_text())["best_scores"]
+    prefix = "mean." if settings.ema else "learner.module."
+    end = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    device = next(module.parameters()).device
+    for share in shares:
+        module.load_state_dict({name: torch.lerp(begun[name].float(), value, share) for name, value in end.items()})
+        found = validated(module, validation, text_model, settings, device) | {"share": share}
+        log.info("share %.2f of the last weights: mrr %.4f, r1 %.4f, r10 %.4f", share, found["mrr"], found["r1"], found["r10"])
+        if found["mrr"] > best["mrr"]:
+            best = found
+            save_module(module, out)
+    return best
+
+
 def module_dims(module: nn.Module) -> int:
     """Dims of a module's output."""
     return module.config.dims if hasattr(module, "config") else module.dims

@@ -13,7 +13,7 @@ from analysis.errors import ConfigurationError, SemanticsError
 from analysis.wav2sem.data import FrameData
 from analysis.wav2sem.frames import FrameCache
 from analysis.wav2sem.module import SharedConfig, SharedModule
-from analysis.wav2sem.recipe import PRESETS, Recipe, held_out
+from analysis.wav2sem.recipe import PRESETS, Recipe, held_out, run
 from analysis.wav2sem.text import TextModelCard, normalized
 from analysis.wav2sem.training import TrainingSettings, train
 
@@ -252,6 +252,33 @@ def test_a_module_begins_where_another_ended(cache, undisturbed):
         _shared(recipe, TrainingSettings(target="cls"), WordSums(), [cache], cache)
     with pytest.raises(SemanticsError, match="holds no module to begin with"):
         _shared(replace(recipe, initialize="nowhere"), TrainingSettings(), WordSums(), [cache], cache)
+
+
+def test_blending_keeps_what_validation_likes_best(cache, undisturbed, tmp_path):
+    import shutil
+
+    from analysis.wav2sem.training import blend
+
+    shutil.copytree(undisturbed, tmp_path / "run")
+    state = _state(undisturbed)[0]
+    end = {name.removeprefix("mean."): value for name, value in state.items() if name.startswith("mean.")}
+    begun = {name: torch.randn_like(value) for name, value in end.items()}
+    kept = load_file(undisturbed / "model.safetensors")
+    common = {"save_module": lambda module, folder: module.save(folder), "shares": (0.01,)}
+    best = blend(_module(), begun, FrameData([cache]), WordSums(), EVERYTHING, tmp_path / "run", **common)
+    assert "share" not in best  # weights that mean nothing do not help
+    assert all(torch.equal(value, kept[name]) for name, value in load_file(tmp_path / "run" / "model.safetensors").items())
+    learned = _module(dropout=0.0)
+    settings = TrainingSettings(epochs=40, learning_rate=5e-3, warmup=5, batch_seconds=8.0)
+    _train(cache, tmp_path / "learned", settings, module=learned, data=FrameData([cache]))
+    begun = {name: 4 * value - 3 * end[name] for name, value in learned.state_dict().items()}  # three quarters on lies `learned`
+    common["shares"] = (0.75,)
+    best = blend(_module(), begun, FrameData([cache]), WordSums(), EVERYTHING, tmp_path / "run", **common)
+    assert best["share"] == 0.75 and best["r1"] > 0.9
+    for name, value in load_file(tmp_path / "run" / "model.safetensors").items():
+        torch.testing.assert_close(value, learned.state_dict()[name], atol=1e-5, rtol=1e-4)
+    with pytest.raises(ConfigurationError, match="Only a shared module that began with another's weights can be blended"):
+        run(Recipe(blend=True), tmp_path / "x", corpus="demo")
 
 
 def test_frames_of_different_hosts_do_not_mix(cache, tmp_path):

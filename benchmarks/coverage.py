@@ -79,37 +79,51 @@ def held(values: np.ndarray, truth: float = 0.0) -> float:
     return float(np.mean((values[:, 1] <= truth) & (truth <= values[:, 2])))
 
 
-def null_table(lines: list[Line], corpora: int) -> None:
-    error = np.sqrt(0.05 * 0.95 / corpora)
-    print(f"Share of 95 % intervals that hold zero, {corpora} corpora a line (binomial standard error {error:.3f}).\n")
+def null_tables(lines: list[Line], corpora: int) -> None:
+    """Coverage of zero and p-values, from the same corpora, with the draws of the default settings."""
+    draws = SeparationSettings().n_nulls
+    print(f"Share of 95 % intervals that hold zero, {corpora} corpora a line, {draws} draws of each null (binomial standard error "
+          f"{np.sqrt(0.05 * 0.95 / corpora):.3f}).\n")  # fmt: skip
     columns = [f"{distance} {average}" for distance in DISTANCES for average in ("macro", "micro")]
     print("| corpora | null | " + " | ".join(columns) + " | s per corpus |\n|" + " --- |" * (len(columns) + 3))
+    p_values = []
     for line in lines:
         began = time.process_time()
-        found = collected(line, corpora, settings(line.share))
+        found = collected(line, corpora, settings(line.share, draws))
         seconds = (time.process_time() - began) / corpora
         for null in ("shuffled", "random"):
             shares = [f"{held(found[null, d, a]):.3f}" for d in DISTANCES for a in ("macro", "micro")]
             print(f"| {line.name} | {null} | " + " | ".join(shares) + f" | {seconds:.3f} |", flush=True)
+        p_values += _p_value_rows(line, found, draws)
+    print(f"\nTheir p-values, macro. With {draws} draws they are multiples of 1/{draws + 1}.\n")
+    print(P_VALUE_HEADER, *p_values, sep="\n", flush=True)
+
+
+P_VALUE_HEADER = "| corpora | null | distance | p <= 0.05 | p <= 0.01 | p > 0.95 | KS distance | its p |\n|" + " --- |" * 8
+
+
+def _p_value_rows(line: Line, found: dict[tuple[str, str, str], np.ndarray], draws: int) -> list[str]:
+    from scipy import stats
+
+    rows = []
+    for null in ("shuffled", "random"):
+        for distance in ("l2", "cosine"):
+            p = found[null, distance, "macro"][:, 3]
+            # spread evenly within each step of the grid, so that the continuous test applies
+            smooth = p - np.random.default_rng(0).random(len(p)) / (draws + 1)
+            ks = stats.kstest(smooth, "uniform")
+            shares = f"{np.mean(smooth <= 0.05):.3f} | {np.mean(smooth <= 0.01):.3f} | {np.mean(smooth > 0.95):.3f}"
+            rows.append(f"| {line.name} | {null} | {distance} | {shares} | {ks.statistic:.3f} | {ks.pvalue:.2f} |")
+    return rows
 
 
 def p_value_table(lines: list[Line], corpora: int, draws: int = 199) -> None:
-    """p-values take the values k / (draws + 1); the KS distance is from that uniform distribution."""
-    from scipy import stats
-
-    print(f"\np-values of {draws} draws without an effect, {corpora} corpora a line; standard errors of the shares "
+    print(f"\np-values of {draws} draws without an effect, macro, {corpora} corpora a line; standard errors of the shares "
           f"{np.sqrt(0.05 * 0.95 / corpora):.3f} and {np.sqrt(0.01 * 0.99 / corpora):.3f}.\n")  # fmt: skip
-    print("| corpora | null | distance | p <= 0.05 | p <= 0.01 | p > 0.95 | KS distance | its p |\n|" + " --- |" * 8)
+    print(P_VALUE_HEADER)
     for line in lines:
         found = collected(line, corpora, settings(line.share, draws, ("l2", "cosine")))
-        for null in ("shuffled", "random"):
-            for distance in ("l2", "cosine"):
-                p = found[null, distance, "macro"][:, 3]
-                # spread within each step of the grid, so that the continuous test applies
-                smooth = p - np.random.default_rng(0).random(len(p)) / (draws + 1)
-                ks = stats.kstest(smooth, "uniform")
-                print(f"| {line.name} | {null} | {distance} | {np.mean(p <= 0.05):.3f} | {np.mean(p <= 0.01):.3f} | "
-                      f"{np.mean(p > 0.95):.3f} | {ks.statistic:.3f} | {ks.pvalue:.2f} |", flush=True)  # fmt: skip
+        print(*_p_value_rows(line, found, draws), sep="\n", flush=True)
 
 
 def power_table(corpora: int) -> None:
@@ -164,7 +178,7 @@ def main() -> None:
         parser.error(f"no line is named {', '.join(sorted(unknown))}; there are {', '.join(line.name for line in NULL_LINES)}")
     lines = [line for line in NULL_LINES if not given.only or line.name in given.only]
     if "null" in given.parts:
-        null_table(lines, given.corpora)
+        null_tables(lines, given.corpora)
     if "p_values" in given.parts:
         p_value_table(lines, given.corpora)
     if "power" in given.parts:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.separation.selections import Selection
 from analysis.separation.significance import permutation_p
-from analysis.separation.uncertainty import detectable, interval_columns, intervals_of
+from analysis.separation.uncertainty import detectable, displaced, interval_columns, intervals_of
 from analysis.separation.variants import LayerVariants
 
 __all__ = ["PER_PAIR_COLUMNS", "average_rows", "difference", "per_pair_distances"]
@@ -33,12 +33,16 @@ def difference(values: np.ndarray, base: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Request:
-    """One row to be: its cell means and its names; for a net also the module's own and the averages of the null's draws."""
+    """One row to be: its cell means and its names; for a net also the module's own, and the averages of draws of its null.
+
+    ``shuffled``: against random directions, the averages of the shuffle's draws too, where there are any.
+    """
 
     values: np.ndarray
     names: dict[str, Any]
     own: np.ndarray | None = None
     draws: np.ndarray | None = None
+    shuffled: np.ndarray | None = None
 
     @property
     def several(self) -> bool:
@@ -100,7 +104,8 @@ def _requests(
             yield _Request(difference(other, base), {**named, "statistic": "gain"})
             values = averages[key][number]
             net = {**common, "variant": module, "statistic": "net", "null": null}
-            yield _Request(difference(own, other), net, own, values)
+            shuffled = averages.get(("shuffled", module, distance)) if null == "random" else None
+            yield _Request(difference(own, other), net, own, values, None if shuffled is None else shuffled[number])
             if selection.average == "macro":
                 entry = {**state.base, **net, "without": float(selection.weights @ base)}
                 entry["observed"] = float(selection.weights @ own)
@@ -123,7 +128,11 @@ def _answered(state: LayerVariants, selection: Selection, requests: Sequence[_Re
             settings.ci_level,
         )
         for place, interval in zip(special, nets, strict=True):
-            found[place] = dataclasses.replace(interval, estimate=found[place].estimate, note=found[place].note)
+            request, notes = requests[place], [found[place].note]
+            if request.shuffled is not None and len(request.shuffled) > 1:
+                notes.append(displaced(request.draws, request.shuffled))
+            note = "; ".join(note for note in notes if note)
+            found[place] = dataclasses.replace(interval, estimate=found[place].estimate, note=note)
     effect_sizes = selection.effect_sizes(values)
     for request, interval, effect_size in zip(requests, found, effect_sizes, strict=True):
         statistic = request.names["statistic"]

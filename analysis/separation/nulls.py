@@ -22,7 +22,7 @@ def random_directions(
         ``zero``: each vector keeps its own norm.
     speakers : ndarray of int, shape (U,), optional
         Codes 0 ... S - 1. With them (``mean`` only) the vectors of a speaker are turned as one body: those that tell the speaker
-        are then met by a null that does as well. Without, each is turned by itself.
+        are then met by a null that does as well. Without, and with fewer than three speakers, each is turned by itself.
 
     Returns
     -------
@@ -41,11 +41,13 @@ def random_directions(
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     n = len(vectors)
-    speakers = np.arange(n) if speakers is None else np.unique(speakers, return_inverse=True)[1]
-    n_speakers = int(speakers.max(initial=-1)) + 1
-    if about == "zero" or n_speakers < 3:
+    if about == "zero" or n < 3:
         directions = rng.standard_normal(vectors.shape)
         return directions / np.linalg.norm(directions, axis=1, keepdims=True) * np.linalg.norm(vectors, axis=1, keepdims=True)
+    speakers = np.arange(n) if speakers is None else np.unique(speakers, return_inverse=True)[1]
+    n_speakers = int(speakers.max()) + 1
+    if n_speakers < 3:
+        speakers, n_speakers = np.arange(n), n  # two bodies about their common mean only mirror each other
     mean = vectors.mean(0)
     deviations = vectors - mean
     order = np.argsort(speakers, kind="stable")

@@ -14,7 +14,7 @@ from analysis.separation.selections import Selection
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.significance import minimum_detectable_effect
 
-__all__ = ["detectable", "interval_columns", "intervals_of", "too_few", "weak"]
+__all__ = ["detectable", "displaced", "interval_columns", "intervals_of", "too_few", "weak"]
 
 
 def too_few(counts: Mapping[str, int], settings: SeparationSettings) -> str:
@@ -31,6 +31,20 @@ def weak(counts: Mapping[str, int], settings: SeparationSettings) -> str:
     """What to think of an interval over few speakers, or nothing."""
     speakers, needed = counts["n_speakers"], settings.weak_speakers
     return f"weak interval: {speakers} speakers, fewer than {needed}" if speakers < needed else ""
+
+
+def displaced(random: np.ndarray, shuffled: np.ndarray) -> str:
+    """Whether the module's own vectors in a meaningless order lie off the random null, in words, or nothing.
+
+    Vectors with preferred directions spread less evenly than random ones, and distances that are not squared see that: zero is
+    then not what vectors without meaning give against this null, and no interval of it answers for meaning. Said where the
+    means of the two nulls' draws (averages, shape (K,)) differ by more than three standard errors.
+    """
+    apart = float(shuffled.mean() - random.mean())
+    error = float(np.sqrt(shuffled.var(ddof=1) / len(shuffled) + random.var(ddof=1) / len(random)))
+    if abs(apart) <= 3 * error or abs(apart) <= 1e-9 * abs(float(random.mean())):
+        return ""
+    return f"the module's own vectors, shuffled, lie {apart:+.3g} from this null: meaning is judged by the net of the shuffle"
 
 
 def intervals_of(selection: Selection, values: np.ndarray, settings: SeparationSettings) -> list[Interval]:

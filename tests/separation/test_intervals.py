@@ -151,3 +151,13 @@ def test_a_net_that_cannot_vary_has_no_width():
     draws = np.repeat(values[None], 3, axis=0)
     found = design.net_intervals(values[None], (draws @ design.weights)[None], [draws])[0]
     assert found.low == found.high == pytest.approx(0.0, abs=1e-12) and found.se == 0.0
+
+
+def test_a_random_null_that_meaningless_vectors_miss_is_named():
+    # vectors along one axis only, long ones: shuffled they differ from random directions, whatever they mean
+    plan = CorpusPlan(utterances=10, tokens=8, pairs=12, dims=16, offset_axes=1)
+    settings = dataclasses.replace(SETTINGS, distances=("l2",), share=3.0)
+    notes = {row["null"]: row["note"] for row in simulated_nets(plan, settings) if row["average"] == "macro"}
+    assert "meaning is judged by the net of the shuffle" in notes["random"] and not notes["shuffled"]
+    even = {row["null"]: row["note"] for row in simulated_nets(dataclasses.replace(plan, offset_axes=0), settings)}
+    assert even == {"random": "", "shuffled": ""}

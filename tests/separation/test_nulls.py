@@ -46,6 +46,13 @@ def test_blocks_of_one_size_stay_whole():
 
 
 @pytest.mark.parametrize("by_speaker", [False, True])
+def test_random_directions_of_a_corpus_of_two_speakers_keep_the_mean(by_speaker):
+    own = np.random.default_rng(7).standard_normal((9, 4)) + 5.0
+    made = random_directions(own, np.random.default_rng(8), speakers=np.repeat([0, 1], [4, 5]) if by_speaker else None)
+    assert np.allclose(made.mean(0), own.mean(0)) and np.abs(made - own).max() > 0.1
+
+
+@pytest.mark.parametrize("by_speaker", [False, True])
 def test_random_directions_keep_mean_sizes_and_speakers(vectors, by_speaker):
     own, speakers = vectors
     rng = np.random.default_rng(3)

@@ -141,7 +141,7 @@ def assemble(
         configuration=config.as_dict(),
         tables={
             "separation": pd.concat([run.separation.table for run in runs], ignore_index=True),
-            "pairs": pd.concat([_pairs_with_distances(run) for run in runs], ignore_index=True),
+            "pairs": pd.concat([_pairs_with_distances(config, run) for run in runs], ignore_index=True),
             "tokens": on_map.drop_duplicates("token").sort_values("token").reset_index(drop=True),
             "projection": pd.concat([_coordinates(config, run) for run in runs], ignore_index=True),
             "utterances": utterances,
@@ -175,8 +175,13 @@ def _headline_verdicts(run: EncoderRun) -> list[dict[str, Any]]:
     return found
 
 
-def _pairs_with_distances(run: EncoderRun) -> pd.DataFrame:
-    """Every near-homophone pair with its mean distance under each variant, at the headline's layer, distance and split."""
+def _pairs_with_distances(config: DecoupleConfig, run: EncoderRun) -> pd.DataFrame:
+    """Every near-homophone pair with its mean distance under each variant, at the headline's layer, distance and split.
+
+    The gain of the first module has an interval over speakers, which holds for this pair of words only.
+    """
+    from analysis.separation.pair_intervals import pair_gains
+
     found = run.separation.per_pair
     found = found[
         (found["layer"] == run.headline_layer)
@@ -193,6 +198,10 @@ def _pairs_with_distances(run: EncoderRun) -> pd.DataFrame:
     first = next(iter(run.semantics), None)
     if first is not None:
         wide["gain"] = wide[first] - wide["without"]
+        before = run.embeddings.layer(run.headline_layer)
+        after = fused(config, run.embeddings, run.semantics[first], run.headline_layer, first)
+        intervals = pair_gains(run.embeddings.tokens, wide, before, after, level=config.separation.ci_level)
+        wide = wide.merge(intervals[[*keys, "ci_low", "ci_high", "n_speakers"]], on=keys, how="left")
     place = {name: HEADLINE[name] for name in ("distance", "split")}
     table = run.pairs[run.pairs["relation"] == HEADLINE["relation"]].merge(wide, on=keys)
     return table.assign(encoder=run.name, layer=run.headline_layer, **place)

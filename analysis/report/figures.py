@@ -418,15 +418,29 @@ def pairs_figure(report: Report, venue: Venue) -> Figure | None:
     if "net" in table and table["net"].notna().any():
         axes.plot(table["net"], y, "D", color=variant_colour("net"), label="net", markersize=2.5)
     axes.axvline(0, color="#888888", linewidth=0.6, zorder=0)
+    null = _null_gain(report, chosen, str(table["encoder"].iloc[0]))
+    if null is not None:
+        axes.axvline(
+            null, color=variant_colour("null"), linestyle="--", label=f"mean gain of {spoken(chosen.null)} vectors", zorder=0
+        )
     axes.set_yticks(y, [_plain_text(f"{r.type_a} | {r.type_b}") for r in table.itertuples()])
     axes.set_ylim(-0.7, len(table) - 0.3)
     axes.set_xlabel(f"change of the {chosen.keys['distance']} distance")
-    _legend(figure, *_entries(figure), ncols=2)
+    _legend(figure, *_entries(figure), ncols=3)
     first = table.iloc[0]
+    over = " Bars: intervals over speakers." if table["ci_low"].notna().any() else ""
     _footnote(
-        figure, report, _plain_text(f"{first['encoder']}, layer {first['layer']}; the {len(table)} pairs with most token pairs.")
-    )
+        figure, report,
+        _plain_text(f"{first['encoder']}, layer {first['layer']}; the {len(table)} pairs with most token pairs.{over}"),
+    )  # fmt: skip
     return figure
+
+
+def _null_gain(report: Report, chosen: Selection, encoder: str) -> float | None:
+    """What the headline's null gains over all pairs; None where there is none."""
+    rows = headline_table(report, chosen)
+    rows = rows[(rows["encoder"] == encoder) & rows["null_gain"].notna()]
+    return float(rows["null_gain"].iloc[0]) if len(rows) else None
 
 
 def headline_pairs(report: Report, chosen: Selection, encoder: str | None = None) -> pd.DataFrame | None:

@@ -459,10 +459,12 @@
     const words = shown.map((i) => `${esc(P.type_a[i])} | ${esc(P.type_b[i])}<br>without ${show(get("without", i))}, with ${show(get("with", i))}<br>gain ${show(P.gain[i])} [${show(get("ci_low", i))}, ${show(get("ci_high", i))}], ${get("n_token_pairs", i) ?? "?"} token pairs`);
     const traces = [{ type: "scatter", mode: "markers", name: "gain", x: shown.map((i) => P.gain[i]), y, text: words, hoverinfo: "text", marker: { color: variantColour("wav2sem"), size: 8 }, error_x: { type: "data", symmetric: false, array: shown.map((i) => (get("ci_high", i) ?? P.gain[i]) - P.gain[i]), arrayminus: shown.map((i) => P.gain[i] - (get("ci_low", i) ?? P.gain[i])), color: variantColour("wav2sem"), thickness: 1.4, width: 3 } }];
     if (P.net && shown.some((i) => P.net[i] !== null)) traces.push({ type: "scatter", mode: "markers", name: "net", x: shown.map((i) => P.net[i]), y, marker: { color: variantColour("net"), symbol: "diamond", size: 8 }, text: words, hoverinfo: "text" });
+    const summary = data.summary.find((row) => row.encoder === $("pairs-encoder").value);
+    if (summary && summary.null_gain !== null) traces.push({ type: "scatter", mode: "lines", name: `mean gain of ${spoken(data.headline.null)} vectors`, x: [summary.null_gain, summary.null_gain], y: [-0.8, shown.length - 0.2], line: { color: variantColour(data.headline.null), dash: "dash", width: 2 }, hoverinfo: "name" });
     const box = $("pairs-plot");
     box.style.height = 110 + 21 * shown.length + "px";
     Plotly.react(box, traces, layout({ xaxis: axis({ title: { text: `change of the ${esc(data.headline.distance)} distance` }, zeroline: true, zerolinewidth: 2 }), yaxis: axis({ tickvals: y, ticktext: labels, range: [-0.8, shown.length - 0.2], zeroline: false }), showlegend: true }), pictureConfig);
-    $("pairs-caption").textContent = `${shown.length} of ${all.length} near-homophone pairs: those with most token pairs.${data.synthetic ? " SYNTHETIC." : ""}`;
+    $("pairs-caption").textContent = `${shown.length} of ${all.length} near-homophone pairs: those with most token pairs.${P.ci_low && shown.some((i) => P.ci_low[i] !== null) ? " Bars: intervals over speakers, for these words only." : ""}${data.synthetic ? " SYNTHETIC." : ""}`;
     heat(all, get);
     table($("pairs-table"), ["type a", "type b", "phone distance", "viseme distance", "without", "with", "gain", "low", "high", "net", "token pairs"], all.slice(0, 500).map((i) => [P.type_a[i], P.type_b[i], show(get("phone_distance", i)), show(get("viseme_distance", i)), show(get("without", i)), show(get("with", i)), show(P.gain[i]), show(get("ci_low", i)), show(get("ci_high", i)), show(get("net", i)), String(get("n_token_pairs", i) ?? "–")]));
   }

@@ -25,7 +25,7 @@ demo: $(STAMP)   ## align, embed, score and report the demo corpus
 
 test: $(STAMP)   ## all tests
 	$(BIN)/python -m ruff check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 gate: $(STAMP)   ## the project's own scores against their baseline
 	$(BIN)/python -m analysis.decouple --preset gate --out reports/gate --check reports/baseline/demo.json

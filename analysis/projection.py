@@ -261,12 +261,15 @@ def _keep_compiled_code(umap: Any) -> None:
 def _tsne(points: np.ndarray, seed: int, n_neighbors: int, start: np.ndarray | None) -> tuple[np.ndarray, dict[str, Any]]:
     import sklearn
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     perplexity = float(min(2 * n_neighbors, (len(points) - 1) / 3))
     if start is not None:  # the scale of sklearn's own start, below which early exaggeration works as meant
         start = start / start[:, 0].std() * 1e-4
     reducer = TSNE(n_components=2, perplexity=perplexity, init="pca" if start is None else start, random_state=seed, n_jobs=1)
-    coordinates = reducer.fit_transform(points)
+    # Its threads wait for each other by spinning: on a busy machine two of them took 43 s where one takes 1 s.
+    with threadpool_limits(1, user_api="openmp"):
+        coordinates = reducer.fit_transform(points)
     return np.asarray(coordinates, dtype=np.float64), {
         "perplexity": perplexity,
         "library": f"scikit-learn {sklearn.__version__} t-SNE",

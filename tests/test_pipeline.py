@@ -100,27 +100,22 @@ def without_times(folder):
     return document
 
 
-def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(tmp_path):
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, demo) -> str:
+    """A manifest of some utterances of two speakers of the demo corpus."""
+    rows = [[str(u.audio), u.text, u.speaker, u.id] for u in demo.utterances[:64]]
+    path = tmp_path_factory.mktemp("small") / "manifest.csv"
+    pd.DataFrame(rows, columns=["path", "transcript", "speaker", "id"]).to_csv(path, index=False)
+    return str(path)
+
+
+def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(small, tmp_path):
     reports = {}
     for name, seed in (("first", 1), ("second", 1), ("third", 2)):
-        analysis.run(QUICK, seed=seed, out=str(tmp_path / name))
+        analysis.run(QUICK, corpus=small, seed=seed, out=str(tmp_path / name))
         reports[name] = without_times(tmp_path / name)
     assert reports["first"] == reports["second"]
     assert reports["first"]["tables"]["separation"] != reports["third"]["tables"]["separation"]
-
-
-def test_two_encoders_stand_in_one_report_with_their_precision(tmp_path):
-    encoders = ["mfcc", "random:bundled"]
-    found = analysis.run(QUICK, encoder=encoders, dtype="int8", wav2sem="none", oracle="none", out=str(tmp_path))
-    assert set(found.separation["encoder"]) == set(encoders)
-    assert {name: card["precision"] for name, card in found.provenance["encoders"].items()} == {
-        "mfcc": "float32",  # no model: nothing is quantised
-        "random:bundled": "int8",
-    }
-    table = pq.read_table(tmp_path / "syllables.parquet")
-    assert {"mfcc_layer_0", "random:bundled_layer_4"} <= set(table.column_names)
-    page = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert all(name in page for name in encoders)
 
 
 @pytest.fixture(scope="module")
@@ -212,11 +207,10 @@ def test_strict_stops_at_the_first_failure(spoiled):
         analysis.run(QUICK, corpus=str(spoiled), strict=True, write=False)
 
 
-def test_an_interrupted_run_goes_on_without_doing_finished_work_again(demo, tmp_path, monkeypatch):
+def test_an_interrupted_run_goes_on_without_doing_finished_work_again(small, tmp_path, monkeypatch):
     monkeypatch.setenv("ANALYSIS_CACHE", str(tmp_path / "cache"))
-    rows = [[str(u.audio), u.text, u.speaker, u.id] for u in demo.utterances[:12]]
     corpus = tmp_path / "manifest.csv"
-    pd.DataFrame(rows, columns=["path", "transcript", "speaker", "id"]).to_csv(corpus, index=False)
+    pd.read_csv(small).head(12).to_csv(corpus, index=False)
     settings = {"corpus": str(corpus), "wav2sem": "none", "oracle": "none", "out": str(tmp_path / "out")}
     with monkeypatch.context() as interrupted:
         interrupted.setattr("analysis.separation.score", interrupt)

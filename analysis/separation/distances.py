@@ -73,12 +73,9 @@ class PairGeometry:
 
     Notes
     -----
-    With offset ``v_u`` for utterance u,
-
-        <x_i + v_u, x_j + v_w> = <x_i, x_j> + <x_i, v_w> + <x_j, v_u> + <v_u, v_w>
-
-    so that after one Gram block per type pair, each further variant costs one ``(n, D) x (D, U)`` product, and a permutation
-    of the vectors over utterances costs none. Everything is float64: distances come from differences of inner products.
+    Tokens are kept sorted by type, so that the inner products of a type pair are one small matrix product of two slices, and a
+    variant costs one such product per type pair: nothing of size n x n, nor n x U, is ever made. Everything is float64: distances
+    come from differences of inner products.
 
     ===============  ====================================================
     ``l2``           ``||x - y||``
@@ -111,10 +108,12 @@ class PairGeometry:
         self.n_utterances = len(pairs.utterances)
         self._same = self._index(pairs.utterance[pairs.a]) == self._index(pairs.utterance[pairs.b])
         self._lengths = self._index(pairs.cell_count)
+        self._by_type = self._index(np.argsort(pairs.type, kind="stable"))
+        self._slices, self._place = _block_layout(pairs)
+        self._place = self._index(self._place)
         self._squares = (self.vectors**2).sum(1)
         self._dots = self._block_dots(self.vectors)
         self._distances = self._squared(self._squares, self._dots, self.vectors)
-        self._cross_index: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         import torch
@@ -130,17 +129,14 @@ class PairGeometry:
         """Inner products of all token pairs, in their order: one small matrix product per type pair."""
         import torch
 
-        pairs = self.pairs
-        parts = []
-        for code, first, second in pairs.blocks:
-            block = vectors[self._index(first)] @ vectors[self._index(second)].T
-            same = pairs.type_pairs["relation"].iat[code] == "same_type"
-            if same:
-                upper = torch.triu_indices(len(first), len(first), offset=1, device=self.device)
-                parts.append(block[upper[0], upper[1]])
-            else:
-                parts.append(block.reshape(-1))
-        return torch.cat(parts)[self._index(pairs.order)]
+        x = vectors[self._by_type]
+        size = sum(rows * columns for _, rows, _, columns in self._slices)
+        blocks = torch.empty(size, dtype=x.dtype, device=x.device)
+        end = 0
+        for first, rows, second, columns in self._slices:
+            begin, end = end, end + rows * columns
+            torch.mm(x[first : first + rows], x[second : second + columns].T, out=blocks[begin:end].view(rows, columns))
+        return torch.take(blocks, self._place)
 
     def _squared(self, squares: torch.Tensor, dots: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         """Squared distances; where cancellation leaves fewer than about six digits, taken again from the difference itself."""
@@ -208,51 +204,46 @@ class Added:
 
     def __init__(self, geometry: PairGeometry, offsets: torch.Tensor, names: tuple[str, ...]) -> None:
         self.geometry, self.offsets, self.names = geometry, offsets, names
-        self._gram = offsets @ offsets.T
-        n = len(geometry.vectors)
-        fits = n * len(offsets) <= _MATRIX_LIMIT
-        self._cross = geometry.vectors @ offsets.T if fits else None
 
     def pair_distances(self, permutation: np.ndarray | None = None) -> dict[str, torch.Tensor]:
         """Each named distance of every token pair; utterance u is given the vector of ``permutation[u]``."""
         import torch
 
         geometry = self.geometry
-        a, b, utterance = geometry.a, geometry.b, geometry.utterance
-        gram, cross, offsets = self._gram, self._cross, self.offsets
-        if permutation is not None:
-            order = geometry._index(permutation)
-            gram = gram[order][:, order]
-            offsets = offsets[order]
-            cross = None if cross is None else cross[:, order]
-        if cross is None:
-            own = (geometry.vectors * offsets[utterance]).sum(1)
-            dots = torch.empty_like(geometry._dots)
-            for start in range(0, len(a), 2**15):
-                chosen = slice(start, start + 2**15)
-                first, second = a[chosen], b[chosen]
-                dots[chosen] = (geometry.vectors[first] * offsets[utterance[second]]).sum(1)
-                dots[chosen] += (geometry.vectors[second] * offsets[utterance[first]]).sum(1)
-            dots += torch.take(gram, utterance[a] * geometry.n_utterances + utterance[b])
-        else:
-            if geometry._cross_index is None:
-                n = geometry.n_utterances
-                geometry._cross_index = (a * n + utterance[b], b * n + utterance[a], utterance[a] * n + utterance[b])
-            first, second, both = geometry._cross_index
-            own = cross.gather(1, utterance[:, None])[:, 0]
-            dots = torch.take(cross, first)
-            dots += torch.take(cross, second)
-            dots += torch.take(gram, both)
-        dots += geometry._dots
-        squares = geometry._squares + 2 * own + gram.diagonal()[utterance]
-        distances = (squares[a] + squares[b] - 2 * dots).clamp_(min=0)
+        offsets = self.offsets if permutation is None else self.offsets[geometry._index(permutation)]
+        vectors = geometry.vectors + offsets[geometry.utterance]
+        squares, dots = (vectors**2).sum(1), geometry._block_dots(vectors)
         # Tokens of one utterance get the same vector: their difference, hence every Euclidean distance, is what it was.
-        distances = torch.where(geometry._same, geometry._distances, distances)
+        distances = torch.where(geometry._same, geometry._distances, geometry._squared(squares, dots, vectors))
         return geometry._named(self.names, squares, dots, distances)
 
     def sums(self, permutation: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Sums over each cell, shape (C,), of each named distance."""
         return {name: self.geometry.cell_sums(values) for name, values in self.pair_distances(permutation).items()}
+
+
+def _block_layout(pairs: TokenPairs) -> tuple[list[tuple[int, int, int, int]], np.ndarray]:
+    """Where the inner products of token pairs lie.
+
+    Returns
+    -------
+    list of (first, rows, second, columns)
+        The two slices of each type pair's block, among tokens sorted by type.
+    ndarray of int, shape (M,)
+        Place of each token pair among all blocks laid end to end.
+    """
+    count = np.bincount(pairs.type, minlength=len(pairs.types))
+    start = np.concatenate([[0], np.cumsum(count)[:-1]])
+    rank = np.empty(len(pairs.type), dtype=np.int64)
+    rank[np.argsort(pairs.type, kind="stable")] = np.arange(len(pairs.type))
+    type_a = np.array([pairs.type[first[0]] for _, first, _ in pairs.blocks])
+    type_b = np.array([pairs.type[second[0]] for _, _, second in pairs.blocks])
+    size = count[type_a] * count[type_b]
+    begin = np.concatenate([[0], np.cumsum(size)[:-1]])
+    code = np.repeat(pairs.cell_type_pair, pairs.cell_count)
+    row, column = rank[pairs.a] - start[type_a[code]], rank[pairs.b] - start[type_b[code]]
+    slices = np.stack([start[type_a], count[type_a], start[type_b], count[type_b]], axis=1).tolist()
+    return [tuple(one) for one in slices], begin[code] + row * count[type_b[code]] + column
 
 
 class TokenDots:

@@ -95,7 +95,8 @@ class PairGeometry:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
         self.pairs = pairs
-        self.vectors = self._tensor(vectors)
+        self._by_type = np.argsort(pairs.type, kind="stable")
+        self.vectors = self._sorted(vectors)
         if not bool(torch.isfinite(self.vectors).all()):
             bad = int((~torch.isfinite(self.vectors)).any(1).sum())
             raise SeparationError(
@@ -103,17 +104,20 @@ class PairGeometry:
                 f"encoder overflowed in half precision or a token has no frame. Extract again with dtype float32."
             )
         self.dims = self.vectors.shape[1]
-        self.a, self.b = self._index(pairs.a), self._index(pairs.b)
-        self.utterance = self._index(pairs.utterance)
-        self.n_utterances = len(pairs.utterances)
+        rank = np.empty(len(self._by_type), dtype=np.int64)
+        rank[self._by_type] = np.arange(len(rank))
+        self.a, self.b = self._index(rank[pairs.a]), self._index(rank[pairs.b])
+        self.utterance = self._index(pairs.utterance[self._by_type])
         self._same = self._index(pairs.utterance[pairs.a]) == self._index(pairs.utterance[pairs.b])
         self._lengths = self._index(pairs.cell_count)
-        self._by_type = self._index(np.argsort(pairs.type, kind="stable"))
-        self._slices, self._place = _block_layout(pairs)
-        self._place = self._index(self._place)
-        self._squares = (self.vectors**2).sum(1)
+        self._slices, place = _block_layout(pairs, rank)
+        self._place = self._index(place)
+        self._squares = _squared_norms(self.vectors)
         self._dots = self._block_dots(self.vectors)
         self._distances = self._squared(self._squares, self._dots, self.vectors)
+
+    def _sorted(self, vectors: np.ndarray) -> torch.Tensor:
+        return self._tensor(np.asarray(vectors, dtype=np.float64)[self._by_type])
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         import torch
@@ -129,7 +133,7 @@ class PairGeometry:
         """Inner products of all token pairs, in their order: one small matrix product per type pair."""
         import torch
 
-        x = vectors[self._by_type]
+        x = vectors
         size = sum(rows * columns for _, rows, _, columns in self._slices)
         blocks = torch.empty(size, dtype=x.dtype, device=x.device)
         end = 0
@@ -153,8 +157,8 @@ class PairGeometry:
 
     def replaced(self, vectors: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
         """The same sums for other vectors of the same tokens, shape (n, D)."""
-        tensor = self._tensor(vectors)
-        squares, dots = (tensor**2).sum(1), self._block_dots(tensor)
+        tensor = self._sorted(vectors)
+        squares, dots = _squared_norms(tensor), self._block_dots(tensor)
         return self._sums(names, squares, dots, self._squared(squares, dots, tensor))
 
     def added(self, offsets: np.ndarray, names: Iterable[str]) -> Added:
@@ -211,8 +215,8 @@ class Added:
 
         geometry = self.geometry
         offsets = self.offsets if permutation is None else self.offsets[geometry._index(permutation)]
-        vectors = geometry.vectors + offsets[geometry.utterance]
-        squares, dots = (vectors**2).sum(1), geometry._block_dots(vectors)
+        vectors = offsets[geometry.utterance].add_(geometry.vectors)
+        squares, dots = _squared_norms(vectors), geometry._block_dots(vectors)
         # Tokens of one utterance get the same vector: their difference, hence every Euclidean distance, is what it was.
         distances = torch.where(geometry._same, geometry._distances, geometry._squared(squares, dots, vectors))
         return geometry._named(self.names, squares, dots, distances)
@@ -222,8 +226,15 @@ class Added:
         return {name: self.geometry.cell_sums(values) for name, values in self.pair_distances(permutation).items()}
 
 
-def _block_layout(pairs: TokenPairs) -> tuple[list[tuple[int, int, int, int]], np.ndarray]:
-    """Where the inner products of token pairs lie.
+def _squared_norms(vectors: torch.Tensor) -> torch.Tensor:
+    """Shape (n,); one pass, no array of squares."""
+    import torch
+
+    return torch.linalg.vector_norm(vectors, dim=1).square_()
+
+
+def _block_layout(pairs: TokenPairs, rank: np.ndarray) -> tuple[list[tuple[int, int, int, int]], np.ndarray]:
+    """Where the inner products of token pairs lie; ``rank`` is the place of each token among those sorted by type.
 
     Returns
     -------
@@ -234,8 +245,6 @@ def _block_layout(pairs: TokenPairs) -> tuple[list[tuple[int, int, int, int]], n
     """
     count = np.bincount(pairs.type, minlength=len(pairs.types))
     start = np.concatenate([[0], np.cumsum(count)[:-1]])
-    rank = np.empty(len(pairs.type), dtype=np.int64)
-    rank[np.argsort(pairs.type, kind="stable")] = np.arange(len(pairs.type))
     type_a = np.array([pairs.type[first[0]] for _, first, _ in pairs.blocks])
     type_b = np.array([pairs.type[second[0]] for _, _, second in pairs.blocks])
     size = count[type_a] * count[type_b]

@@ -74,7 +74,7 @@ def fused(
     config: DecoupleConfig, embeddings: SyllableEmbeddings, semantics: UtteranceVectors, layer: int, variant: str
 ) -> np.ndarray:
     """Vectors of one layer with the semantics of a variant, exactly as they are scored, shape (tokens, dims)."""
-    from analysis.wav2sem.fusion import TRAINED_MODES, fuse, semantic_scale, trained_weights
+    from analysis.wav2sem.fusion import TRAINED_MODES, fuse, semantic_scale, trained_fusions
 
     position = {name: row for row, name in enumerate(semantics.utterances)}
     column = embeddings.layers.index(layer)
@@ -84,7 +84,7 @@ def fused(
     rows = embeddings.tokens["utterance"].map(position).to_numpy()
     weights = None
     if config.fusion in TRAINED_MODES:
-        weights = trained_weights(Path(config.separation.fusion_weights), config.fusion, variant)
+        weights = trained_fusions(Path(config.separation.fusion_weights), config.fusion, variant)[0].weights
     vectors = embeddings.layer(layer)
     return fuse(vectors, semantics.vectors[rows], mode=config.fusion, scale=scale, seed=config.seed, weights=weights)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,7 +109,8 @@ class LayerVariants:
         else:
             place = {"layer": layer, "encoder": _encoder_of(embeddings), "frame_norm": frame_norm}
             self.fusions = {
-                name: module_fusion(name, vectors, x.shape[1], settings, **place) for name, vectors in semantics.items()
+                name: module_fusion(name, vectors, pairs.utterances, x.shape[1], settings, **place)
+                for name, vectors in semantics.items()
             }
             offsets = {name: self.fusions[name].own.offsets(vectors) for name, vectors in semantics.items()}
         self._semantics = semantics
@@ -229,39 +229,41 @@ class LayerVariants:
         self._keep(own, module, own.added(self.offsets[module], names).pair_distances())
         for null in settings.nulls:
             rng = np.random.default_rng([settings.seed, self.layer, *map(ord, null)])
-            through = fusion.nulls[null]
-            other = mapped_frames(through)
-            with_added = partial(_added_sums, other, through, names)
-            if null == "shuffled":
+            maps, made = fusion.nulls[null].maps, list(fusion.nulls[null].vectors)
+            reference = made  # weights that know their vectors are met by draws whose weights know theirs, and by no others
+            if not made and null == "shuffled":
                 permutations = [
                     null_makers.shuffled(len(semantics), rng, speakers, within=settings.shuffle_within)
                     for _ in range(settings.n_nulls)
                 ]
-                values = self.workers.map(other.added(through.offsets(semantics), names).sums, permutations)
-                made = [null_makers.resized(semantics, permutation) for permutation in permutations[:REFERENCE_DRAWS]]
-                resized = self.workers.map(with_added, made)
-                for name in names:
-                    self.resized[module, name] = np.stack([value[name] for value in resized])
-            else:
+                made = [semantics[permutation] for permutation in permutations]
+                reference = [null_makers.resized(semantics, permutation) for permutation in permutations[:REFERENCE_DRAWS]]
+            elif not made:
                 made = [
                     null_makers.random_directions(semantics, rng, settings.random_about, speakers=speakers)
                     for _ in range(settings.n_nulls)
                 ]
-                values = self.workers.map(with_added, made)
+            places = [(mapped_frames(one), one) for one in maps]
+            values = self._through(places, made, names)
             for name in names:
                 self.draws[null, module, name] = np.stack([value[name] for value in values])
+            if null == "shuffled":
+                resized = values[:REFERENCE_DRAWS] if reference is made else self._through(places, reference, names)
+                for name in names:
+                    self.resized[module, name] = np.stack([value[name] for value in resized])
+
+    def _through(
+        self, places: Sequence[tuple[PairGeometry, AffineFusion]], made: Sequence[np.ndarray], names: tuple[str, ...]
+    ) -> list[dict[str, np.ndarray]]:
+        """Sums of each draw through its own map; where there are more draws than maps, those take turns."""
+        tasks = [(*places[k % len(places)], vectors) for k, vectors in enumerate(made)]
+        return self.workers.map(lambda task: task[0].added(task[1].offsets(task[2]), names).sums(), tasks)
 
     def reference(self, null: str, module: str, distance: str) -> np.ndarray:
         """Draws for :meth:`analysis.separation.intervals.CrossedDesign.net_intervals`, shape (draws, cells)."""
         if null == "shuffled":
             return self.resized[module, distance]
         return self.draws[null, module, distance][:REFERENCE_DRAWS]
-
-
-def _added_sums(
-    geometry: PairGeometry, through: AffineFusion, names: tuple[str, ...], semantics: np.ndarray
-) -> dict[str, np.ndarray]:
-    return geometry.added(through.offsets(semantics), names).sums()
 
 
 def _encoder_of(embeddings: SyllableEmbeddings) -> str:

@@ -126,8 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     fusion.add_argument("--layer", type=int, default=-1, help="its hidden state; -1 for the last (-1)")
     fusion.add_argument("--fusions", default="linear,paper,concat", help="any of linear, paper and concat (all three)")
     fusion.add_argument("--apart", default="text", choices=("text", "speaker"), help="what training and test never share (text)")
-    fusion.add_argument("--draws", type=int, default=2, help="draws of each null, each with weights of its own (2)")
-    fusion.add_argument("--epochs", type=int, default=20, help="passes over the training utterances (20)")
+    fusion.add_argument("--draws", type=int, default=2, help="draws of each null in the table of phones, each trained (2)")
+    fusion.add_argument("--weights", type=int, default=10, help="draws of each null whose weights are kept for the scores (10)")
+    fusion.add_argument("--epochs", type=int, default=10, help="passes over the training utterances (10)")
     fusion.add_argument("--folds", type=int, default=4, help="parts that are recognised by models trained on the rest (4)")
     fusion.add_argument("--hidden", type=int, default=128, help="units of the classifier; 0 for a linear one (128)")
     fusion.add_argument("--seed", type=int, default=0, help="of everything random (0)")
@@ -291,17 +292,17 @@ def _fusion(given: argparse.Namespace) -> int:
     from analysis.encoders import load_encoder
     from analysis.errors import Failure
     from analysis.separation.nulls import random_directions, shuffled
-    from analysis.wav2sem.fusion import TRAINED_MODES
+    from analysis.wav2sem.fusion import TRAINED_MODES, TrainedFusion
     from analysis.wav2sem.fusion_training import FusionSettings, compare, phone_frames, trained_weights
     from analysis.wav2sem.load import load_semantics
     from analysis.wav2sem.recipe import embed
 
     fusions = tuple(given.fusions.split(","))
     unknown = [name for name in fusions if name not in (*TRAINED_MODES, "concat")]
-    if unknown or given.draws < 1:
+    if unknown or not 1 <= given.draws <= given.weights:
         raise ConfigurationError(
-            f"--fusions takes linear, paper and concat, separated by commas, and --draws at least 1; got {given.fusions!r} and "
-            f"{given.draws}."
+            f"--fusions takes linear, paper and concat, separated by commas, --draws at least 1 and --weights at least as many; got "
+            f"{given.fusions!r}, {given.draws} and {given.weights}."
         )
     modules = {"oracle" if spec.startswith("oracle") else "wav2sem": load_semantics(spec) for spec in given.module}
     if len(modules) < len(given.module):
@@ -321,24 +322,31 @@ def _fusion(given: argparse.Namespace) -> int:
         print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
     alignments = {outcome.utterance_id: outcome for outcome in outcomes if not isinstance(outcome, Failure)}
     task = phone_frames(utterances, alignments, load_encoder(given.encoder), layer=given.layer, by=given.apart)
+    speaker = {utterance.id: utterance.speaker for utterance in utterances}
+    speakers = np.unique([speaker[name] for name in task.utterances], return_inverse=True)[1]
     vectors, nulls = {}, {}
     for variant, given_vectors in found.items():
         place = {name: row for row, name in enumerate(given_vectors.utterances)}
         rows = vectors[variant] = given_vectors.vectors[[place[name] for name in task.utterances]]
         rng = np.random.default_rng([given.seed, 23])
         nulls[variant] = {
-            "shuffled": [rows[shuffled(len(rows), rng)] for _ in range(given.draws)],
-            "random": [random_directions(rows, rng) for _ in range(given.draws)],
+            "shuffled": [rows[shuffled(len(rows), rng, speakers)] for _ in range(given.weights)],
+            "random": [random_directions(rows, rng, speakers=speakers) for _ in range(given.weights)],
         }
-    table = compare(task, vectors, nulls, fusions=fusions, settings=settings)
+    some_nulls = {variant: {null: draws[: given.draws] for null, draws in of.items()} for variant, of in nulls.items()}
+    table = compare(task, vectors, some_nulls, fusions=fusions, settings=settings)
     given.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(given.out / "phones.csv", index=False)
     told = f"phones of {corpus.name}, {len(task.utterances)} utterances, {settings.epochs} epochs"
     for fusion in (name for name in fusions if name in TRAINED_MODES):
         for variant, rows in vectors.items():
-            for stand_in, some in {"module": rows, **{name: draws[0] for name, draws in nulls[variant].items()}}.items():
+            stand_ins = {"module": rows} | {
+                f"{null}-{k}": draw for null, draws in nulls[variant].items() for k, draw in enumerate(draws)
+            }
+            for stand_in, some in stand_ins.items():
                 said = f"{told}, {modules[variant].card.name}, {stand_in}"
-                trained_weights(task, some, fusion, settings, trained_on=said).save(given.out / fusion / variant / stand_in)
+                weights = trained_weights(task, some, fusion, settings, trained_on=said)
+                TrainedFusion(weights, task.utterances, some).save(given.out / fusion / variant / stand_in)
     _show([{name: row[name] for name in table.columns if not name.startswith("n_")} for row in table.to_dict("records")])
     counts = table.iloc[0]
     print(f"{counts['n_frames']} frames of {counts['n_utterances']} utterances in {counts['n_groups']} groups by {given.apart}")

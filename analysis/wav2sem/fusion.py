@@ -26,7 +26,17 @@ import numpy as np
 
 from analysis.errors import ConfigurationError, SemanticsError
 
-__all__ = ["MODES", "TRAINED_MODES", "AffineFusion", "FusionWeights", "fuse", "isometry", "semantic_scale", "trained_weights"]
+__all__ = [
+    "MODES",
+    "TRAINED_MODES",
+    "AffineFusion",
+    "FusionWeights",
+    "TrainedFusion",
+    "fuse",
+    "isometry",
+    "semantic_scale",
+    "trained_fusions",
+]
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +149,43 @@ class AffineFusion:
         return semantics @ self.inner.T + self.shift
 
 
-def trained_weights(folder: Path, mode: str, variant: str, stand_in: str = "module") -> FusionWeights:
-    """Weights that ``python -m analysis.wav2sem fusion`` left.
+@dataclass(frozen=True)
+class TrainedFusion:
+    """Weights and the vectors that they were trained with, as ``python -m analysis.wav2sem fusion`` leaves them.
+
+    Attributes
+    ----------
+    weights : FusionWeights
+    utterances : tuple of str
+        Ids of the training utterances.
+    vectors : ndarray, shape (U, S)
+        What stood beside each of them: the module's vector, or a null's.
+    """
+
+    weights: FusionWeights
+    utterances: tuple[str, ...]
+    vectors: np.ndarray
+
+    def save(self, folder: Path) -> None:
+        """Write the weights, ``vectors.safetensors`` and ``utterances.json``."""
+        from safetensors.numpy import save_file
+
+        self.weights.save(folder)
+        save_file({"vectors": np.ascontiguousarray(self.vectors, np.float32)}, folder / "vectors.safetensors")
+        (folder / "utterances.json").write_text(json.dumps(list(self.utterances)) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> TrainedFusion:
+        """Read what :meth:`save` wrote."""
+        from safetensors.numpy import load_file
+
+        weights = FusionWeights.load(folder)
+        utterances = tuple(json.loads((folder / "utterances.json").read_text(encoding="utf-8")))
+        return cls(weights, utterances, load_file(folder / "vectors.safetensors")["vectors"])
+
+
+def trained_fusions(folder: Path, mode: str, variant: str, stand_in: str = "module") -> list[TrainedFusion]:
+    """What ``python -m analysis.wav2sem fusion`` trained for one variant.
 
     Parameters
     ----------
@@ -152,16 +197,26 @@ def trained_weights(folder: Path, mode: str, variant: str, stand_in: str = "modu
         ``wav2sem`` or ``oracle``: whose vectors it was trained with.
     stand_in : str
         ``module``, or the null whose vectors stood in for the module's: ``shuffled`` or ``random``.
+
+    Returns
+    -------
+    list of TrainedFusion
+        One for the module, one for each draw of a null.
     """
-    place = Path(folder) / mode / variant / stand_in
-    if not (place / "fusion.json").is_file():
+    place = Path(folder) / mode / variant
+    names = (
+        [place / "module"]
+        if stand_in == "module"
+        else [place / f"{stand_in}-{k}" for k in range(len(list(place.glob(f"{stand_in}-*"))))]
+    )
+    if not names or not all((name / "fusion.json").is_file() for name in names):
         module = "oracle:mean" if variant == "oracle" else "wav2sem"
         raise SemanticsError(
-            f"There are no weights of the fusion {mode!r} for {variant} ({stand_in}) in {folder}: {place} holds no fusion.json. "
+            f"There are no weights of the fusion {mode!r} for {variant} ({stand_in}) in {folder}: {place} does not hold them. "
             f"Make them with `python -m analysis.wav2sem fusion {module} --corpus ... --out {folder}`"
             + (", or leave the oracle out (--oracle none)." if variant == "oracle" else ".")
         )
-    return FusionWeights.load(place)
+    return [TrainedFusion.load(name) for name in names]
 
 
 def isometry(source: int, target: int, *, seed: int = 0) -> np.ndarray:

@@ -61,7 +61,7 @@ class FusionSettings:
     seed : int
     """
 
-    epochs: int = 20
+    epochs: int = 10
     batch: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 0.01

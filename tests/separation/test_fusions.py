@@ -14,7 +14,7 @@ from analysis.separation import SeparationSettings, score
 from analysis.separation.nulls import random_directions, shuffled
 from analysis.separation.relations import pair_tokens, speaker_of_utterance
 from analysis.separation.simulation import CorpusPlan, simulated_corpus
-from analysis.wav2sem.fusion import AffineFusion, FusionWeights, fuse
+from analysis.wav2sem.fusion import AffineFusion, FusionWeights, TrainedFusion, fuse
 
 _path = Path(__file__).resolve().parents[1] / "reference" / "separation.py"
 _spec = importlib.util.spec_from_file_location("reference_separation", _path)
@@ -55,7 +55,8 @@ def test_every_variant_equals_a_loop_over_fused_tokens(corpus, fusion, tmp_path)
     for seed, name in enumerate(("module", "shuffled", "random")):
         weights[name] = None if fusion == "concat" else _weights(fusion, dims, wide, seed)
         if weights[name] is not None:
-            weights[name].save(tmp_path / fusion / "wav2sem" / name)
+            folder = tmp_path / fusion / "wav2sem" / (name if name == "module" else f"{name}-0")
+            TrainedFusion(weights[name], ("elsewhere",), np.zeros((1, wide))).save(folder)
     settings = SeparationSettings(
         distances=DISTANCES, n_nulls=1, fusion=fusion, fusion_weights="" if fusion == "concat" else str(tmp_path)
     )
@@ -108,6 +109,39 @@ def test_the_affine_map_is_the_fusion(mode):
     np.testing.assert_allclose(affine.frames(x) + affine.offsets(semantics), fused, atol=1e-12)
 
 
+def _save_all(folder, mode, utterances, vectors, draws, **told):
+    """Weights of a module and of draws of its nulls, each with the vectors that it was trained with."""
+    rng = np.random.default_rng(7)
+    wide = told.pop("wide", vectors.shape[1])
+    for number, name in enumerate(["module", *(f"{null}-{k}" for null in ("shuffled", "random") for k in range(draws))]):
+        given = vectors if name == "module" else rng.standard_normal(vectors.shape)
+        TrainedFusion(_weights(mode, 6, wide, number, **told), tuple(utterances), given).save(folder / mode / "wav2sem" / name)
+
+
+@pytest.mark.parametrize("mode", ["linear", "paper"])
+def test_on_its_training_utterances_a_null_has_the_vectors_that_its_weights_know(corpus, mode, tmp_path):
+    embeddings, semantics, pairs = corpus
+    _save_all(tmp_path, mode, semantics.utterances, semantics.vectors, 2)
+    settings = SeparationSettings(distances=("l2",), n_nulls=5, fusion=mode, fusion_weights=str(tmp_path))
+    nulls = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings).nulls
+    place = {name: row for row, name in enumerate(semantics.utterances)}
+    rows = [place[name] for name in embeddings.tokens["utterance"]]
+    for null in ("shuffled", "random"):
+        expected = []
+        for k in range(2):
+            trained = TrainedFusion.load(tmp_path / mode / "wav2sem" / f"{null}-{k}")
+            fused = fuse(
+                embeddings.layer(0).astype(float), trained.vectors[rows].astype(float), mode=mode, weights=trained.weights
+            )
+            expected.append(_average(embeddings, pairs, fused, "l2"))
+        found = [
+            entry["draws"]
+            for entry in nulls.values()
+            if (entry["null"], entry["relation"], entry["split"]) == (null, "near_homophone", "different_utterance")
+        ]
+        assert found == [pytest.approx(expected, rel=1e-5)]
+
+
 def test_weights_for_something_else_are_refused(corpus, tmp_path):
     embeddings, semantics, pairs = corpus
     settings = SeparationSettings(distances=("l2",), n_nulls=1, fusion="linear", fusion_weights=str(tmp_path))
@@ -119,13 +153,14 @@ def test_weights_for_something_else_are_refused(corpus, tmp_path):
         SemanticsError, match=r"There are no weights of the fusion 'linear' for wav2sem \(module\) in .* fusion wav2sem"
     ):
         scored()
-    for name in ("module", "shuffled", "random"):
-        _weights("linear", 6, 4, 0, layer=3, encoder="made@1").save(tmp_path / "linear" / "wav2sem" / name)
+    _save_all(tmp_path, "linear", semantics.utterances, semantics.vectors, 1, layer=3, encoder="made@1")
     with pytest.raises(SeparationError, match=r"are for layer 3 of made@1, and layer 0 of .* \(--layers 3\), or train weights"):
         scored()
-    for name in ("module", "shuffled", "random"):
-        _weights("linear", 6, 5, 0).save(tmp_path / "linear" / "wav2sem" / name)
+    _save_all(tmp_path, "linear", semantics.utterances, semantics.vectors, 1, wide=5)
     with pytest.raises(SeparationError, match="map 5 to 6 dims, but its vectors have 4 and the frames 6"):
+        scored()
+    _save_all(tmp_path, "linear", semantics.utterances[:5], semantics.vectors[:5], 1)
+    with pytest.raises(SeparationError, match="were trained on 5 of the 12 utterances that are scored"):
         scored()
 
 

@@ -357,3 +357,12 @@ def test_the_cache_key_changes_with_model_lexicon_and_options(models, recordings
     assert len(set(keys)) == 5
     assert make_aligner("ctc", model=models["characters"], device="cpu").cache_key(recordings[0]) == keys[0]
     assert isinstance(next(aligners[2].align(recordings[:1])), Alignment)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+def test_cuda_gives_what_the_cpu_gives(models, recordings):
+    on_cpu = list(make_aligner("ctc", model=models["phones"], device="cpu").align(recordings))
+    on_gpu = list(make_aligner("ctc", model=models["phones"], device="cuda").align(recordings))
+    for left, right in zip(on_cpu, on_gpu, strict=True):
+        assert left.confidence == pytest.approx(right.confidence, abs=1e-2)
+        assert [phone.label for phone in left.phones] == [phone.label for phone in right.phones]

@@ -156,7 +156,9 @@ def spoken_words(text: str, known: Callable[[str], bool] = lambda word: False) -
     ['mister', "o'neill", 'paid', 'three', 'dollars', 'and', 'fifty', 'cents', 'on', 'the', 'twenty', 'first', 'of', 'may',
     'nineteen', 'ninety', 'nine']
     """
-    text = unicodedata.normalize("NFKC", text)
+    text = re.sub(r"(\d)([½⅓⅔¼¾⅛⅜⅝⅞])", r"\1 \2", text)
+    text = unicodedata.normalize("NFKC", text).replace("⁄", "/")  # NFKC writes ½ with a fraction slash
+    text = "".join(map(_plain_digit, text))
     text = re.sub(r"[‘’ʼ`´]", "'", text)
     text = re.sub(r"[—―]|--+|…", " ", text)
     text = _MARKUP.sub(" ", text)
@@ -177,6 +179,12 @@ def spoken_words(text: str, known: Callable[[str], bool] = lambda word: False) -
     for match in _TOKEN.finditer(text):
         words.extend(_resolved(match[0], known, has_lower))
     return words
+
+
+def _plain_digit(character: str) -> str:
+    """Digits of any script as 0 to 9; a space for numerals that are no digits, which nobody can be known to have read aloud."""
+    category = unicodedata.category(character)
+    return str(unicodedata.decimal(character)) if category == "Nd" else " " if category in ("No", "Nl") else character
 
 
 def _resolved(token: str, known: Callable[[str], bool], has_lower: bool) -> list[str]:

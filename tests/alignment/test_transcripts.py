@@ -11,7 +11,7 @@ from analysis.alignment.pronunciation import Pronouncer, stressed
 from analysis.alignment.transcript import same_word, spoken_words
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(text=st.text(max_size=60))
 def test_any_text_becomes_words_of_letters(text):
     for word in spoken_words(text):
@@ -30,6 +30,8 @@ def test_any_text_becomes_words_of_letters(text):
         ("BBC and NASA", "b b c and nasa"),
         ("$0.05", "five cents"),
         ("¥1", "one yen"),
+        ("½ cup, 2½ cups", "one half cup two one half cups"),
+        ("٣ goats", "three goats"),
         ("dogs' 'tis", "dogs tis"),
     ],
 )

@@ -77,7 +77,7 @@ def render_page(report: Report, clips: Clips, csv: Mapping[str, str] | None = No
         has_pairs=bool(view["pairs"]),
         has_nulls=any(entry.get("draws") for entry in view["nulls"]),
         quality=_quality(report),
-        failures=_cells(report.tables.get("failures")),
+        failures=_cells(_errors_first(report.tables.get("failures"))),
         others={name: _cells(table, _SHOWN_ROWS) for name, table in report.tables.items() if name not in _KNOWN_TABLES},
         table_sizes={name: table.shape for name, table in report.tables.items()},
         cards=_cards(report),
@@ -151,10 +151,14 @@ def headline_cells(report: Report) -> list[dict[str, str]]:
         cells["p"], cells["p_adjusted"] = p_value(row["p_value"]), p_value(row["p_adjusted"])
         abx = (row["abx_without"], row["abx_with"])
         cells["abx"] = " → ".join(map(number, abx)) if any(map(math.isfinite, abx)) else "–"
-        cells["n"] = f"{row['n_type_pairs']} pairs, {row['n_speakers']} speakers"
+        cells["n"] = f"{_counted(row['n_type_pairs'], 'pair')}, {_counted(row['n_speakers'], 'speaker')}"
         cells["level"] = row["level"]
         rows.append(cells)
     return rows
+
+
+def _counted(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def _token_view(report: Report) -> dict[str, Any]:
@@ -347,6 +351,13 @@ def _quality(report: Report) -> dict[str, Any] | None:
         for m in measures
     ]
     return {"rows": rows, "measures": measures, "n": len(table), "n_marked": int(marked.sum()), "summary": middle}
+
+
+def _errors_first(failures: pd.DataFrame | None) -> pd.DataFrame | None:
+    """What lost something before what is only doubtful."""
+    if failures is None or "severity" not in failures:
+        return failures
+    return failures.sort_values("severity", key=lambda column: column != "error", kind="stable")
 
 
 def _cells(table: pd.DataFrame | None, rows: int = 1000) -> dict[str, Any]:

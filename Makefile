@@ -1,5 +1,7 @@
 # Everything sets itself up: `make demo` and `make test` work from a fresh clone.
 PYTHON ?= python3
+# Where PyTorch comes from beside the usual index; https://download.pytorch.org/whl/cpu saves the CUDA libraries.
+TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -14,9 +16,10 @@ setup: $(STAMP)  ## make .venv with everything pinned
 
 # Made anew when the list of dependencies or the pins change; the stamp comes last, so an interrupted set-up is repeated.
 $(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	touch $(STAMP)
 

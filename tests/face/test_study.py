@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -201,27 +200,14 @@ def test_bad_answers_and_bad_pairs(tmp_path: Path) -> None:
     assert "is no video or animation a browser shows" in message(head + "x,A,pairs.csv,B,0b.gif\n")
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium; install it with apt-get install chromium")
-    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=chromium, headless=True, args=[*flags.split(), "--disable-sync"])
-        yield opened
-        opened.close()
-
-
 @pytest.mark.parametrize("way", ["keys", "clicks"])
-def test_the_page_in_a_browser(tmp_path: Path, browser, way: str) -> None:
+def test_the_page_in_a_browser(tmp_path: Path, chromium, way: str) -> None:
     """Answer the page as a rater who prefers one method, then analyse what it saved; hostile text runs nowhere."""
     items = read_items(_pairs(tmp_path, n=4))
     items.append(Item("evil", "FaceFormer", tmp_path / "0a.gif", "FaceFormer+Wav2Sem", tmp_path / "0b.gif", text=EVIL))
     study = make_study(items, tmp_path / "study", question=EVIL, attention_checks=2)
     key = json.loads(study["key"].read_text())
-    page = browser.new_page(accept_downloads=True)
+    page = chromium.new_page(accept_downloads=True)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)

@@ -13,6 +13,7 @@ Alignments made elsewhere (WebMAUS, by hand) come in as TextGrids.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "align_cached",
     "boundary_errors",
     "make_aligner",
+    "named_options",
     "options_for",
     "quality_table",
     "read_alignment",
@@ -123,6 +125,23 @@ def options_for(
     if aligner != "pocketsphinx" and (inventory or phones != "arpabet"):
         found["inventory"] = phones
     return {name: value for name, value in found.items() if value is not None}
+
+
+def named_options(items: Iterable[str]) -> dict[str, str]:
+    """Options of an aligner from a command line: ``["model=DIR", "text=english"]`` as a dictionary.
+
+    Raises
+    ------
+    ConfigurationError
+        If one has no ``=``.
+    """
+    found = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not (name and equals):
+            raise ConfigurationError(f"An option of an aligner is written NAME=VALUE, such as model=DIR, not {item!r}.")
+        found[name] = value
+    return found
 
 
 def __getattr__(name: str) -> Any:

@@ -68,7 +68,7 @@ def _align(arguments: list[str]) -> int:
 
     import pandas as pd
 
-    from analysis.alignment import align_cached, make_aligner, options_for, quality_table, write_textgrid
+    from analysis.alignment import align_cached, make_aligner, named_options, options_for, quality_table, write_textgrid
     from analysis.config import cache_folder
     from analysis.corpus import open_corpus
 
@@ -79,7 +79,7 @@ def _align(arguments: list[str]) -> int:
         workers=options.workers,
         device=options.device,
     )
-    settings |= dict(item.partition("=")[::2] for item in options.option)
+    settings |= named_options(options.option)
     if options.strict and options.aligner in ("textgrid", "labels"):
         settings["strict"] = True
     aligner = make_aligner(options.aligner, **settings)

@@ -48,7 +48,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--revision", help="commit, tag or branch of a hub model")
     parser.add_argument("--out", type=Path, required=True, help="folder of the store")
     parser.add_argument("--alignments", type=Path, help="folder of TextGrids; without it words and phones are found by --aligner")
-    parser.add_argument("--aligner", default="pocketsphinx", help="pocketsphinx (default), mfa or ctc")
+    parser.add_argument("--aligner", default="pocketsphinx", help="pocketsphinx (default), mfa, ctc or labels")
+    parser.add_argument(
+        "--aligner-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="option of the aligner, such as model=DIR for ctc",
+    )
     parser.add_argument("--tokens", type=Path, help="token table (.csv or .parquet) instead of an alignment")
     parser.add_argument("--unit", default="syllable", choices=("phone", "syllable", "word", "utterance"))
     parser.add_argument("--layers", default="all", help="all, or numbers and ranges such as 0,6-9")
@@ -88,7 +95,7 @@ def _token_table(options: argparse.Namespace, corpus: Corpus) -> tuple[pd.DataFr
         return _read_tokens(options.tokens), [], str(options.tokens)
     if options.unit == "utterance":
         return _whole_utterances(corpus), [], "none"
-    from analysis.alignment import align_cached, make_aligner
+    from analysis.alignment import align_cached, make_aligner, named_options
     from analysis.config import cache_folder
     from analysis.phonology import token_table
 
@@ -96,7 +103,7 @@ def _token_table(options: argparse.Namespace, corpus: Corpus) -> tuple[pd.DataFr
         aligner = make_aligner("textgrid", folder=options.alignments)
         outcomes = aligner.align(corpus.utterances)
     else:
-        aligner = make_aligner(options.aligner)
+        aligner = make_aligner(options.aligner, **named_options(options.aligner_option))
         outcomes = align_cached(aligner, corpus.utterances, cache_folder("alignments"))
     failures, alignments = [], {}
     for outcome in outcomes:

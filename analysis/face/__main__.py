@@ -477,7 +477,14 @@ def _add_speech(parser: argparse.ArgumentParser, corpus: str = "builtin") -> Non
         help=f"builtin (phone strings, no audio), demo, or any corpus to align (default {corpus})",
     )
     parser.add_argument(
-        "--aligner", default="pocketsphinx", metavar="NAME", help="for a corpus: pocketsphinx (default), ctc, mfa"
+        "--aligner", default="pocketsphinx", metavar="NAME", help="for a corpus: pocketsphinx (default), ctc, mfa, labels"
+    )
+    parser.add_argument(
+        "--aligner-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="option of the aligner, such as model=DIR for ctc",
     )
     parser.add_argument("--n-clips", type=_whole(1), default=24, metavar="N", help="clips to make (24)")
     parser.add_argument("--seed", type=int, default=0)
@@ -511,12 +518,12 @@ def _speech(options: argparse.Namespace) -> tuple[list[Alignment], dict]:
         if options.encoder:
             raise ConfigurationError("--encoder needs audio, which the builtin sentences do not have. Give --corpus demo.")
         return builtin_alignments(options.n_clips), {"improvement": options.improvement}
-    from analysis.alignment import make_aligner
+    from analysis.alignment import make_aligner, named_options
     from analysis.corpus import open_corpus
 
     utterances = {one.id: one for one in open_corpus(options.corpus).utterances[: options.n_clips]}
     found = []
-    for result in make_aligner(options.aligner).align(list(utterances.values())):
+    for result in make_aligner(options.aligner, **named_options(options.aligner_option)).align(list(utterances.values())):
         if isinstance(result, Failure):
             print(f"left out: {result.item}: {result.reason}", file=sys.stderr)
         else:

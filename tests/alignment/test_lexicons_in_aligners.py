@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.alignment import Alignment, make_aligner, options_for
+from analysis.alignment import Alignment, make_aligner, named_options, options_for
 from analysis.alignment.pronunciation import Pronouncer, find_lexicon, read_dictionary
 from analysis.corpus.utterance import Corpus, Utterance
 from analysis.errors import ConfigurationError, CorpusError, LexiconError, SeparationError
@@ -58,6 +58,10 @@ def test_settings_become_options_of_each_aligner(tmp_path):
     assert options_for("mfa", lexicon=str(own), inventory="ipa") == {"num_jobs": 1, "dictionary": own, "inventory": "ipa"}
     assert options_for("textgrid", lexicon="mandarin") == options_for("labels", lexicon="mandarin") == {"inventory": "mandarin"}
     assert options_for("textgrid") == {}
+    assert named_options(["model=a=b", "text=english"]) == {"model": "a=b", "text": "english"}
+    assert message(ConfigurationError, named_options, ["model"]) == (
+        "An option of an aligner is written NAME=VALUE, such as model=DIR, not 'model'."
+    )
 
 
 def test_mandarin_textgrids_become_syllables_and_pairs():

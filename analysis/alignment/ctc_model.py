@@ -64,13 +64,15 @@ class CtcModel:
         self._device = _device(device)
         self._model, self._extractor, ids, delimiter, self.revision = _loaded(target, revision)
         config = self._model.config
-        if config.pad_token_id is None or not 0 <= config.pad_token_id < config.vocab_size:
+        # transformers trains with the padding token as the blank; models that came from elsewhere may name theirs
+        blank = ids.get("<blank>", config.pad_token_id)
+        if blank is None or not 0 <= blank < config.vocab_size:
             raise ConfigurationError(
                 f"{target} does not say which token is the CTC blank: pad_token_id in its config.json is {config.pad_token_id}, and "
                 f"the vocabulary has {config.vocab_size} tokens. Set it to the id of the padding token of vocab.json."
             )
         self.name = Path(target).name if Path(target).is_dir() else target
-        self.vocabulary = Vocabulary.of(ids, config.pad_token_id, delimiter, vocabulary)
+        self.vocabulary = Vocabulary.of(ids, blank, delimiter, vocabulary)
         self.sampling_rate = int(self._extractor.sampling_rate)
         adapts = getattr(config, "add_adapter", False)  # further convolutions behind the Transformer
         self.takes_batches = config.model_type in _BATCHED and not adapts

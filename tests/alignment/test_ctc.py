@@ -135,6 +135,12 @@ def test_a_clip_in_a_batch_gets_what_it_gets_alone(tmp_path, norm, model_type):
         assert (spoiled - together[2, : frames[2]]).abs().max() > 1e-3, "padding the waveform must make a difference here"
 
 
+def test_the_blank_is_the_padding_token_unless_there_is_one_of_that_name(models, tmp_path):
+    assert CtcModel(str(models["characters"]), device="cpu").vocabulary.blank == 0
+    named = save_model(tmp_path / "named", ["<pad>", "<blank>", "|", *"abc"])
+    assert CtcModel(str(named), device="cpu").vocabulary.blank == 1
+
+
 def test_frames_lie_where_their_receptive_fields_are(models):
     model = CtcModel(str(models["characters"]), device="cpu")
     edges = model.edges(49, 16000)

@@ -211,10 +211,20 @@ def _tried(reader: Callable[[str], TextGridContent], path: Path, text: str) -> T
 
 
 def _with_textgrid(name: str) -> TextGridContent:
+    import logging
+
     import textgrid
 
     grid = textgrid.TextGrid(strict=False)
-    grid.read(name, round_digits=15, encoding="utf-8")
+    # It tells overlaps to the root logger, and so sets up a handler for the whole program; here they become warnings of the file.
+    root, enough = logging.getLogger(), logging.NullHandler()
+    root.addHandler(enough)
+    root.addFilter(_not_from_textgrid)
+    try:
+        grid.read(name, round_digits=15, encoding="utf-8")
+    finally:
+        root.removeFilter(_not_from_textgrid)
+        root.removeHandler(enough)
     tiers = tuple(
         Tier(tier.name, True, tuple((float(entry.minTime), float(entry.maxTime), entry.mark) for entry in tier))
         if isinstance(tier, textgrid.IntervalTier)
@@ -222,6 +232,10 @@ def _with_textgrid(name: str) -> TextGridContent:
         for tier in grid
     )
     return TextGridContent(float(grid.minTime), float(grid.maxTime), tiers)
+
+
+def _not_from_textgrid(record: Any) -> bool:
+    return record.module != "textgrid"
 
 
 def _with_praatio(name: str) -> TextGridContent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,12 @@ def test_gaps_and_overlaps_are_told_and_strict_refuses(name, doubt):
     with pytest.raises(AlignmentError) as error:
         read_textgrid(path(name), strict=True)
     assert str(error.value) == f"{path(name)}: {doubt} Strict reading refuses this."
+
+
+def test_reading_says_nothing_to_the_program_s_log(caplog):
+    handlers = list(logging.getLogger().handlers)
+    read_tiers(path("overlap"))
+    assert not caplog.records and logging.getLogger().handlers == handlers
 
 
 @pytest.mark.parametrize(

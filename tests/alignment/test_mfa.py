@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -244,3 +245,14 @@ def test_cached_alignments_keep_the_measures(mfa, utterances, tmp_path):
     first = list(align_cached(make_aligner("mfa"), utterances, tmp_path))
     command(mfa, body="#!/bin/sh\n[ $1 = version ] && echo 3.4.3 || exit 9\n")
     assert list(align_cached(make_aligner("mfa"), utterances, tmp_path)) == first
+
+
+def test_the_stand_in_refuses_what_mfa_does_not_have(mfa, tmp_path):
+    """Otherwise the tests above would show nothing about the arguments."""
+    (tmp_path / "corpus").mkdir()
+    places = [str(tmp_path / "corpus"), "english_us_arpa", "english_us_arpa", str(tmp_path / "out")]
+    good = [sys.executable, str(STAND_IN), "align", *places, "--temporary_directory", str(tmp_path)]
+    for extra in (["--g2p_model", "x"], ["--format", "json"], ["--output_format", "textgrid"], ["--jobs", "2"], ["more"]):
+        done = subprocess.run([*good, *extra], capture_output=True, text=True)
+        assert done.returncode == 2, extra
+    assert subprocess.run(good, capture_output=True).returncode == 0

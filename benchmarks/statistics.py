@@ -1,63 +1,215 @@
-"""Speed of the statistics against peers in one run: `python benchmarks/statistics.py [--tokens 10000]`."""
+"""Speed and memory of the statistics against peers, as ratios within one run: `python benchmarks/statistics.py`.
+
+fastabx needs Python 3.12: `--fastabx PYTHON` names an interpreter that has it (`pip install fastabx`), which is then given the same
+tokens. Without it ABX is compared with a loop over type pairs, vectorised inside.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
 
-# A script's own folder comes first on the path, and this one would stand in for the standard library's `statistics`.
-sys.path.pop(0)
+if __name__ == "__main__":
+    # A script's own folder comes first on the path, and this one would stand in for the standard library's `statistics`.
+    sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
 
 import numpy as np
 
-from analysis.separation.distances import type_distances
-from analysis.separation.intervals import pigeonhole
-from analysis.separation.simulation import simulated_cells
+DIMS, N_TYPES, N_SPEAKERS = 768, 200, 20
+
+FASTABX = """
+import json, sys, time
+import numpy as np, torch
+from fastabx import Dataset, Score, Task
+given = np.load(sys.argv[1])
+torch.set_num_threads(int(sys.argv[3]))
+start = time.perf_counter()
+labels = {"type": [f"t{t:03d}" for t in given["types"]], "speaker": [f"s{s:02d}" for s in given["speakers"]]}
+task = Task(Dataset.from_numpy(given["x"], labels, device="cpu"), on="type", by=["speaker"] if sys.argv[2] == "within" else None)
+score = Score(task, "euclidean", progress=False)
+error = score.collapse(levels=["speaker"]) if sys.argv[2] == "within" else score.collapse()
+print(json.dumps({"seconds": time.perf_counter() - start, "error": error}))
+"""
 
 
-def _seconds(function, *arguments, **options) -> float:
+def tokens(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vectors, types and speakers of n tokens."""
+    rng = np.random.default_rng(0)
+    types = np.concatenate([np.arange(N_TYPES), rng.integers(0, N_TYPES, n - N_TYPES)])
+    x = rng.standard_normal((n, DIMS), dtype=np.float32) + 0.2 * rng.standard_normal((N_TYPES, DIMS), dtype=np.float32)[types]
+    return x, types, rng.integers(0, N_SPEAKERS, n)
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
     start = time.perf_counter()
-    function(*arguments, **options)
+    function()
     return time.perf_counter() - start
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=int, default=10_000)
-    n = parser.parse_args().tokens
+def l2_by_sklearn(n: int) -> None:
+    """Means over type pairs from the whole distance matrix."""
     from sklearn.metrics import pairwise_distances
 
+    x, types, _ = tokens(n)
+    member = np.eye(N_TYPES, dtype=np.float32)[types]
+    member.T @ pairwise_distances(x) @ member
+
+
+def l2_here(n: int) -> None:
+    """The same means in blocks."""
+    from analysis.separation.distances import type_distances
+
+    x, types, _ = tokens(n)
+    type_distances(x, types, "l2")
+
+
+def bundle(n: int, nulls: int = 20) -> tuple[float, int]:
+    """All statistics of one layer with the default settings: seconds and rows."""
+    from analysis.separation import SeparationSettings, score
+    from analysis.separation.simulation import CorpusPlan, simulated_corpus
+
+    plan = CorpusPlan(speakers=N_SPEAKERS, utterances=n // 400, tokens=20, pairs=N_TYPES // 2, dims=DIMS)
+    embeddings, semantics, pairs = simulated_corpus(plan)
+    start = time.perf_counter()
+    found = score(embeddings, {"wav2sem": semantics}, pairs, settings=SeparationSettings(n_nulls=nulls))
+    return time.perf_counter() - start, len(found.table)
+
+
+def _watched(function: Callable[[], object]) -> tuple[object, float, float]:
+    """What the call returned, its seconds, and by how much it raised the process's peak of memory, in GB."""
+    import resource
+
+    from analysis.separation import distances  # noqa: F401  what both sides import is not what is measured
+
+    tokens(1000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    returned = function()
+    return returned, time.perf_counter() - start, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e9
+
+
+def apart(function: Callable[[], object]) -> tuple[object, float, float]:
+    """:func:`_watched` in a process of its own."""
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(_watched, (function,))
+
+
+def bootstrap_ratio() -> tuple[float, float]:
+    """Seconds of 1,000 pigeonhole resamples by a loop over precomputed distances (from 20 resamples), and here."""
+    from analysis.separation.intervals import pigeonhole
+    from analysis.separation.simulation import simulated_cells
+
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((n, 768)).astype(np.float32)
-    types = np.concatenate([np.arange(200), rng.integers(0, 200, n - 200)])
-    type_distances(x[:2000], np.unique(types[:2000], return_inverse=True)[1])
+    cells, values = simulated_cells(N_SPEAKERS, 100, (1, 1, 1), across=True, rng=rng)
 
-    def by_sklearn() -> None:
-        member = np.eye(200, dtype=np.float32)[types]
-        member.T @ pairwise_distances(x) @ member
-
-    print("| statistic | peer, s | here, s | ratio |\n| --- | --- | --- | --- |")
-    peer, here = _seconds(by_sklearn), _seconds(type_distances, x, types, "l2")
-    print(f"| L2 means of all type pairs (sklearn) | {peer:.2f} | {here:.2f} | {peer / here:.1f} |")
-    squares = _seconds(type_distances, x, types, "mse")
-    print(f"| mse means by sums (sklearn) | {peer:.2f} | {squares:.3f} | {peer / squares:.0f} |", flush=True)
-
-    cells, values = simulated_cells(20, 100, (1, 1, 1), across=True, rng=rng)
-
-    def loop(resamples: int) -> None:
-        for _ in range(resamples):
-            often = np.bincount(rng.integers(0, 20, 20), minlength=20)
+    def loop() -> None:
+        for _ in range(20):
+            often = np.bincount(rng.integers(0, N_SPEAKERS, N_SPEAKERS), minlength=N_SPEAKERS)
             drawn = np.bincount(rng.integers(0, 100, 100), minlength=100)
-            means = []
+            means = np.full(100, np.nan)
             for pair in range(100):
                 here = cells.type_pair == pair
-                weight = cells.count[here] * often[cells.speaker_a[here]] * often[cells.speaker_b[here]]
-                means.append(np.average(values[here], weights=weight) if weight.sum() else np.nan)
-            np.average(means, weights=drawn)
+                a, b = cells.speaker_a[here], cells.speaker_b[here]
+                weight = cells.count[here] * np.where(a == b, often[a], often[a] * often[b])
+                if weight.sum():
+                    means[pair] = np.average(values[here], weights=weight)
+            np.nansum(means * drawn) / drawn[np.isfinite(means)].sum()
 
-    peer, here = _seconds(loop, 20) * 50, _seconds(pigeonhole, cells, values, resamples=1000)
-    print(f"| pigeonhole bootstrap, 1,000 resamples (loop, from 20) | {peer:.2f} | {here:.3f} | {peer / here:.0f} |")
+    return seconds(loop) * 50, min(seconds(partial(pigeonhole, cells, values, resamples=1000)) for _ in range(3))
+
+
+def abx_by_loop(x: np.ndarray, types: np.ndarray, speakers: np.ndarray, share: int) -> tuple[float, float]:
+    """Seconds of ABX within speakers by a loop over cells (one speaker in ``share``, times ``share``), and the mean error."""
+    from scipy.spatial.distance import cdist
+
+    start = time.perf_counter()
+    errors = []
+    asked = range(0, N_SPEAKERS, share)
+    for speaker in asked:
+        mine = [x[(types == kind) & (speakers == speaker)] for kind in range(N_TYPES)]
+        within = [cdist(one, one) for one in mine]
+        for one, own in zip(mine, within, strict=True):
+            if len(one) < 2:
+                continue
+            np.fill_diagonal(own, np.nan)
+            for other in mine:
+                if other is one or not len(other):
+                    continue
+                far = cdist(one, other)
+                lost = (far[:, None, :] < own[:, :, None]) + 0.5 * (far[:, None, :] == own[:, :, None])
+                errors.append(lost[np.isfinite(own)].mean())
+    return (time.perf_counter() - start) * N_SPEAKERS / len(asked), float(np.mean(errors))
+
+
+def abx_rows(n: int, python: str | None) -> None:
+    """ABX of Euclidean distances, pooled vectors, every token an utterance of its own."""
+    import torch
+
+    from analysis.separation.abx import abx
+
+    x, types, speakers = tokens(n)
+    here = {}
+    for name in ("within", "any"):
+        condition = "within_speaker" if name == "within" else "any"
+        start = time.perf_counter()
+        found = abx(x, types, speakers, np.arange(n), condition=condition, distance="l2")
+        here[name] = time.perf_counter() - start, found
+    spent, error = abx_by_loop(x, types, speakers, 10)
+    row("ABX within speakers (loop over cells, scipy, from 2 speakers)", spent, here["within"][0], f"{error:.4f} on those")
+    if python is None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tokens.npz"
+        np.savez(path, x=x, types=types, speakers=speakers)
+        for name, (mine, found) in here.items():
+            command = [python, "-c", FASTABX, str(path), name, str(torch.get_num_threads())]
+            peer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+            # without a speaker condition fastabx pools all triples of a type pair
+            by_pair = np.unique(found.type_a * N_TYPES + found.type_b, return_inverse=True)[1]
+            pooled = np.bincount(by_pair, found.error * found.triples) / np.bincount(by_pair, found.triples)
+            error = found.mean() if name == "within" else float(pooled.mean())
+            label = "within speakers" if name == "within" else "any speaker"
+            row(f"ABX {label} (fastabx)", peer["seconds"], mine, f"errors {peer['error']:.6f} and {error:.6f}")
+
+
+def row(name: str, peer: float, here: float, note: str = "") -> None:
+    """One line of the table."""
+    print(f"| {name} | {peer:.2f} | {here:.3f} | {peer / here:.1f} | {note} |", flush=True)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=10_000)
+    parser.add_argument("--many", type=int, default=100_000, help="tokens of the memory test; 0 leaves it out")
+    parser.add_argument("--fastabx", metavar="PYTHON", help="interpreter that has fastabx")
+    chosen = parser.parse_args()
+    n = chosen.tokens
+    from analysis.separation.distances import type_distances
+
+    print(f"{n} tokens, {DIMS} dims, {N_TYPES} types, {N_SPEAKERS} speakers\n")
+    print("| statistic (peer) | peer, s | here, s | ratio | |\n| --- | --- | --- | --- | --- |", flush=True)
+    _, peer, peer_memory = apart(partial(l2_by_sklearn, n))
+    _, here, memory = apart(partial(l2_here, n))
+    row("L2 means of all type pairs (sklearn)", peer, here, f"memory {peer_memory:.2f} and {memory:.2f} GB")
+    x, types, _ = tokens(n)
+    row("mse means of all type pairs by sums (sklearn)", peer, seconds(partial(type_distances, x, types, "mse")))
+    row("pigeonhole bootstrap, 1,000 resamples (loop, from 20)", *bootstrap_ratio())
+    abx_rows(n, chosen.fastabx)
+    (spent, rows), _, memory = apart(partial(bundle, n))
+    print(f"| everything for one layer, 20 draws of each null | - | {spent:.2f} | - | {rows} rows, {memory:.2f} GB |", flush=True)
+    if chosen.many:
+        (spent, rows), _, memory = apart(partial(bundle, chosen.many))
+        print(f"| the same for {chosen.many} tokens | - | {spent:.1f} | - | {rows} rows, {memory:.2f} GB |", flush=True)
 
 
 if __name__ == "__main__":

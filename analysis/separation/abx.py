@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -227,11 +227,21 @@ def abx(
         ``l2``, ``cosine`` (``mse`` and ``l2_unit``, ``angular`` order tokens as these two do).
     device : str
     """
-    dots = TokenDots(vectors, np.asarray(utterances), device, keep=False)
-    counter = AbxDesign(types, speakers, utterances, condition).counter()
-    for rows, block in dots.blocks():
-        counter.see(rows, ordering(block, dots.squares(), distance))
-    return counter.result()
+    types, speakers, utterances = np.asarray(types), np.asarray(speakers), np.asarray(utterances)
+    if condition == "within_speaker":
+        # no token is compared with another speaker's, so the distances between speakers are not taken at all
+        groups = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
+    else:
+        groups = [np.arange(len(types))]
+    parts = []
+    for group in groups:
+        dots = TokenDots(np.asarray(vectors)[group], utterances[group], device, keep=False)
+        counter = AbxDesign(types[group], speakers[group], utterances[group], condition).counter()
+        squares = dots.squares()
+        for rows, block in dots.blocks():
+            counter.see(rows, ordering(block, squares, distance))
+        parts.append(counter.result())
+    return Abx(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Abx)))
 
 
 def ordering(dots: np.ndarray, squares: np.ndarray, distance: str) -> np.ndarray:

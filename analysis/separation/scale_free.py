@@ -230,7 +230,11 @@ def _abx_relation(
     tokens: ScaleFreeTokens,
     settings: SeparationSettings,
 ) -> Iterator[dict[str, Any]]:
-    """Errors, and their changes: all variants share their triples, so cells are compared one by one."""
+    """Errors, and their changes: all variants share their triples, so cells are compared one by one.
+
+    A cell holds one speaker (of x) and two types; its error is the mean over both orders of the types. Cells are averaged over
+    speakers, then over pairs of types.
+    """
     grouped = found["without", ""][0].cells(tokens.near if relation == "near_homophone" else None)
     cells = grouped.cells
     if not len(cells):

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.separation.averages import average_rows, per_pair_distances
+from analysis.separation.best_layer import best_layer_rows, halves, layer_candidates
 from analysis.separation.curves import layer_curves
+from analysis.separation.published import beside_published, published_sentences
 from analysis.separation.ratios import ratio_rows, ratios
 from analysis.separation.relations import pair_tokens
 from analysis.separation.scale_free import scale_free_rows, tokens_in_use
@@ -49,7 +51,9 @@ class Separation:
     verdicts : list of dict
         ``rule``, ``encoder``, ``layer``, ``text``, ``level``.
     notes : list of str
-        What was cut to a sample or left out, in words.
+        What was cut to a sample or left out, and what stands beside published figures, in words.
+    published : DataFrame
+        :func:`analysis.separation.published.beside_published`; no row unless an encoder of the paper was analysed.
     """
 
     table: pd.DataFrame
@@ -58,6 +62,7 @@ class Separation:
     curves: list[dict[str, Any]]
     verdicts: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
+    published: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class _Found:
     rows: list[dict[str, Any]]
     per_pair: pd.DataFrame
     draws: dict[str, dict[str, Any]]
+    candidates: list[tuple[float, dict[str, Any]]]
 
 
 def score(
@@ -142,6 +148,7 @@ def _scored(
     compared = ratios(chosen)
     vectors = {name: vectors_in_use(name, given, token_pairs) for name, given in semantics.items()}
     scale_free_tokens = tokens_in_use(token_pairs, settings)
+    split = halves(token_pairs, chosen, settings.seed) if settings.best_layer and len(embeddings.layers) > 1 else None
     places = [(layer, kind) for layer in embeddings.layers for kind in settings.vectors]
 
     def of_place(place: tuple[int, str]) -> _Found:
@@ -151,25 +158,30 @@ def _scored(
         rows = [*average_rows(state, chosen, draws), *ratio_rows(state, compared)]
         if settings.scale_free and kind == "raw" and settings.fusion == "add":
             rows.extend(scale_free_rows(state, scale_free_tokens, settings))
-        return _Found(rows, per_pair_distances(state, chosen), draws)
+        candidates = layer_candidates(state, split) if split is not None and kind == "raw" else []
+        return _Found(rows, per_pair_distances(state, chosen), draws, candidates)
 
     # With few layers to score, the draws of each are what is shared out.
     by_layer = len(embeddings.layers) >= threads.n
     found = threads.map(of_place, places) if by_layer else [of_place(place) for place in places]
     rows = [row for part in found for row in part.rows]
+    if split is not None:
+        rows.extend(best_layer_rows([part.candidates for part in found], split.note))
     draws = {name: entry for part in found for name, entry in part.draws.items()}
     table = pd.DataFrame(rows)
     table["p_adjusted"] = np.nan
     for _, group in table[table["p_value"].notna()].groupby(["distance", "variant", "statistic", "null", "vectors"]):
         table.loc[group.index, "p_adjusted"] = benjamini_hochberg(group["p_value"].to_numpy())
     table = table[list(SEPARATION_COLUMNS)].astype(SEPARATION_COLUMNS)
+    beside = beside_published(table)
     return Separation(
         table=table,
         per_pair=pd.concat([part.per_pair for part in found], ignore_index=True),
         nulls=draws,
-        curves=layer_curves(table),
+        curves=layer_curves(table[~table["statistic"].str.endswith(":best_layer")]),
         verdicts=verdicts(table),
-        notes=[*token_pairs.sampled, *_left_out(settings)],
+        notes=[*token_pairs.sampled, *_left_out(settings), *published_sentences(beside)],
+        published=beside,
     )
 
 

@@ -11,7 +11,7 @@ from analysis.separation.intervals import Cells, CrossedDesign
 from analysis.separation.relations import TokenPairs, split_mask
 from analysis.separation.settings import SeparationSettings
 
-__all__ = ["Selection", "selections"]
+__all__ = ["Selection", "restricted", "selections"]
 
 
 @dataclass(frozen=True)
@@ -84,37 +84,53 @@ def selections(pairs: TokenPairs, settings: SeparationSettings) -> Iterator[Sele
     ``near_homophone:viseme_weighted`` weights each type pair by its viseme distance: "lip-relevant separation", in which pairs
     that look alike on the lips (``plays``/``blaze``) count nothing.
     """
-    cell_of_pair = pairs.cell_of_pair()
     for relation, chosen, importance in _groups(pairs, settings):
         for split in settings.splits:
             positions = np.flatnonzero(chosen & split_mask(pairs.cell_atom, split))
             if not len(positions):
                 continue
-            member = np.zeros(len(pairs.starts), dtype=bool)
-            member[positions] = True
-            used = member[cell_of_pair]
-            tokens = np.flatnonzero(_mentioned(len(pairs.rows), pairs.a[used], pairs.b[used]))
-            counts = {
-                "n_tokens": len(tokens),
-                "n_token_pairs": int(pairs.cell_count[positions].sum()),
-                "n_type_pairs": len(np.unique(pairs.cell_type_pair[positions])),
-                "n_speakers": len(np.unique(pairs.speaker[tokens])),
-                "n_utterances": len(np.unique(pairs.utterance[tokens])),
-            }
-            cells = pairs.cells(positions)
+            counts = _counts(pairs, positions)
             for average in ("macro", "micro") if importance is None and ":" not in relation else ("macro",):
-                weights = cells.weights(average, importance)
-                yield Selection(
-                    relation=relation,
-                    split=split,
-                    average=average,
-                    positions=positions,
-                    cells=cells,
-                    weights=weights,
-                    design=CrossedDesign(cells, weights),
-                    counts=counts,
-                    importance=importance,
-                )
+                yield _selection(pairs, relation, split, average, positions, counts, importance)
+
+
+def restricted(selection: Selection, pairs: TokenPairs, speakers: np.ndarray) -> Selection | None:
+    """The same average over cells whose speakers are all among those given (codes); None if there is no such cell."""
+    mine = np.isin(selection.cells.speaker_a, speakers) & np.isin(selection.cells.speaker_b, speakers)
+    positions = selection.positions[mine]
+    if not len(positions):
+        return None
+    names = selection.relation, selection.split, selection.average
+    return _selection(pairs, *names, positions, _counts(pairs, positions), selection.importance)
+
+
+def _selection(
+    pairs: TokenPairs,
+    relation: str,
+    split: str,
+    average: str,
+    positions: np.ndarray,
+    counts: dict[str, int],
+    importance: np.ndarray | None,
+) -> Selection:
+    cells = pairs.cells(positions)
+    weights = cells.weights(average, importance)
+    return Selection(relation, split, average, positions, cells, weights, CrossedDesign(cells, weights), counts, importance)
+
+
+def _counts(pairs: TokenPairs, positions: np.ndarray) -> dict[str, int]:
+    """What the cells at the given positions hold."""
+    member = np.zeros(len(pairs.starts), dtype=bool)
+    member[positions] = True
+    used = np.repeat(member, pairs.cell_count)
+    tokens = np.flatnonzero(_mentioned(len(pairs.rows), pairs.a[used], pairs.b[used]))
+    return {
+        "n_tokens": len(tokens),
+        "n_token_pairs": int(pairs.cell_count[positions].sum()),
+        "n_type_pairs": len(np.unique(pairs.cell_type_pair[positions])),
+        "n_speakers": len(np.unique(pairs.speaker[tokens])),
+        "n_utterances": len(np.unique(pairs.utterance[tokens])),
+    }
 
 
 def _mentioned(n: int, *positions: np.ndarray) -> np.ndarray:

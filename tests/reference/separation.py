@@ -39,8 +39,11 @@ def average(vectors, types, utterances, type_pairs, name: str, split: str, kind:
     return sum(map(sum, per_pair)) / sum(map(len, per_pair))
 
 
-def abx_error(vectors, types, speakers, utterances, name: str, condition: str) -> float:
-    """Mean over cells (speaker of x, then ordered type pairs) of the share of triples in which b is nearer, ties half."""
+def abx_error(vectors, types, speakers, utterances, name: str, condition: str, *, ordered: bool = True) -> float:
+    """Mean over cells (speaker of x, then ordered type pairs) of the share of triples in which b is nearer, ties half.
+
+    Not ``ordered``: the mean over both orders of two types is taken within each speaker first.
+    """
     cells: dict[tuple, list[float]] = {}
     n = range(len(vectors))
     for x in n:
@@ -57,7 +60,71 @@ def abx_error(vectors, types, speakers, utterances, name: str, condition: str) -
                 near, far = distance(vectors[a], vectors[x], name), distance(vectors[b], vectors[x], name)
                 lost = 0.5 if abs(near - far) < 1e-9 else float(far < near)
                 cells.setdefault((types[x], types[b], speakers[x]), []).append(lost)
+    by_speaker: dict[tuple, list[float]] = {}
+    for (a, b, speaker), found in cells.items():
+        pair = (a, b) if ordered else (min(a, b), max(a, b))
+        by_speaker.setdefault((pair, speaker), []).append(sum(found) / len(found))
     pairs: dict[tuple, list[float]] = {}
-    for (a, b, _), found in cells.items():
-        pairs.setdefault((a, b), []).append(sum(found) / len(found))
+    for (pair, _), found in by_speaker.items():
+        pairs.setdefault(pair, []).append(sum(found) / len(found))
     return sum(sum(found) / len(found) for found in pairs.values()) / len(pairs)
+
+
+def weighted_average(vectors, types, utterances, type_pairs, weights, name: str, allowed) -> float:
+    """Mean over type pairs with given weights of the mean over their token pairs (i, j) for which ``allowed(i, j)``."""
+    total = weight_of_all = 0.0
+    for (type_a, type_b), weight in zip(type_pairs, weights, strict=True):
+        found = [
+            distance(vectors[i], vectors[j], name)
+            for i in range(len(vectors))
+            for j in range(len(vectors))
+            if types[i] == type_a and types[j] == type_b and allowed(i, j)
+        ]
+        if found and weight:
+            total += weight * sum(found) / len(found)
+            weight_of_all += weight
+    return total / weight_of_all
+
+
+def knn_purity(vectors, types, utterances, k: int) -> float:
+    """Mean share of the k nearest tokens of other utterances that are of the token's type, where there is one elsewhere."""
+    shares = []
+    for i in range(len(vectors)):
+        others = [j for j in range(len(vectors)) if utterances[j] != utterances[i]]
+        if not any(types[j] == types[i] for j in others):
+            continue
+        nearest = sorted(others, key=lambda j: distance(vectors[i], vectors[j], "l2"))[:k]
+        shares.append(sum(types[j] == types[i] for j in nearest) / len(nearest))
+    return sum(shares) / len(shares)
+
+
+def d_prime(between, within) -> float:
+    """Difference of means over the root of the mean of both variances (n - 1)."""
+
+    def moments(values):
+        mean = sum(values) / len(values)
+        return mean, sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+
+    (mean_b, var_b), (mean_w, var_w) = moments(between), moments(within)
+    return (mean_b - mean_w) / math.sqrt((var_b + var_w) / 2)
+
+
+def dtw(a, b, name: str) -> float:
+    """Cheapest mean cost along a path from corner to corner, of the cheapest total; by recursion over all paths' ends."""
+
+    def best(i: int, j: int) -> tuple[float, int]:
+        here = distance(a[i], b[j], name)
+        if i == j == 0:
+            return here, 1
+        steps = []
+        if i and j:
+            steps.append((*best(i - 1, j - 1), 0))
+        if i:
+            steps.append((*best(i - 1, j), 1))
+        if j:
+            steps.append((*best(i, j - 1), 2))
+        total, length, _ = min(steps, key=lambda step: (step[0], step[2]))
+        return here + total, length + 1
+
+    total, length = best(len(a) - 1, len(b) - 1)
+    return total / length

@@ -18,7 +18,7 @@ from analysis.separation.threads import Workers
 from analysis.separation.variants import LayerVariants, vectors_in_use
 from analysis.wav2sem.types import SemanticsCard, UtteranceVectors
 
-__all__ = ["CorpusPlan", "simulated_cells", "simulated_corpus", "simulated_nets"]
+__all__ = ["CorpusPlan", "simulated_averages", "simulated_cells", "simulated_corpus"]
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,10 @@ def simulated_corpus(plan: CorpusPlan) -> tuple[SyllableEmbeddings, UtteranceVec
     return embeddings, semantics, table
 
 
-def simulated_nets(plan: CorpusPlan, settings: SeparationSettings, relation: str = "near_homophone") -> list[dict[str, Any]]:
-    """Rows of net decoupling of one simulated corpus, made as :func:`analysis.separation.score` makes them.
+def simulated_averages(
+    plan: CorpusPlan, settings: SeparationSettings, relation: str = "near_homophone", statistic: str = "net"
+) -> list[dict[str, Any]]:
+    """Rows of an average over one simulated corpus (``mean_distance``, ``gain``, ``net``), made as those of a real one are.
 
     Only the averages of one relation are taken, and nothing else of the report, so that thousands of corpora can be.
 
@@ -186,7 +188,7 @@ def simulated_nets(plan: CorpusPlan, settings: SeparationSettings, relation: str
     chosen = [selection for selection in selections(pairs, settings) if selection.relation == relation]
     vectors = {"module": vectors_in_use("module", semantics, pairs)}
     state = LayerVariants(embeddings, 0, "raw", pairs, vectors, settings, Workers(None, 1))
-    return [row for row in average_rows(state, chosen, {}) if row["statistic"] == "net"]
+    return [row for row in average_rows(state, chosen, {}) if row["statistic"] == statistic]
 
 
 def simulated_cells(

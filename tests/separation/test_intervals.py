@@ -11,7 +11,7 @@ from scipy import stats
 
 from analysis.separation import SeparationSettings
 from analysis.separation.intervals import Cells, CrossedDesign, speaker_bootstrap
-from analysis.separation.simulation import CorpusPlan, simulated_cells, simulated_nets
+from analysis.separation.simulation import CorpusPlan, simulated_averages, simulated_cells
 
 SETTINGS = SeparationSettings(
     distances=("l2", "cosine"), vectors=("raw",), relations=("near_homophone",), edit_classes=False, viseme_weighted=False,
@@ -40,7 +40,7 @@ def _nets(plan: CorpusPlan, corpora: int, settings: SeparationSettings = SETTING
     """Estimate, bounds and p-value of every macro net, shape (corpora, 4), by null and distance."""
     found = defaultdict(list)
     for seed in range(corpora):
-        for row in simulated_nets(dataclasses.replace(plan, seed=seed), settings):
+        for row in simulated_averages(dataclasses.replace(plan, seed=seed), settings):
             if row["average"] == "macro":
                 assert row["method"] == "null_t"
                 values = (row["estimate"], row["ci_low"], row["ci_high"], row["p_value"])
@@ -157,7 +157,7 @@ def test_a_random_null_that_meaningless_vectors_miss_is_named():
     # vectors along one axis only, long ones: shuffled they differ from random directions, whatever they mean
     plan = CorpusPlan(utterances=10, tokens=8, pairs=12, dims=16, offset_axes=1)
     settings = dataclasses.replace(SETTINGS, distances=("l2",), share=3.0)
-    notes = {row["null"]: row["note"] for row in simulated_nets(plan, settings) if row["average"] == "macro"}
+    notes = {row["null"]: row["note"] for row in simulated_averages(plan, settings) if row["average"] == "macro"}
     assert "meaning is judged by the net of the shuffle" in notes["random"] and not notes["shuffled"]
-    even = {row["null"]: row["note"] for row in simulated_nets(dataclasses.replace(plan, offset_axes=0), settings)}
+    even = {row["null"]: row["note"] for row in simulated_averages(dataclasses.replace(plan, offset_axes=0), settings)}
     assert even == {"random": "", "shuffled": ""}

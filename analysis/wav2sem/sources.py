@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -140,14 +141,27 @@ class SharedSemantics(_Module):
         config = module.config
         self.max_seconds = config.max_seconds
         self._encoder = encoder
+        self._quick: SharedModule | None = None
         self.card = SemanticsCard(name=name, source="frames", dims=config.dims, revision=revision, target=config.target)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> SharedSemantics:
         """Move to a device, and to a float type; the host encoder is loaded anew there when it is needed."""
         if torch.device(device).type != self.device.type:
             self._encoder = None
+        self._quick = None
         super().to(device, dtype)
         return self
+
+    def _running(self) -> SharedModule:
+        """The module with the products that this processor is quickest with, as its host has them."""
+        if self.device.type != "cpu" or self.module.pool_out.weight.dtype != torch.float32:
+            return self.module
+        if self._quick is None:
+            from analysis.encoders.precision import apply_precision
+
+            self._quick = copy.deepcopy(self.module)
+            apply_precision(self._quick, "float32")
+        return self._quick
 
     @property
     def host(self) -> str:
@@ -198,7 +212,7 @@ class SharedSemantics(_Module):
         limit = config.max_seconds * 50 / config.stride + 1
         if means.shape[1] > limit:
             self._check_length(means.shape[1] * config.stride / 50, "The utterance")
-        return self.module(means[None], torch.tensor([means.shape[1]], device=self.device))[0]
+        return self._running()(means[None], torch.tensor([means.shape[1]], device=self.device))[0]
 
     def from_waveforms(self, waveforms: Sequence[np.ndarray | torch.Tensor]) -> torch.Tensor:
         """Vectors ``(B, dims)`` of waveforms at 16 kHz; the host encoder runs here."""

@@ -224,3 +224,16 @@ def test_the_bundled_module_knows_its_host():
     assert module.card.source == "frames" and module.host.startswith("bundled@")
     assert module.from_states(torch.zeros(5, 40, 384), "other@1") is None
     assert module.from_states(torch.randn(5, 40, 384), module.host).shape == (384,)
+
+
+def test_quicker_products_give_the_same_vectors():
+    from analysis.wav2sem.module import averaged
+
+    module = load_semantics("wav2sem", device="cpu")
+    states = torch.randn(5, 41, 384, generator=torch.Generator().manual_seed(0))
+    means = averaged(states[[2, 4]], 4)
+    expected = module.module(means[None], torch.tensor([means.shape[1]]))[0]
+    torch.testing.assert_close(module.from_states(states, module.host), expected, atol=1e-5, rtol=0)
+    found = module.to("cpu", torch.float64).from_states(states.double(), module.host)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=0)

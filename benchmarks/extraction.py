@@ -1,7 +1,8 @@
 """Speed, accuracy and memory of extraction, as ratios measured in one run.
 
-    python benchmarks/extraction.py                 # all tables: about three minutes on two cores
+    python benchmarks/extraction.py                 # all tables: about four minutes on two cores
     python benchmarks/extraction.py speed --model DIR_OR_HUB_ID
+    python benchmarks/extraction.py speed --cores 1 # on a machine with other work: processor seconds compare fairly
     python benchmarks/extraction.py memory
 
 ``speed``: 60 s in 12 clips of 1 to 15 s, 300 tokens, every layer, mean pooling. Modes take turns, and the best of the rounds
@@ -208,7 +209,13 @@ def speed(model_name: str | None, rounds: int, cores: int | None) -> None:
         print(f"{need:.2f} GFLOP per second of audio; peak of a matrix product, measured between the rounds, all cores: ", end="")
         print(", ".join(f"{kind} {peak:.0f} GFLOP/s = {peak / need:.1f} x realtime" for kind, peak in peaks.items()))
         if hasattr(os, "getloadavg"):
-            print(f"load of the machine in the last minute: {os.getloadavg()[0]:.1f} (this benchmark alone: about {cores})")
+            load = os.getloadavg()[0]
+            print(f"load of the machine in the last minute: {load:.1f} (this benchmark alone: about {cores})")
+            if load > cores + 1:
+                print(
+                    "other work runs beside this: threads that wait for each other lose most, so the loop's clock is unfairly slow;"
+                )
+                print("quote processor seconds of --cores 1, where nothing waits")
         columns = ("x realtime", "x the loop", "x padded", "processor s", "x the loop, processor s")
         columns += ("vector error, mean / max", "cosine error", "share of limit")
         print(f"\n| extraction | {' | '.join(columns)} |")

@@ -24,8 +24,8 @@ PRECISIONS = {
     "float32": "exact: equal to transformers to rounding",
     "bfloat16": "half the bits; on a processor with avx512_bf16 or AMX, or on an accelerator",
     "float16": "half the bits, on an accelerator",
-    "int8": "linear layers quantised to 8 bits as they run, convolutions in bfloat16 where there is such arithmetic and in 8 bits "
-    "where there is not; on a processor",
+    "int8": "linear layers quantised to 8 bits as they run, on a processor; convolutions too where it is x86, and in bfloat16 where "
+    "it has that",
     "fastest": "int8 on a processor; bfloat16, or float16 where that is missing, on an accelerator",
 }
 

@@ -20,10 +20,19 @@ __all__ = ["GroupedConvolution", "NormalisedConvolution", "WindowConvolution"]
 ProductKind = Callable[[torch.Tensor, torch.Tensor | None, bool], nn.Module]
 
 
-def _windows(frames: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
-    """Every window of ``frames`` ``(frames, channels)`` as one row, ``(windows, kernel * channels)``."""
+# Numbers in one block of windows: small enough for the last cache and for clips of any length, large enough for full speed.
+_BLOCK = 2**22
+
+
+def _windows(frames: torch.Tensor, kernel: int, stride: int) -> tuple[torch.Tensor, ...]:
+    """Every window of contiguous ``frames`` ``(frames, channels)`` as one row ``(windows, kernel * channels)``: views, in blocks."""
     count, channels = (len(frames) - kernel) // stride + 1, frames.shape[1]
-    return frames.as_strided((count, kernel * channels), (stride * channels, 1), frames.storage_offset()).contiguous()
+    view = frames.as_strided((count, kernel * channels), (stride * channels, 1))
+    return view.split(max(1, _BLOCK // (kernel * channels)))
+
+
+def _joined(blocks: list[torch.Tensor]) -> torch.Tensor:
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
 
 
 def _side_by_side(hidden: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -57,8 +66,8 @@ class WindowConvolution(nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """``(1, channels, frames)`` to ``(1, out, frames)``."""
-        windows = _windows(_side_by_side(hidden, self._dtype), self._kernel, self._stride)
-        return self._product(windows).to(self._out).T[None]
+        blocks = _windows(_side_by_side(hidden, self._dtype), self._kernel, self._stride)
+        return _joined([self._product(block.contiguous()).to(self._out) for block in blocks]).T[None]
 
 
 class NormalisedConvolution(nn.Module):
@@ -91,12 +100,15 @@ class NormalisedConvolution(nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """``(1, 1, samples)`` to ``(1, out, frames)``."""
-        windows = _windows(hidden[0].T.double(), self._kernel, self._stride)
-        windows = windows - windows.mean(dim=0)
-        covariance = windows.T @ windows / len(windows)
+        blocks = _windows(hidden[0].T.double().contiguous(), self._kernel, self._stride)
+        count = sum(len(block) for block in blocks)
+        mean = sum(block.sum(dim=0) for block in blocks) / count
+        covariance = sum((block - mean).T @ (block - mean) for block in blocks) / count
         variance = ((self._weight @ covariance) * self._weight).sum(dim=1)
         weight = self._weight * (self._gain / torch.sqrt(variance + self._eps))[:, None]
-        return onednn_product(windows.to(self._dtype), weight.to(self._dtype), self._bias, self._gelu).T[None]
+        weight = weight.to(self._dtype)
+        products = [onednn_product((block - mean).to(self._dtype), weight, self._bias, self._gelu) for block in blocks]
+        return _joined(products).T[None]
 
 
 class GroupedConvolution(nn.Module):
@@ -123,7 +135,7 @@ class GroupedConvolution(nn.Module):
         """``(1, channels, frames)`` to ``(1, out, frames)``."""
         frames = nn.functional.pad(hidden[0].T.to(self._dtype), (0, 0, self._padding, self._padding))
         parts = [
-            product(_windows(part.contiguous(), self._kernel, self._stride))
+            _joined([product(block.contiguous()) for block in _windows(part.contiguous(), self._kernel, self._stride)])
             for product, part in zip(self._products, frames.chunk(self._groups, dim=1), strict=True)
         ]
         return torch.cat(parts, dim=1).to(hidden.dtype).T[None]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.encoders import load_encoder, packing, precision, products
+from analysis.encoders import load_encoder, packing, precision, products, windows
 from analysis.encoders.precision import PRECISIONS, resolve_precision
 from analysis.encoders.products import Int8Product, OneDnnProduct, has_bfloat16, has_onednn
 from analysis.encoders.windows import GroupedConvolution, NormalisedConvolution, WindowConvolution
@@ -40,7 +40,15 @@ def long_clips(clips: list[np.ndarray]) -> list[np.ndarray]:
 # ------------------------------------------------------------------------------------------------------------------- kernels
 
 
+@pytest.fixture(params=[None, 200], ids=["whole", "blocks"])
+def in_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short clips in one block of windows, and in as many as hours would be divided into."""
+    if request.param:
+        monkeypatch.setattr(windows, "_BLOCK", request.param)
+
+
 @needs_onednn
+@pytest.mark.usefixtures("in_blocks")
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("kernel", "stride"), [(10, 5), (3, 2), (2, 2), (3, 1)])
 def test_convolution_by_windows(kernel: int, stride: int, bias: bool) -> None:
@@ -54,6 +62,7 @@ def test_convolution_by_windows(kernel: int, stride: int, bias: bool) -> None:
 
 
 @needs_onednn
+@pytest.mark.usefixtures("in_blocks")
 @pytest.mark.parametrize("offset", [0.0, 0.5])
 @pytest.mark.parametrize("gain", [1e-3, 1.0])
 def test_group_norm_folded_into_the_first_convolution(gain: float, offset: float) -> None:
@@ -74,6 +83,7 @@ def test_group_norm_folded_into_the_first_convolution(gain: float, offset: float
 
 
 @needs_onednn
+@pytest.mark.usefixtures("in_blocks")
 @pytest.mark.parametrize("stride", [1, 2])
 def test_grouped_convolution_with_weight_norm(stride: int) -> None:
     torch.manual_seed(0)

@@ -42,6 +42,9 @@ GATED_EVERYWHERE: dict[str, tuple[str, ...]] = {
 #: Statistics whose rise is the regression.
 LOWER_IS_BETTER = frozenset({"abx_error", "davies_bouldin", "phone_error_rate"})
 
+#: Settings that set no number (:meth:`analysis.settings.DecoupleConfig.hash` leaves them out too).
+WITHOUT_INFLUENCE = frozenset({"corpus", "alignments", "device", "workers", "out", "audio", "strict", "projection"})
+
 _ANNOTATIONS = 10
 
 
@@ -209,7 +212,9 @@ def compare(report: Report, baseline: Baseline) -> Comparison:
     """
     now_hash = str(report.provenance.get("configuration_hash", ""))
     if now_hash != baseline.configuration_hash:
-        changed = _changed(dict(baseline.configuration), dict(report.configuration))
+        before, after = ({name: value for name, value in one.configuration.items() if name not in WITHOUT_INFLUENCE}
+                         for one in (baseline, report))  # fmt: skip
+        changed = _changed(before, after)
         what = f" What differs: {', '.join(changed)}." if changed else ""
         comparison = Comparison(
             (), 3,

@@ -68,3 +68,26 @@ def test_one_row_is_accepted_with_its_reason(report, tmp_path):
 def test_no_baseline_is_told(tmp_path):
     with pytest.raises(StoreError, match="There is no baseline at"):
         read_baseline(tmp_path / "none.json")
+
+
+@pytest.mark.slow
+def test_a_worse_encoder_fails_the_projects_own_baseline(repository, monkeypatch):
+    """The gate's own settings on the demo corpus, its vectors blurred by noise of their own size."""
+    import analysis
+    from analysis.decouple import parse
+    from analysis.embeddings import extraction
+
+    config, _ = parse(["--preset", "gate"])
+    baseline = read_baseline(repository / "reports" / "baseline" / "demo.json")
+    extract = extraction.extract
+
+    def blurred(*arguments, **options):
+        found = extract(*arguments, **options)
+        vectors = found.embeddings.vectors
+        noise = np.random.default_rng(0).standard_normal(vectors.shape) * vectors.std()
+        return replace(found, embeddings=replace(found.embeddings, vectors=(vectors + noise).astype(vectors.dtype)))
+
+    monkeypatch.setattr("analysis.embeddings.extract", blurred)
+    comparison = compare(analysis.run(config, write=False), baseline)
+    assert comparison.exit_code == 1, comparison.message
+    assert "between_within_ratio" in {found.row.statistic for found in comparison.rows if found.verdict == "regression"}

@@ -276,42 +276,57 @@ def dtw_distances(sequences: Sequence[np.ndarray], *, distance: str = "angular")
     ``C(i, j) = d(i, j) + min(C(i-1, j), C(i, j-1), C(i-1, j-1))``, divided by the number of cells on the optimal path, so that
     long syllables are not farther apart for being long; of equally good steps the diagonal comes first.
     """
+    if distance not in ("angular", "cosine", "l2"):
+        raise SeparationError(f"DTW has no frame distance {distance!r}. Valid: angular, cosine, l2.")
     n = len(sequences)
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    if n and lengths.min() < 1:
+        raise SeparationError(f"Sequence {int(lengths.argmin())} has no frame, so it has no distance. Leave such tokens out.")
+    dims = np.asarray(sequences[0]).shape[1] if n else 0
+    # Behind a sequence's end lie zeros: no path to its end leads through them.
+    frames = np.zeros((n, int(lengths.max(initial=0)), dims))
+    for row, sequence in enumerate(sequences):
+        frames[row, : len(sequence)] = sequence
+    if distance != "l2":
+        frames /= np.maximum(1e-150, np.linalg.norm(frames, axis=2, keepdims=True))
     result = np.zeros((n, n))
-    for i in range(n):
-        for j in range(i + 1, n):
-            result[i, j] = result[j, i] = _dtw(_frame_distances(sequences[i], sequences[j], distance))
+    for row in range(n - 1):
+        cost = _frame_distances(frames[row, : lengths[row]], frames[row + 1 :], distance)
+        result[row, row + 1 :] = result[row + 1 :, row] = _warped(cost, lengths[row + 1 :])
     return result
 
 
 def _frame_distances(a: np.ndarray, b: np.ndarray, distance: str) -> np.ndarray:
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    """Distances of frames ``a``, shape (n, D), from those of many sequences ``b``, shape (J, m, D): (n, m, J)."""
+    product = np.moveaxis(b @ a.T, 0, 2).swapaxes(0, 1)
     if distance == "l2":
-        return np.sqrt(np.maximum(0, (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * a @ b.T))
-    size = np.maximum(1e-150, np.linalg.norm(a, axis=1))[:, None] * np.maximum(1e-150, np.linalg.norm(b, axis=1))[None, :]
-    cosine = np.clip(a @ b.T / size, -1, 1)
-    if distance == "cosine":
-        return 1 - cosine
-    if distance == "angular":
-        return np.arccos(cosine) / np.pi
-    raise SeparationError(f"DTW has no frame distance {distance!r}. Valid: angular, cosine, l2.")
+        squares = (a**2).sum(1)[:, None, None] + (b**2).sum(2).T[None]
+        return np.sqrt(np.maximum(0, squares - 2 * product))
+    cosine = np.clip(product, -1, 1)
+    return 1 - cosine if distance == "cosine" else np.arccos(cosine) / np.pi
 
 
-def _dtw(cost: np.ndarray) -> float:
-    """Mean cost along the cheapest path through ``cost``, shape (n, m), from corner to corner."""
-    rows, columns = cost.shape
-    total = [[0.0] * columns for _ in range(rows)]
-    length = [[1] * columns for _ in range(rows)]
-    values = cost.tolist()
+def _warped(cost: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Mean cost along the cheapest path of each of J pairs, from corner to corner.
+
+    Parameters
+    ----------
+    cost : ndarray, shape (n, m, J)
+    lengths : ndarray of int, shape (J,)
+        Columns that belong to each pair.
+    """
+    rows, columns, _ = cost.shape
+    total, steps = np.empty_like(cost), np.ones(cost.shape, dtype=np.int64)
     for i in range(rows):
         for j in range(columns):
-            steps = []
-            if i and j:
-                steps.append((total[i - 1][j - 1], 0, length[i - 1][j - 1]))
-            if i:
-                steps.append((total[i - 1][j], 1, length[i - 1][j]))
-            if j:
-                steps.append((total[i][j - 1], 2, length[i][j - 1]))
-            best, _, steps_so_far = min(steps) if steps else (0.0, 0, 0)
-            total[i][j], length[i][j] = values[i][j] + best, steps_so_far + 1
-    return total[-1][-1] / length[-1][-1]
+            before = [place for place in ((i - 1, j - 1), (i - 1, j), (i, j - 1)) if min(place) >= 0]
+            if not before:
+                total[i, j] = cost[i, j]
+                continue
+            best, length = total[before[0]], steps[before[0]]
+            for place in before[1:]:
+                nearer = total[place] < best
+                best, length = np.where(nearer, total[place], best), np.where(nearer, steps[place], length)
+            total[i, j], steps[i, j] = cost[i, j] + best, length + 1
+    which = np.arange(len(lengths))
+    return total[-1, lengths - 1, which] / steps[-1, lengths - 1, which]

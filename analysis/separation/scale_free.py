@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from analysis.separation import nulls as null_makers
-from analysis.separation.abx import Abx, AbxDesign, ordering
+from analysis.separation.abx import Abx, AbxDesign, dtw_distances, ordering
 from analysis.separation.clusters import SilhouetteSum, davies_bouldin, fisher_ratio, knn_purity, phone_probe
 from analysis.separation.distances import TokenDots
 from analysis.separation.intervals import CrossedDesign, Interval
@@ -112,8 +112,13 @@ class _Measured:
     abx: dict[tuple[str, str], Abx]
 
 
-def scale_free_rows(state: LayerVariants, tokens: ScaleFreeTokens, settings: SeparationSettings) -> Iterator[dict[str, Any]]:
-    """Rows of every variant of one layer."""
+def scale_free_rows(
+    state: LayerVariants,
+    tokens: ScaleFreeTokens,
+    settings: SeparationSettings,
+    frames: Sequence[np.ndarray] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Rows of every variant of one layer; with the frames of each token in use, ABX of warped frames too."""
     variants: dict[tuple[str, str], list[_Variant]] = {("without", ""): [_Variant()]}
     for module, vectors in state.offsets.items():
         variants[module, ""] = [_Variant(by_utterance=vectors)]
@@ -121,7 +126,8 @@ def scale_free_rows(state: LayerVariants, tokens: ScaleFreeTokens, settings: Sep
             variants[f"null:{null}", module] = list(_null_variants(null, vectors, state, tokens, settings))
     dots = TokenDots(state.x[tokens.chosen], tokens.utterances, state.device)
     tasks = [(key, variant) for key, drawn in variants.items() for variant in drawn]
-    measured = state.workers.map(lambda task: _measure(task[1], dots, state, tokens, settings), tasks)
+    spoken = None if frames is None else [np.asarray(frames[place], dtype=np.float64) for place in tokens.chosen]
+    measured = state.workers.map(lambda task: _measure(task[1], dots, state, tokens, settings, spoken), tasks)
     found: dict[tuple[str, str], list[_Measured]] = {}
     for (key, _), one in zip(tasks, measured, strict=True):
         found.setdefault(key, []).append(one)
@@ -158,7 +164,12 @@ def _null_variants(
 
 
 def _measure(
-    variant: _Variant, dots: TokenDots, state: LayerVariants, tokens: ScaleFreeTokens, settings: SeparationSettings
+    variant: _Variant,
+    dots: TokenDots,
+    state: LayerVariants,
+    tokens: ScaleFreeTokens,
+    settings: SeparationSettings,
+    frames: Sequence[np.ndarray] | None,
 ) -> _Measured:
     """Every statistic of one variant; those made of distances in one pass over blocks of inner products."""
     wanted, offsets = settings.scale_free, variant.by_utterance
@@ -182,6 +193,12 @@ def _measure(
                 values = ordering(block, squares, name)
                 for condition in tokens.abx:
                     counters[condition, name].see(rows, values)
+    if frames is not None and tokens.abx and variant.by_token is None:
+        added = frames if offsets is None else [one + offsets[own] for one, own in zip(frames, tokens.utterances, strict=True)]
+        warped = dtw_distances(added, distance="angular")
+        for condition, design in tokens.abx.items():
+            counters[condition, "dtw_angular"] = design.counter()
+            counters[condition, "dtw_angular"].see(np.arange(len(warped)), warped)
     numbers = {("silhouette", name, "all"): one.mean() for name, one in silhouettes.items()}
     if tokens.comparable():
         numbers |= dict(_of_vectors(vectors, state, tokens, settings))
@@ -216,7 +233,9 @@ def _abx_rows(
     settings: SeparationSettings,
 ) -> Iterator[dict[str, Any]]:
     for condition, distance in found["without", ""][0]:
-        drawn = {key: [one[condition, distance] for one in ones] for key, ones in found.items()}
+        drawn = {
+            key: [one[condition, distance] for one in ones] for key, ones in found.items() if (condition, distance) in ones[0]
+        }
         for relation in ("near_homophone", "all"):
             yield from _abx_relation(state, drawn, relation, distance, ABX_SPLITS[condition], tokens, settings)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.errors import SeparationError
 from analysis.separation.averages import average_rows, per_pair_distances
 from analysis.separation.best_layer import best_layer_rows, halves, layer_candidates
 from analysis.separation.curves import layer_curves
@@ -81,6 +82,7 @@ def score(
     pairs: pd.DataFrame,
     *,
     settings: SeparationSettings | None = None,
+    frames: Mapping[int, Sequence[np.ndarray]] | None = None,
 ) -> Separation:
     """Separation of near-homophones, with and without semantics, against nulls, with intervals.
 
@@ -94,6 +96,9 @@ def score(
     pairs : DataFrame
         :data:`analysis.phonology.types.PAIR_COLUMNS`.
     settings : SeparationSettings, optional
+    frames : mapping of int to sequence of ndarray, optional
+        By layer, the frames of every token of ``embeddings``, shape (frames, D) each: ABX is then also taken of frames aligned by
+        dynamic time warping (distance ``dtw_angular``), which is how zero-resource ABX scores are published.
 
     Returns
     -------
@@ -123,7 +128,7 @@ def score(
     """
     settings = settings or SeparationSettings()
     with workers(settings.device) as threads:
-        return _scored(embeddings, semantics, pairs, settings, threads)
+        return _scored(embeddings, semantics, pairs, settings, frames or {}, threads)
 
 
 def _scored(
@@ -131,8 +136,15 @@ def _scored(
     semantics: Mapping[str, UtteranceVectors],
     pairs: pd.DataFrame,
     settings: SeparationSettings,
+    frames: Mapping[int, Sequence[np.ndarray]],
     threads: Workers,
 ) -> Separation:
+    for layer, of_tokens in frames.items():
+        if len(of_tokens) != len(embeddings):
+            raise SeparationError(
+                f"Layer {layer} has frames of {len(of_tokens)} tokens, but the embeddings have {len(embeddings)}. Give the frames of "
+                "every token, in the order of the token table."
+            )
     features = tuple(part for split in settings.splits for part in split.split("+") if part.startswith("matched_"))
     token_pairs = pair_tokens(
         embeddings.tokens,
@@ -157,7 +169,8 @@ def _scored(
         draws: dict[str, dict[str, Any]] = {}
         rows = [*average_rows(state, chosen, draws), *ratio_rows(state, compared)]
         if settings.scale_free and kind == "raw" and settings.fusion == "add":
-            rows.extend(scale_free_rows(state, scale_free_tokens, settings))
+            spoken = [frames[layer][row] for row in token_pairs.rows] if layer in frames else None
+            rows.extend(scale_free_rows(state, scale_free_tokens, settings, spoken))
         candidates = layer_candidates(state, split) if split is not None and kind == "raw" else []
         return _Found(rows, per_pair_distances(state, chosen), draws, candidates)
 

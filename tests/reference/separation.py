@@ -16,7 +16,7 @@ def distance(x, y, name: str) -> float:
     if name == "cosine":
         return cosine
     if name == "angular":
-        return math.acos(1 - cosine) / math.pi
+        return math.acos(max(-1.0, min(1.0, 1 - cosine))) / math.pi
     return math.sqrt(2 * max(0.0, cosine))
 
 

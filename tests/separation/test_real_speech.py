@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 import analysis
 from analysis.separation import SeparationSettings
 

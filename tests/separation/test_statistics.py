@@ -11,7 +11,7 @@ import pytest
 
 from analysis.errors import SeparationError
 from analysis.separation import SeparationSettings, score
-from analysis.separation.abx import dtw_distances
+from analysis.separation.abx import abx_of_matrix, dtw_distances
 from analysis.separation.clusters import d_prime, knn_purity, phone_probe
 from analysis.separation.published import PUBLISHED, beside_published, published_sentences
 from analysis.separation.simulation import CorpusPlan, simulated_corpus
@@ -215,6 +215,29 @@ def test_warped_distances_equal_a_recursion(distance):
             assert found[i, j] == pytest.approx(expected, abs=2e-8)
     # the same syllable said at half the speed is no distance away
     assert found[1, 4] == pytest.approx(0.0, abs=2e-8)
+
+
+def test_abx_of_warped_frames_stands_in_the_table(corpus):
+    embeddings, semantics, pairs = corpus
+    rng = np.random.default_rng(3)
+    x = embeddings.layer(0).astype(float)
+    frames = [one + rng.standard_normal((rng.integers(1, 5), x.shape[1])) for one in x]
+    settings = SeparationSettings(
+        distances=("l2",), vectors=("raw",), n_nulls=2, scale_free_draws=1, scale_free=("abx_error",), nulls=("shuffled",)
+    )
+    table = score(embeddings, {"m": semantics}, pairs, settings=settings, frames={0: frames}).table
+    rows = table[(table["distance"] == "dtw_angular") & (table["relation"] == "all")]
+    assert {"abx_error", "abx_error:gain", "abx_error:net"} == set(rows["statistic"])
+    names = ("type", "speaker", "utterance")
+    types, speakers, utterances = (np.unique(embeddings.tokens[name], return_inverse=True)[1] for name in names)
+    warped = [[reference.dtw(a.tolist(), b.tolist(), "angular") for b in frames[:40]] for a in frames[:40]]
+    assert dtw_distances(frames[:40]) == pytest.approx(np.array(warped) * (1 - np.eye(40)), abs=2e-8)
+    found = abx_of_matrix(dtw_distances(frames), types, speakers, utterances).mean()
+    shown = _one(rows, vectors="raw", variant="without", statistic="abx_error")
+    # the table averages both orders of two types within a speaker first
+    assert shown == pytest.approx(found, abs=0.02) and 0 < shown < 0.5
+    with pytest.raises(SeparationError, match="frames of 2 tokens"):
+        score(embeddings, {}, pairs, settings=settings, frames={0: frames[:2]})
 
 
 def test_the_best_layer_is_chosen_and_reported_on_different_speakers(corpus):

@@ -10,6 +10,7 @@ import numpy as np
 from analysis.errors import SeparationError
 from analysis.separation.distances import TokenDots
 from analysis.separation.intervals import Cells
+from analysis.separation.threads import workers
 
 __all__ = ["Abx", "AbxCells", "AbxCounter", "AbxDesign", "abx", "abx_of_matrix", "dtw_distances", "ordering"]
 
@@ -119,7 +120,8 @@ class AbxDesign:
             np.add.at(here, (self.utterances[group], self.types[group]), 1)
             elsewhere = here.sum(0)[None, :] - here[self.utterances[rows]]
             own = elsewhere[np.arange(len(rows)), self.types[rows]]
-            np.add.at(totals, self._of_x[rows], own[:, None] * elsewhere)
+            codes, sums = _sums_by_code(self._of_x[rows], own[:, None] * elsewhere)
+            totals[codes] += sums
         totals.reshape(len(voices), self.n_types, self.n_types)[:, np.arange(self.n_types), np.arange(self.n_types)] = 0
         self._x, self._b = np.nonzero(totals)
         self._triples = totals[self._x, self._b]
@@ -165,11 +167,20 @@ class AbxCounter:
                 chosen = asking[first : first + step]
                 won = _wins(part[first : first + step][:, group], chosen, group, design._starts[number], design)
                 present = design.types[group[design._starts[number]]]
-                np.add.at(self.won, (design._of_x[chosen][:, None], present[None, :]), won)
+                codes, sums = _sums_by_code(design._of_x[chosen], won)
+                self.won[np.ix_(codes, present)] += sums
 
     def result(self) -> Abx:
         """The errors of all that was seen."""
         return self.design.result(self.won)
+
+
+def _sums_by_code(codes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The codes there are, ascending, and the sum of the rows of each."""
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
+    return ordered[starts], np.add.reduceat(values[order], starts, axis=0)
 
 
 def _wins(distances: np.ndarray, rows: np.ndarray, group: np.ndarray, starts: np.ndarray, design: AbxDesign) -> np.ndarray:
@@ -233,14 +244,17 @@ def abx(
         groups = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
     else:
         groups = [np.arange(len(types))]
-    parts = []
-    for group in groups:
+
+    def of_group(group: np.ndarray) -> Abx:
         dots = TokenDots(np.asarray(vectors)[group], utterances[group], device, keep=False)
         counter = AbxDesign(types[group], speakers[group], utterances[group], condition).counter()
         squares = dots.squares()
         for rows, block in dots.blocks():
             counter.see(rows, ordering(block, squares, distance))
-        parts.append(counter.result())
+        return counter.result()
+
+    with workers(device) as threads:
+        parts = threads.map(of_group, groups)
     return Abx(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Abx)))
 
 

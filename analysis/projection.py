@@ -209,30 +209,35 @@ def _exact_neighbors(points: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, 
 def _umap(
     points: np.ndarray, seed: int, n_neighbors: int, min_dist: float, start: np.ndarray | None
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that TensorFlow, which a variant of UMAP not used here would need, is absent
-        import umap
+    from threadpoolctl import threadpool_limits
 
-    _keep_compiled_code(umap)
-    exact = len(points) < EXACT_BELOW
-    known: tuple[Any, Any, Any] = (None, None, None)
-    if exact:
-        known = (*_exact_neighbors(points, n_neighbors), None)
-    reducer = umap.UMAP(
-        n_neighbors=n_neighbors,
-        min_dist=min_dist,
-        random_state=seed,
-        n_jobs=1,
-        precomputed_knn=known,
-        # A spectral start needs more points than its eigenvectors; tiny sets start from their principal components.
-        # A given start is where the points should stay unless their neighbourhood says otherwise: shorter steps, and the trust
-        # of the map is no lower for it.
-        learning_rate=1.0 if start is None else 0.25,
-        init="spectral" if start is None and len(points) > 20 else "pca" if start is None else start,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that no search index was given (none is needed), and of disconnected graphs
-        coordinates = reducer.fit_transform(points)
+    # Numba, on its first use, gives the OpenMP that torch computes with as many threads as there are cores, whatever was set.
+    # They wait for each other by spinning, so all that follows in this process would take several times the processor time.
+    with threadpool_limits(1, user_api="openmp"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that TensorFlow, which a variant of UMAP not used here would need, is absent
+            import umap
+
+        _keep_compiled_code(umap)
+        exact = len(points) < EXACT_BELOW
+        known: tuple[Any, Any, Any] = (None, None, None)
+        if exact:
+            known = (*_exact_neighbors(points, n_neighbors), None)
+        reducer = umap.UMAP(
+            n_neighbors=n_neighbors,
+            min_dist=min_dist,
+            random_state=seed,
+            n_jobs=1,
+            precomputed_knn=known,
+            # A spectral start needs more points than its eigenvectors; tiny sets start from their principal components.
+            # A given start is where the points should stay unless their neighbourhood says otherwise: shorter steps, and the trust
+            # of the map is no lower for it.
+            learning_rate=1.0 if start is None else 0.25,
+            init="spectral" if start is None and len(points) > 20 else "pca" if start is None else start,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that no search index was given (none is needed), and of disconnected graphs
+            coordinates = reducer.fit_transform(points)
     return np.asarray(coordinates, dtype=np.float64), {
         "n_neighbors": n_neighbors,
         "min_dist": min_dist,

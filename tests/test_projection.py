@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,7 +41,9 @@ def purity(coordinates, labels):
 @pytest.mark.parametrize("method", [PACMAP if name == "pacmap" else name for name in METHODS])
 def test_map_repeats_and_keeps_well_separated_groups_apart(method):
     vectors, labels = clusters()
+    threads = torch.get_num_threads()
     first, second = (project(vectors, method=method, seed=3) for _ in range(2))
+    assert torch.get_num_threads() == threads, "a map changes nothing for what is computed after it"
     np.testing.assert_array_equal(first.coordinates, second.coordinates)
     assert first.coordinates.shape == (60, 2) and np.isfinite(first.coordinates).all() and len(first) == 60
     assert purity(first.coordinates, labels) == 1.0

@@ -104,7 +104,7 @@ class _Block(nn.Module):
         self.heads, self.dropout = heads, dropout
         self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.feed_in, self.feed_out = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.feed_in, self.activation, self.feed_out = nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         batch, time, width = x.shape
@@ -115,7 +115,7 @@ class _Block(nn.Module):
             q, k, v, attn_mask=None if mask is None else mask[:, None, None, :], dropout_p=drop
         )
         x = x + functional.dropout(self.out(attended.transpose(1, 2).reshape(batch, time, width)), drop, self.training)
-        hidden = functional.gelu(self.feed_in(self.feed_norm(x)))
+        hidden = self.activation(self.feed_in(self.feed_norm(x)))
         return x + functional.dropout(self.feed_out(hidden), drop, self.training)
 
 

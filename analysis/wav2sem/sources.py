@@ -158,8 +158,12 @@ class SharedSemantics(_Module):
             return self.module
         if self._quick is None:
             from analysis.encoders.precision import apply_precision
+            from analysis.encoders.products import OneDnnProduct, prefers_onednn
 
             self._quick = copy.deepcopy(self.module)
+            for block in self._quick.blocks if prefers_onednn() else ():  # the GELU inside the product
+                block.feed_in = OneDnnProduct(block.feed_in.weight, block.feed_in.bias, gelu=True)
+                block.activation = torch.nn.Identity()
             apply_precision(self._quick, "float32")
         return self._quick
 

@@ -214,7 +214,8 @@ def _coordinates(config: DecoupleConfig, run: EncoderRun) -> pd.DataFrame:
         pd.DataFrame({**place, "variant": variant, "token": token, "x": found.coordinates[:, 0], "y": found.coordinates[:, 1]})
         for variant, found in run.projections.items()
     ]
-    return pd.concat(tables, ignore_index=True)
+    columns = [*place, "variant", "token", "x", "y"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def _projection_cards(config: DecoupleConfig, run: EncoderRun) -> list[dict[str, Any]]:

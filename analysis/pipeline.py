@@ -328,13 +328,16 @@ def _analyse(
     layer = extraction.embeddings.layers[-1]
     on_map = _rows_on_the_map(config, pairs, extraction.embeddings)
     mapping = _start_map(config, extraction.embeddings, semantics, layer, on_map, start)
+    if mapping is None:
+        reason = f"{len(on_map)} tokens of near-homophones are too few for a map."
+        ledger.add([Failure("projection", name, reason, "Use a larger corpus.", "warning")])
 
     done = _stage(f"Separation of {name}")
     separation = score(extraction.embeddings, semantics, pairs, settings=config.separation)
     done(f"{len(separation.table)} rows")
 
     done = _stage(f"Map of {name}")
-    projections = mapping.result()
+    projections = mapping.result() if mapping else {}
     done(f"{len(on_map)} tokens by {config.projection.method}")
     return EncoderRun(name, extraction.embeddings, semantics, pairs, separation, projections, on_map, layer)
 
@@ -346,10 +349,12 @@ def _start_map(
     layer: int,
     on_map: np.ndarray,
     start: Callable[..., Future],
-) -> Future:
-    """Begin the maps of the tokens at ``on_map``, without and with each module."""
-    from analysis.projection import project_variants
+) -> Future | None:
+    """Begin the maps of the tokens at ``on_map``, without and with each module; None where they are too few."""
+    from analysis.projection import MINIMUM_POINTS, project_variants
 
+    if len(on_map) < MINIMUM_POINTS:
+        return None
     variants = {"without": embeddings.layer(layer)[on_map]}
     for variant, vectors in semantics.items():
         variants[variant] = fused(config, embeddings, vectors, layer, variant)[on_map]

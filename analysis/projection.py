@@ -17,7 +17,7 @@ import numpy as np
 
 from analysis.errors import ConfigurationError
 
-__all__ = ["EXACT_BELOW", "METHODS", "Projection", "project", "project_variants"]
+__all__ = ["EXACT_BELOW", "METHODS", "MINIMUM_POINTS", "Projection", "project", "project_variants"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ EXACT_BELOW = 4000
 # Trustworthiness and continuity sort every row of an N x N distance matrix: above this many points a seeded sample is used.
 _QUALITY_SAMPLE = 2000
 _QUALITY_NEIGHBORS = 10
-_MINIMUM_POINTS = 5
+#: Fewer points are no map.
+MINIMUM_POINTS = 5
 
 
 @dataclass(frozen=True)
@@ -173,9 +174,9 @@ def _checked(vectors: np.ndarray, method: str, n_neighbors: int) -> np.ndarray:
     if n_neighbors < 2:
         raise ConfigurationError(f"n_neighbors is {n_neighbors}; a neighbourhood needs at least 2 points.")
     points = np.asarray(vectors, dtype=np.float32)
-    if points.ndim != 2 or points.shape[0] < _MINIMUM_POINTS or points.shape[1] < 2:
+    if points.ndim != 2 or points.shape[0] < MINIMUM_POINTS or points.shape[1] < 2:
         raise ConfigurationError(
-            f"A map needs vectors of shape (N, D) with N >= {_MINIMUM_POINTS} and D >= 2, not {points.shape}. "
+            f"A map needs vectors of shape (N, D) with N >= {MINIMUM_POINTS} and D >= 2, not {points.shape}. "
             "Map more tokens, or leave the projection out."
         )
     bad = np.flatnonzero(~np.isfinite(points).all(axis=1))

@@ -256,6 +256,15 @@ def test_a_corpus_with_too_few_pairs_says_what_would_help(few, settings, message
     assert str(raised.value) == "The corpus has no near-homophone pair" + message
 
 
+def test_too_few_tokens_for_a_map_are_a_row_and_no_reason_to_stop(few, tmp_path):
+    report = analysis.run(QUICK, corpus=few, threshold=0.6, wav2sem="none", oracle="none", max_pairs=1, out=str(tmp_path))
+    assert len(report.tables["projection"]) == 0
+    said = report.failures.query("stage == 'projection'")[["item", "reason", "severity"]].values.tolist()
+    assert said == [["bundled", "2 tokens of near-homophones are too few for a map.", "warning"]]
+    assert not (tmp_path / "figures" / "map.png").exists()
+    assert (tmp_path / "report.html").exists()
+
+
 def test_a_misspelt_encoder_is_refused_before_any_work(tmp_path):
     with pytest.raises(ConfigurationError) as raised:
         analysis.run(QUICK, corpus=str(tmp_path / "nowhere"), encoder=["bundled", "bundeld"])

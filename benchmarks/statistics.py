@@ -70,16 +70,20 @@ def l2_here(x: np.ndarray, types: np.ndarray) -> None:
     type_distances(x, types, "l2")
 
 
-def bundle(n: int, nulls: int = 20) -> tuple[float, int]:
-    """All statistics of one layer with the default settings: seconds and rows."""
+def bundle(n: int, nulls: int = 20) -> tuple[float, float, float, int]:
+    """All statistics of one layer with the default settings: seconds, seconds of CPU, GB at most (Linux), and rows."""
     from analysis.separation import SeparationSettings, score
     from analysis.separation.simulation import CorpusPlan, simulated_corpus
 
     plan = CorpusPlan(speakers=N_SPEAKERS, utterances=n // 400, tokens=20, pairs=N_TYPES // 2, dims=DIMS)
     embeddings, semantics, pairs = simulated_corpus(plan)
-    start = time.perf_counter()
+    # making the corpus takes more memory than scoring it: the peak is counted anew
+    Path("/proc/self/clear_refs").write_text("5")
+    start, cpu = time.perf_counter(), time.process_time()
     found = score(embeddings, {"wav2sem": semantics}, pairs, settings=SeparationSettings(n_nulls=nulls))
-    return time.perf_counter() - start, len(found.table)
+    spent = time.perf_counter() - start, time.process_time() - cpu
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return *spent, int(peak.split()[1]) * 1024 / 1e9, len(found.table)
 
 
 def _watched(function: Callable[[], object]) -> tuple[object, float, float]:
@@ -204,11 +208,10 @@ def main() -> None:
     row("mse means of all type pairs by sums (sklearn)", peer, seconds(partial(type_distances, x, types, "mse")))
     row("pigeonhole bootstrap, 1,000 resamples (loop, from 20)", *bootstrap_ratio())
     abx_rows(n, chosen.fastabx)
-    (spent, rows), _, memory = apart(partial(bundle, n))
-    print(f"| everything for one layer, 20 draws of each null | - | {spent:.2f} | - | {rows} rows, {memory:.2f} GB |", flush=True)
-    if chosen.many:
-        (spent, rows), _, memory = apart(partial(bundle, chosen.many))
-        print(f"| the same for {chosen.many} tokens | - | {spent:.1f} | - | {rows} rows, {memory:.2f} GB |", flush=True)
+    for size in (n, chosen.many) if chosen.many else (n,):
+        (spent, cpu, memory, rows), _, _ = apart(partial(bundle, size))
+        note = f"{cpu:.1f} s of CPU, {memory:.2f} GB in all, {rows} rows"
+        print(f"| everything for one layer, 20 draws of each null, {size} tokens | - | {spent:.1f} | - | {note} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,19 @@ NULL_LINES = (
     Line("40 speakers, 120 pairs", {"speakers": 40, "utterances": 2, "pairs": 120, "offset_norm_sd": 0.5}),
     Line("40 speakers, one utterance each", {"speakers": 40, "utterances": 1, "pairs": 60}),
 )
-POWER_SIZES = ((10, 60), (20, 60), (20, 120))
-POWER_EFFECTS = (0.1, 0.2, 0.4)
+
+
+def _planted(speakers: int, pairs: int, effect: float, varies: float = 0.0) -> Line:
+    name = f"{speakers} speakers, {pairs} pairs, effect {effect}" + (f", over speakers {varies}" if varies else "")
+    plan = {"speakers": speakers, "pairs": pairs, "utterances": 4, "effect": effect, "effect_speaker_sd": varies, "pair_sd": 0.3}
+    return Line(name, _UNEVEN | plan)
+
+
+#: With one: the share of each vector that points from the utterance's types away from their near-homophones, and its deviation.
+POWER_LINES = (
+    *(_planted(*size, effect) for size in ((10, 60), (20, 60), (20, 120)) for effect in (0.1, 0.2, 0.4)),
+    _planted(20, 60, 0.4, 0.3),
+)
 
 
 def settings(share: float, draws: int = 20, distances: tuple[str, ...] = DISTANCES) -> SeparationSettings:
@@ -127,21 +138,18 @@ def p_value_table(lines: list[Line], corpora: int, draws: int = 199) -> None:
         print(*_p_value_rows(line, found, draws), sep="\n", flush=True)
 
 
-def power_table(corpora: int) -> None:
+def power_table(lines: list[Line], corpora: int) -> None:
     print(f"\nWith a planted effect (the share of each vector that points from the utterance's types away from their "
           f"near-homophones), {corpora} corpora a line, l2, macro. The truth is the mean net of all of them.\n")  # fmt: skip
-    print("| speakers, pairs | effect | varies by speaker | null | mean net | deviation | power of the interval | power of p <= 0.05 | "
-          "interval holds the truth | median minimum detectable effect |\n|" + " --- |" * 10)  # fmt: skip
-    sizes = [(size, effect, 0.0) for size in POWER_SIZES for effect in POWER_EFFECTS] + [((20, 60), 0.4, 0.3)]
-    for (speakers, pairs), effect, varies in sizes:
-        plan = {"speakers": speakers, "pairs": pairs, "utterances": 4, "effect": effect, "effect_speaker_sd": varies}
-        line = Line("planted", _UNEVEN | plan | {"pair_sd": 0.3})
-        found = collected(line, corpora, settings(0.5, distances=("l2",)))
+    print("| corpora | null | mean net | deviation | power of the interval | power of p <= 0.05 | interval holds the truth | "
+          "median minimum detectable effect |\n|" + " --- |" * 8)  # fmt: skip
+    for line in lines:
+        found = collected(line, corpora, settings(line.share, distances=("l2",)))
         for null in ("shuffled", "random"):
             values = found[null, "l2", "macro"]
             truth = values[:, 0].mean()
             told = np.mean((values[:, 1] > 0) | (values[:, 2] < 0))
-            print(f"| {speakers}, {pairs} | {effect} | {varies} | {null} | {truth:.3f} | {values[:, 0].std():.3f} | {told:.3f} | "
+            print(f"| {line.name} | {null} | {truth:.3f} | {values[:, 0].std():.3f} | {told:.3f} | "
                   f"{np.mean(values[:, 3] <= 0.05):.3f} | {held(values, truth):.3f} | {np.median(values[:, 4]):.3f} |",
                   flush=True)  # fmt: skip
 
@@ -170,21 +178,24 @@ def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpora", type=int, default=1000, help="simulated corpora per line")
-    parser.add_argument("--only", nargs="+", help="names of the lines without an effect")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="names of lines, with and without an effect")
     parts = ("null", "p_values", "power", "cells")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     given = parser.parse_args()
-    unknown = set(given.only or ()) - {line.name for line in NULL_LINES}
+    every = [line.name for line in NULL_LINES + POWER_LINES]
+    unknown = sorted(set(given.only or ()) - set(every))
     if unknown:
-        parser.error(f"no line is named {', '.join(sorted(unknown))}; there are {', '.join(line.name for line in NULL_LINES)}")
-    lines = [line for line in NULL_LINES if not given.only or line.name in given.only]
-    if "null" in given.parts:
-        null_tables(lines, given.corpora)
-    if "p_values" in given.parts:
-        p_value_table(lines, given.corpora)
-    if "power" in given.parts:
-        power_table(given.corpora)
-    if "cells" in given.parts:
+        parser.error(f"no line is named {', '.join(map(repr, unknown))}; there are {', '.join(map(repr, every))}")
+    without, planted = (
+        [line for line in lines if not given.only or line.name in given.only] for lines in (NULL_LINES, POWER_LINES)
+    )
+    if "null" in given.parts and without:
+        null_tables(without, given.corpora)
+    if "p_values" in given.parts and without:
+        p_value_table(without, given.corpora)
+    if "power" in given.parts and planted:
+        power_table(planted, given.corpora)
+    if "cells" in given.parts and not given.only:
         cell_table(given.corpora)
 
 

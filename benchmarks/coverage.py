@@ -1,6 +1,7 @@
 """How often intervals of net decoupling hold the truth, how p-values fall without an effect, and what power there is with one.
 
-`python benchmarks/coverage.py` takes 1,000 simulated corpora a line (about 100 s a line on one core, 45 minutes in all);
+`python benchmarks/coverage.py` takes 1,000 simulated corpora a line (70 to 250 s of processor
+a line with default draws, about an hour and a half in all on one core);
 `--corpora 100` a tenth of that; `--only NAME ...` some of the lines; `--parts null power cells p_values` some of the tables.
 Every number comes from the code that scores a real corpus (analysis.separation.simulation.simulated_averages).
 """

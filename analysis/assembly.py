@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.config import content_hash
 from analysis.corpus.utterance import Corpus
 from analysis.errors import Failure, failure_rows
 from analysis.report.model import Report
@@ -117,6 +118,7 @@ def assemble(
             "name": corpus.name,
             "synthetic": corpus.synthetic,
             "hash": corpus_hash(corpus),
+            "transcripts": content_hash(sorted((utterance.id, utterance.speaker, utterance.text) for utterance in corpus)),
             "n_utterances": len(corpus),
             "n_speakers": int(utterances["speaker"].nunique()),
             "duration": float(utterances["duration"].sum()),
@@ -147,6 +149,7 @@ def assemble(
             "utterances": utterances,
             "quality": quality,
             "failures": pd.DataFrame(failure_rows(failures), columns=[item.name for item in fields(Failure)]),
+            **_beside_published(runs),
         },
         verdicts=[verdict for run in runs for verdict in _headline_verdicts(run)],
         figures={
@@ -163,6 +166,14 @@ def assemble(
             "notes": [note for run in runs for note in run.separation.notes],
         },
     )
+
+
+def _beside_published(runs: list[EncoderRun]) -> dict[str, pd.DataFrame]:
+    """The paper's figures beside one's own, nearest first, as a table of the report; nothing where its encoders were not analysed."""
+    found = [run.separation.published for run in runs if len(run.separation.published)]
+    if not found:
+        return {}
+    return {"published": pd.concat(found, ignore_index=True).sort_values(["encoder", "log_ratio"], ignore_index=True)}
 
 
 def _headline_verdicts(run: EncoderRun) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The gate: does this report separate at least as well as the committed baseline says it should?
 
 Exit codes: 0 every row holds, 1 a row fell below its baseline or is missing, 2 usage (an :class:`AnalysisError`), 3 the report
-was made under other settings, so no verdict would mean anything.
+was made under other settings or on another corpus, so no verdict would mean anything.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pandas as pd
 from analysis.errors import ConfigurationError, StoreError
 from analysis.report.model import Report
 from analysis.separation.types import KEY_COLUMNS
+from analysis.settings import WITHOUT_INFLUENCE
 
 __all__ = ["GATED", "LOWER_IS_BETTER", "Baseline", "BaselineRow", "Comparison", "RowVerdict", "accept_row", "compare",
            "gated_rows", "read_baseline", "write_baseline"]  # fmt: skip
@@ -41,9 +42,6 @@ GATED_EVERYWHERE: dict[str, tuple[str, ...]] = {
 }
 #: Statistics whose rise is the regression.
 LOWER_IS_BETTER = frozenset({"abx_error", "davies_bouldin", "phone_error_rate"})
-
-#: Settings that set no number (:meth:`analysis.settings.DecoupleConfig.hash` leaves them out too).
-WITHOUT_INFLUENCE = frozenset({"corpus", "alignments", "device", "workers", "out", "audio", "strict", "projection"})
 
 _ANNOTATIONS = 10
 
@@ -91,6 +89,9 @@ class Baseline:
         To say which setting differs.
     rows : tuple of BaselineRow
     versions : mapping
+    transcripts : str
+        Hash of who said what in which utterance: a report of another corpus is not comparable. Not of the audio, since a
+        synthesised corpus may differ in its last bits between machines.
     """
 
     configuration_hash: str
@@ -98,6 +99,7 @@ class Baseline:
     configuration: Mapping[str, Any]
     rows: tuple[BaselineRow, ...]
     versions: Mapping[str, Any] = field(default_factory=dict)
+    transcripts: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,15 @@ def compare(report: Report, baseline: Baseline) -> Comparison:
     missing. A gain for the same utterances has no interval width and no tolerance but rounding, 1e-9 of the estimate.
     """
     now_hash = str(report.provenance.get("configuration_hash", ""))
-    if now_hash != baseline.configuration_hash:
+    transcripts = str(report.corpus.get("transcripts", ""))
+    if baseline.transcripts != transcripts:
+        comparison = Comparison(
+            (), 3,
+            f"Not comparable: the baseline was made on the corpus {baseline.corpus!r}, this report on "
+            f"{report.corpus.get('name', '')!r}; their utterances, speakers or transcripts differ. Analyse the baseline's corpus, "
+            "or write a new baseline with --accept-baseline.",
+        )  # fmt: skip
+    elif now_hash != baseline.configuration_hash:
         before, after = ({name: value for name, value in one.configuration.items() if name not in WITHOUT_INFLUENCE}
                          for one in (baseline, report))  # fmt: skip
         changed = _changed(before, after)
@@ -308,6 +318,7 @@ def write_baseline(report: Report, path: Path) -> Baseline:
         configuration=json.loads(json.dumps(dict(report.configuration), default=str)),
         rows=rows,
         versions=dict(report.provenance.get("versions", {})),
+        transcripts=str(report.corpus.get("transcripts", "")),
     )
     _write(baseline, Path(path))
     return baseline
@@ -318,6 +329,7 @@ def _write(baseline: Baseline, path: Path) -> None:
         "baseline_version": BASELINE_VERSION,
         "configuration_hash": baseline.configuration_hash,
         "corpus": baseline.corpus,
+        "transcripts": baseline.transcripts,
         "versions": dict(baseline.versions),
         "configuration": dict(baseline.configuration),
         "key_columns": list(KEY_COLUMNS),
@@ -364,7 +376,12 @@ def read_baseline(path: Path) -> Baseline:
             for row in document["rows"]
         )
         return Baseline(
-            document["configuration_hash"], document["corpus"], document["configuration"], rows, document.get("versions", {})
+            document["configuration_hash"],
+            document["corpus"],
+            document["configuration"],
+            rows,
+            document.get("versions", {}),
+            str(document.get("transcripts", "")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is no baseline ({type(error).__name__}: {error}). {remedy}") from error

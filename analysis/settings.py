@@ -9,7 +9,10 @@ from analysis.config import content_hash
 from analysis.errors import ConfigurationError
 from analysis.separation.settings import SeparationSettings
 
-__all__ = ["USUAL_TOKENS", "DecoupleConfig", "ProjectionSettings"]
+__all__ = ["USUAL_TOKENS", "WITHOUT_INFLUENCE", "DecoupleConfig", "ProjectionSettings"]
+
+#: Settings that set no number: where things lie, how fast they go, what is only looked at.
+WITHOUT_INFLUENCE = frozenset({"corpus", "alignments", "device", "workers", "out", "audio", "strict", "projection"})
 
 #: Tokens that both types of a pair should have, where the user asks for no other number.
 USUAL_TOKENS = 4
@@ -143,9 +146,6 @@ class DecoupleConfig:
     separation: SeparationSettings = field(default_factory=SeparationSettings)
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
 
-    # Where things lie and how fast they go sets no number.
-    _WITHOUT_INFLUENCE = ("corpus", "alignments", "device", "workers", "out", "audio", "strict", "projection")
-
     def __post_init__(self) -> None:
         if not self.encoder:
             raise ConfigurationError("Name at least one encoder, for example --encoder bundled.")
@@ -196,7 +196,7 @@ class DecoupleConfig:
 
     def hash(self) -> str:
         """Hash of the settings that set numbers: reports with different ones are not comparable."""
-        settings = {name: value for name, value in self.as_dict().items() if name not in self._WITHOUT_INFLUENCE}
+        settings = {name: value for name, value in self.as_dict().items() if name not in WITHOUT_INFLUENCE}
         if self.fusion not in ("linear", "paper"):
             for place in (settings, settings["separation"]):
                 place.pop("fusion_weights")

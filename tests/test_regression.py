@@ -53,6 +53,19 @@ def test_missing_rows_fail_and_other_settings_are_not_comparable(report, tmp_pat
     assert (comparison.exit_code, "seed (0 -> 1)" in comparison.message) == (3, True)
 
 
+def test_another_corpus_is_not_comparable(report, tmp_path):
+    path = tmp_path / "b.json"
+    write_baseline(replace(report, corpus={"name": "c", "transcripts": "aa"}), path)
+    same = compare(replace(report, corpus={"name": "moved", "transcripts": "aa"}), read_baseline(path))
+    assert same.exit_code == 0
+    other = compare(replace(report, corpus={"name": "c", "transcripts": "bb"}), read_baseline(path))
+    assert other.exit_code == 3
+    assert other.message == (
+        "Not comparable: the baseline was made on the corpus 'c', this report on 'c'; their utterances, speakers or transcripts "
+        "differ. Analyse the baseline's corpus, or write a new baseline with --accept-baseline."
+    )
+
+
 def test_one_row_is_accepted_with_its_reason(report, tmp_path):
     path = tmp_path / "b.json"
     baseline = write_baseline(report, path)

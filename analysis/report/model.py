@@ -27,7 +27,8 @@ class Report:
     ----------
     title : str
     corpus : mapping
-        ``name``, ``synthetic`` (bool), ``hash``, ``n_utterances``, ``n_speakers``, ``duration`` (s), ``n_tokens``, ``n_types``.
+        ``name``, ``synthetic`` (bool), ``hash`` (of the audio too), ``transcripts`` (hash of ids, speakers, texts),
+        ``n_utterances``, ``n_speakers``, ``duration`` (s), ``n_tokens``, ``n_types``.
     provenance : mapping
         ``versions``, ``encoders`` (cards by name), ``semantics`` (cards by name), ``aligner``, ``configuration_hash``, ``seed``,
         ``command``, ``started`` and ``finished`` (ISO times; the only fields that differ between two equal runs).
@@ -37,7 +38,7 @@ class Report:
         ``separation`` (:data:`analysis.separation.types.SEPARATION_COLUMNS`), ``pairs`` (pair table with per-pair distances with
         and without), ``tokens`` (tokens on the map), ``projection`` (``token``, ``encoder``, ``layer``, ``variant``, ``method``,
         ``x``, ``y``), ``utterances`` (``utterance``, ``speaker``, ``text``, ``audio``, ``duration``), ``failures``, ``quality``,
-        and what later rooms add.
+        and ``published`` where an encoder of the paper was analysed.
     verdicts : list of mapping
         ``rule``, ``encoder``, ``layer``, ``text`` (a sentence), ``level`` (``supported``, ``not_supported``, ``unclear``).
     figures : mapping

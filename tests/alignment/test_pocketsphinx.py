@@ -137,3 +137,12 @@ def test_quality_marks_the_worst_first():
     assert not quality_table(good, limits=QualityLimits())["marked"].any()
     with pytest.raises(ConfigurationError):
         QualityLimits(slowest=9, fastest=8)
+
+
+def test_an_alignment_does_not_depend_on_what_was_aligned_before(demo):
+    """Or it would change with workers, shards, and a run that was interrupted; this decoder keeps noise levels if allowed."""
+    some = demo.utterances[:8]
+    forwards = list(make_aligner("pocketsphinx").align(some))
+    backwards = list(make_aligner("pocketsphinx").align(some[::-1]))[::-1]
+    assert forwards == backwards
+    assert list(make_aligner("pocketsphinx").align(some[5:6])) == forwards[5:6]

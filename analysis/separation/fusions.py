@@ -9,7 +9,7 @@ that training did not see, draws are made anew, and its weights take turns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,9 @@ import numpy as np
 
 from analysis.errors import SeparationError
 from analysis.separation.settings import SeparationSettings
-from analysis.wav2sem.fusion import AffineFusion, TrainedFusion, semantic_scale, trained_fusions
+from analysis.wav2sem.fusion import TRAINED_MODES, AffineFusion, TrainedFusion, semantic_scale, trained_fusions
 
-__all__ = ["ModuleFusion", "NullFusion", "module_fusion"]
+__all__ = ["ModuleFusion", "NullFusion", "learnt_by_heart", "module_fusion"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,19 @@ def module_fusion(
             )
     own = AffineFusion.of_weights(trained["module"][0].weights)
     return ModuleFusion(own, {null: _null(trained[null], utterances, folder) for null in settings.nulls})
+
+
+def learnt_by_heart(modules: Iterable[str], utterances: Sequence[str], settings: SeparationSettings) -> tuple[str, ...]:
+    """The modules whose fusion weights were trained on utterances that are scored, so that a verdict would be on the training data."""
+    if settings.fusion not in TRAINED_MODES:
+        return ()
+    scored = set(utterances)
+    folder = Path(settings.fusion_weights)
+    return tuple(
+        module
+        for module in modules
+        if scored.intersection(*(one.utterances for one in trained_fusions(folder, settings.fusion, module)))
+    )
 
 
 def _null(trained: Sequence[TrainedFusion], utterances: Sequence[str], folder: Path) -> NullFusion:

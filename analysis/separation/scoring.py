@@ -13,6 +13,7 @@ from analysis.errors import SeparationError
 from analysis.separation.averages import average_rows, per_pair_distances
 from analysis.separation.best_layer import best_layer_rows, halves, layer_candidates
 from analysis.separation.curves import layer_curves
+from analysis.separation.fusions import learnt_by_heart
 from analysis.separation.published import beside_published, published_sentences
 from analysis.separation.ratios import ratio_rows, ratios
 from analysis.separation.relations import pair_tokens
@@ -172,11 +173,15 @@ def _scored(
             spoken = [frames[layer][row] for row in token_pairs.rows] if layer in frames else None
             rows.extend(scale_free_rows(state, scale_free_tokens, settings, spoken))
         candidates = layer_candidates(state, split) if split is not None and kind == "raw" else []
+        bar.update()
         return _Found(rows, per_pair_distances(state, chosen), draws, candidates)
 
     # With few layers to score, the draws of each are what is shared out.
+    from tqdm import tqdm
+
     by_layer = len(embeddings.layers) >= threads.n
-    found = threads.map(of_place, places) if by_layer else [of_place(place) for place in places]
+    with tqdm(total=len(places), desc="Scoring", unit="layer", disable=None, leave=False) as bar:
+        found = threads.map(of_place, places) if by_layer else [of_place(place) for place in places]
     rows = [row for part in found for row in part.rows]
     if split is not None:
         rows.extend(best_layer_rows([part.candidates for part in found], split.note))
@@ -187,15 +192,24 @@ def _scored(
         table.loc[group.index, "p_adjusted"] = benjamini_hochberg(group["p_value"].to_numpy())
     table = table[list(SEPARATION_COLUMNS)].astype(SEPARATION_COLUMNS)
     beside = beside_published(table)
+    learnt = learnt_by_heart(vectors, token_pairs.utterances, settings)
     return Separation(
         table=table,
         per_pair=pd.concat([part.per_pair for part in found], ignore_index=True),
         nulls=draws,
         curves=layer_curves(table[~table["statistic"].str.endswith(":best_layer")]),
-        verdicts=verdicts(table),
-        notes=[*token_pairs.sampled, *_left_out(settings), *published_sentences(beside)],
+        verdicts=verdicts(table, learnt),
+        notes=[*token_pairs.sampled, *_left_out(settings), *_learnt_note(learnt, settings), *published_sentences(beside)],
         published=beside,
     )
+
+
+def _learnt_note(learnt: Sequence[str], settings: SeparationSettings) -> list[str]:
+    return [
+        f"The weights of the fusion {settings.fusion!r} for {name} were trained on utterances that are scored here. What they "
+        "separate among those may be learnt by heart and says nothing of other speech."
+        for name in learnt
+    ]
 
 
 def _left_out(settings: SeparationSettings) -> list[str]:

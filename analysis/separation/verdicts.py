@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-__all__ = ["RULES", "Rule", "sign", "verdicts"]
+__all__ = ["LEARNT_BY_HEART", "RULES", "Rule", "sign", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,15 @@ RULES: tuple[Rule, ...] = (
     Rule("nothing", {}, "not_supported", "Neither the raw distance nor the net one rises."),
 )
 
+#: Speaks instead of any rule above that supports the claim, where a fusion's weights were trained on the utterances scored.
+LEARNT_BY_HEART = Rule(
+    "learnt_by_heart",
+    {},
+    "unclear",
+    "Near-homophones lie farther apart than with shuffled vectors, but on the very utterances that the fusion's weights were trained "
+    "on: score a corpus that they never saw.",
+)
+
 
 def sign(low: float, high: float) -> str:
     """``rises`` when the interval lies above zero, ``falls`` when below, ``unclear`` when it holds zero, ``none`` without one."""
@@ -73,8 +82,16 @@ def sign(low: float, high: float) -> str:
     return "rises" if low > 0 else "falls" if high < 0 else "unclear"
 
 
-def verdicts(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The verdict of each encoder, layer and module: ``rule``, ``encoder``, ``layer``, ``variant``, ``text``, ``level``."""
+def verdicts(table: pd.DataFrame, learnt: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The verdict of each encoder, layer and module: ``rule``, ``encoder``, ``layer``, ``variant``, ``text``, ``level``.
+
+    Parameters
+    ----------
+    table : DataFrame
+        :data:`analysis.separation.types.SEPARATION_COLUMNS`.
+    learnt : collection of str
+        Modules whose fusion was trained on the utterances scored: nothing is called supported of them.
+    """
     rows = table[
         (table["vectors"] == "raw")
         & (table["average"] == "macro")
@@ -92,6 +109,8 @@ def verdicts(table: pd.DataFrame) -> list[dict[str, Any]]:
             row = own[(own["statistic"] == statistic) & (own["null"] == null)]
             signs[name] = sign(row["ci_low"].iat[0], row["ci_high"].iat[0]) if len(row) else "none"
         rule = next(rule for rule in RULES if all(signs[name] in allowed for name, allowed in rule.signs.items()))
+        if rule.level == "supported" and variant in learnt:
+            rule = LEARNT_BY_HEART
         entry = {"rule": rule.name, "encoder": encoder, "layer": int(layer), "variant": variant}
         found.append(entry | {"text": rule.text, "level": rule.level})
     return found

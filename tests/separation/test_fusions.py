@@ -123,7 +123,13 @@ def test_on_its_training_utterances_a_null_has_the_vectors_that_its_weights_know
     embeddings, semantics, pairs = corpus
     _save_all(tmp_path, mode, semantics.utterances, semantics.vectors, 2)
     settings = SeparationSettings(distances=("l2",), n_nulls=5, fusion=mode, fusion_weights=str(tmp_path))
-    nulls = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings).nulls
+    scored = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings)
+    assert scored.notes[0].startswith(f"Scale-free statistics are taken of additive fusion only, not of {mode!r}.")
+    assert scored.notes[1].startswith(
+        f"The weights of the fusion {mode!r} for wav2sem were trained on utterances that are scored"
+    )
+    assert all(verdict["level"] != "supported" for verdict in scored.verdicts)
+    nulls = scored.nulls
     place = {name: row for row, name in enumerate(semantics.utterances)}
     rows = [place[name] for name in embeddings.tokens["utterance"]]
     for null in ("shuffled", "random"):

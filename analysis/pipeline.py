@@ -19,7 +19,7 @@ from analysis.alignment.types import Alignment
 from analysis.assembly import EncoderRun, assemble, fused, write_syllables
 from analysis.config import cache_folder
 from analysis.corpus.utterance import Corpus, Utterance
-from analysis.encoders.specification import parse_spec
+from analysis.encoders import check_encoder
 from analysis.engine import available_cores, beside
 from analysis.errors import CorpusError, Failure, SeparationError, StrictError
 from analysis.report.model import Report
@@ -55,8 +55,8 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     config = replace(config or DecoupleConfig(), **settings)
     started = datetime.now(UTC)
     ledger = _Ledger(config.strict)
-    for name in config.encoder:  # a misspelt name must not cost an hour of alignment first
-        parse_spec(name)
+    for name in config.encoder:  # a name that leads nowhere must not cost hours of alignment first
+        check_encoder(name, revision=config.revision)
 
     corpus = _read_corpus(config, ledger)
     alignments, quality = _align(config, corpus, ledger)

@@ -274,10 +274,17 @@ def test_a_misspelt_encoder_is_refused_before_any_work(tmp_path):
     )
 
 
-def test_an_encoder_folder_that_is_not_there_is_an_error_with_its_path(few):
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("./no/such/folder", "There is no model folder ./no/such/folder. Check the path."),
+        ("features:no/such?rate=50", "Encoder 'features:no/such?rate=50': there is no no/such. Check the path."),
+    ],
+)
+def test_an_encoder_that_is_not_there_is_refused_before_any_work(tmp_path, encoder, message):
     with pytest.raises(EncoderError) as raised:
-        analysis.run(QUICK, corpus=few, encoder=["./no/such/folder"], write=False)
-    assert str(raised.value) == "There is no model folder ./no/such/folder. Check the path."
+        analysis.run(QUICK, corpus=str(tmp_path / "nowhere"), encoder=[encoder], write=False)
+    assert str(raised.value) == message
 
 
 def test_a_corpus_without_one_usable_utterance_is_an_error(tmp_path):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from analysis.encoders.frameworks import FRAMEWORKS
 from analysis.encoders.specification import EncoderSpec, parse_spec
-from analysis.errors import ConfigurationError
+from analysis.errors import ConfigurationError, EncoderError
 
 if TYPE_CHECKING:
     import torch
 
     from analysis.encoders.types import Encoder
 
-__all__ = ["choose_device", "load_encoder"]
+__all__ = ["check_encoder", "choose_device", "load_encoder"]
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:
@@ -79,6 +79,25 @@ def load_encoder(
         keep = ("attention",) if encoder.card.family == "wavlm" else ()
         encoder.precision = apply_precision(encoder.model, precision, keep)
     return encoder
+
+
+def check_encoder(spec: str, *, revision: str | None = None) -> None:
+    """Raise for a name that leads nowhere; reads no weights, so that it can be asked before hours of other work.
+
+    Raises
+    ------
+    ConfigurationError, EncoderError
+        As :func:`load_encoder`, if there is no such encoder on the hub or the disk.
+    """
+    parsed = parse_spec(spec)
+    if parsed.kind == "random":
+        parsed = parse_spec(parsed.target)
+    if parsed.kind == "pretrained":
+        from analysis.encoders.pretrained import load_preprocessor
+
+        load_preprocessor(parsed.target, parsed.option("revision", default=revision))
+    elif parsed.target and not Path(parsed.target).exists():
+        raise EncoderError(f"Encoder {spec!r}: there is no {parsed.target}. Check the path.")
 
 
 def _build_bundled(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:

@@ -245,6 +245,7 @@ class CrossedDesign:
         estimate = values @ self.weights - null_averages.mean(axis=1)
         scale = np.abs(values).max(axis=1, initial=0.0)
         exact = np.sqrt(variance) <= 1e-12 * np.maximum(scale, 1e-300)
+        estimate = np.where(np.abs(estimate) <= 1e-12 * scale, 0.0, estimate)  # what is rounding alone
         return self._made(estimate, variance, spread, sigma, exact, "null_t", level)
 
     def _forms(self, values: np.ndarray) -> np.ndarray:

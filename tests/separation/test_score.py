@@ -74,6 +74,14 @@ def test_gains_inside_one_utterance_are_zero(scored):
     ]
     assert len(rows)
     assert (rows["estimate"].abs() < 1e-12).all()
+    nets = rows[rows["statistic"] == "net"]
+    assert len(nets) and (nets[["estimate", "ci_low", "ci_high"]] == 0).all(axis=None)  # exactly, whatever rounding says
+
+
+def test_every_interval_holds_its_estimate(scored):
+    rows = scored[-1].table.query("ci_low == ci_low")
+    assert len(rows) > 100
+    assert ((rows["ci_low"] <= rows["estimate"]) & (rows["estimate"] <= rows["ci_high"])).all()
 
 
 def test_rows_have_one_key_each_and_centring_removes_the_module(scored):

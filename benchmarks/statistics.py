@@ -205,6 +205,7 @@ def main() -> None:
     _, peer, peer_memory = apart(partial(l2_by_sklearn, x, types))
     _, here, memory = apart(partial(l2_here, x, types))
     row("L2 means of all type pairs (sklearn)", peer, here, f"memory {peer_memory:.2f} and {memory:.2f} GB")
+    type_distances(x, types, "mse")  # the first call of all imports what it needs
     row("mse means of all type pairs by sums (sklearn)", peer, seconds(partial(type_distances, x, types, "mse")))
     row("pigeonhole bootstrap, 1,000 resamples (loop, from 20)", *bootstrap_ratio())
     abx_rows(n, chosen.fastabx)

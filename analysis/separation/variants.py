@@ -194,8 +194,9 @@ class LayerVariants:
                     null_makers.shuffled(len(vectors), rng, speakers, within=settings.shuffle_within) for _ in range(repeats)
                 ]
                 values = self.workers.map(added.sums, permutations)
-                made = [null_makers.resized(vectors, permutation) for permutation in permutations[:REFERENCE_DRAWS]]
-                resized = self.workers.map(with_added, made)
+                resized = self.workers.map(
+                    lambda permutation: with_added(null_makers.resized(vectors, permutation)), permutations[:REFERENCE_DRAWS]
+                )
                 for name in names:
                     self.resized[module, name] = np.stack([value[name] for value in resized])
             elif null == "frame_noise":
@@ -207,10 +208,14 @@ class LayerVariants:
             elif null == "constant":
                 values = [with_added(null_makers.constant(vectors))]
             else:
-                made = [
-                    null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers) for _ in range(repeats)
-                ]
-                values = self.workers.map(with_added, made)
+                # a few at a time: all draws of a large corpus would be several copies of its vectors
+                values = []
+                for begin in range(0, repeats, few := 2 * self.workers.n):
+                    made = [
+                        null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers)
+                        for _ in range(min(few, repeats - begin))
+                    ]
+                    values += self.workers.map(with_added, made)
             for name in names:
                 self.draws[null, module, name] = np.stack([value[name] for value in values])
 

@@ -112,9 +112,7 @@ class PairGeometry:
         self._lengths = self._index(pairs.cell_count)
         self._slices, place = _block_layout(pairs, rank)
         self._place = self._index(place)
-        self._squares = _squared_norms(self.vectors)
-        self._dots = self._block_dots(self.vectors)
-        self._distances = self._squared(self._squares, self._dots, self.vectors)
+        self._squares, self._dots, self._distances = self._measured(self.vectors)
 
     def _sorted(self, vectors: np.ndarray) -> torch.Tensor:
         return self._tensor(np.asarray(vectors, dtype=np.float64)[self._by_type])
@@ -153,13 +151,16 @@ class PairGeometry:
 
     def pair_distances(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
         """Each named distance of every token pair, shape (M,), between the vectors as they are."""
-        return self._named(names, self._squares, self._dots, self._distances)
+        return dict(self._named(names, self._squares, self._dots, self._distances))
 
     def replaced(self, vectors: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
         """The same sums for other vectors of the same tokens, shape (n, D)."""
-        tensor = self._sorted(vectors)
-        squares, dots = _squared_norms(tensor), self._block_dots(tensor)
-        return self._sums(names, squares, dots, self._squared(squares, dots, tensor))
+        return self._sums(names, *self._measured(self._sorted(vectors)))
+
+    def _measured(self, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Squared norms of the tokens, and inner products and squared distances of their pairs."""
+        squares, dots = _squared_norms(vectors), self._block_dots(vectors)
+        return squares, dots, self._squared(squares, dots, vectors)
 
     def added(self, offsets: np.ndarray, names: Iterable[str]) -> Added:
         """The variant in which every token of utterance u has ``offsets[u]`` added; ``offsets`` has shape (U, D)."""
@@ -168,31 +169,30 @@ class PairGeometry:
     def _sums(
         self, names: Iterable[str], squares: torch.Tensor, dots: torch.Tensor, distances: torch.Tensor
     ) -> dict[str, np.ndarray]:
-        return {name: self.cell_sums(values) for name, values in self._named(names, squares, dots, distances).items()}
+        return {name: self.cell_sums(values) for name, values in self._named(names, squares, dots, distances)}
 
     def _named(
         self, names: Iterable[str], squares: torch.Tensor, dots: torch.Tensor, distances: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
+    ) -> Iterator[tuple[str, torch.Tensor]]:
+        """Each named distance in turn, so that whoever wants sums alone holds one at a time."""
         import torch
 
-        result: dict[str, torch.Tensor] = {}
         cosine = None
         for name in names:
             if name in ("l2", "l2_standardised", "l2_whitened"):
-                result[name] = distances.sqrt()
+                yield name, distances.sqrt()
             elif name == "mse":
-                result[name] = distances / self.dims
+                yield name, distances / self.dims
             else:
                 if cosine is None:
                     size = squares.clamp(min=1e-300).rsqrt()
                     cosine = (1 - dots * size[self.a] * size[self.b]).clamp_(0, 2)
                 if name == "cosine":
-                    result[name] = cosine
+                    yield name, cosine
                 elif name == "l2_unit":
-                    result[name] = (2 * cosine).sqrt()
+                    yield name, (2 * cosine).sqrt()
                 else:
-                    result[name] = torch.arccos(1 - cosine) / np.pi
-        return result
+                    yield name, torch.arccos(1 - cosine) / np.pi
 
     def cell_sums(self, values: torch.Tensor) -> np.ndarray:
         """Sum of the values of all token pairs over each cell, shape (C,)."""
@@ -211,19 +211,20 @@ class Added:
 
     def pair_distances(self, permutation: np.ndarray | None = None) -> dict[str, torch.Tensor]:
         """Each named distance of every token pair; utterance u is given the vector of ``permutation[u]``."""
+        return dict(self.geometry._named(self.names, *self._measured(permutation)))
+
+    def sums(self, permutation: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Sums over each cell, shape (C,), of each named distance."""
+        return self.geometry._sums(self.names, *self._measured(permutation))
+
+    def _measured(self, permutation: np.ndarray | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         import torch
 
         geometry = self.geometry
         offsets = self.offsets if permutation is None else self.offsets[geometry._index(permutation)]
-        vectors = offsets[geometry.utterance].add_(geometry.vectors)
-        squares, dots = _squared_norms(vectors), geometry._block_dots(vectors)
+        squares, dots, distances = geometry._measured(offsets[geometry.utterance].add_(geometry.vectors))
         # Tokens of one utterance get the same vector: their difference, hence every Euclidean distance, is what it was.
-        distances = torch.where(geometry._same, geometry._distances, geometry._squared(squares, dots, vectors))
-        return geometry._named(self.names, squares, dots, distances)
-
-    def sums(self, permutation: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Sums over each cell, shape (C,), of each named distance."""
-        return {name: self.geometry.cell_sums(values) for name, values in self.pair_distances(permutation).items()}
+        return squares, dots, torch.where(geometry._same, geometry._distances, distances)
 
 
 def _squared_norms(vectors: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.alignment import quality_table
 from analysis.alignment.types import Alignment
 from analysis.assembly import EncoderRun, assemble, fused, write_syllables
 from analysis.config import cache_folder
@@ -27,7 +28,7 @@ from analysis.settings import USUAL_TOKENS, DecoupleConfig
 
 if TYPE_CHECKING:
     from analysis.embeddings.types import SyllableEmbeddings
-    from analysis.wav2sem.types import UtteranceVectors
+    from analysis.wav2sem.types import Semantics, UtteranceVectors
 
 __all__ = ["run"]
 
@@ -55,15 +56,38 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     config = replace(config or DecoupleConfig(), **settings)
     started = datetime.now(UTC)
     ledger = _Ledger(config.strict)
-    for name in config.encoder:  # a name that leads nowhere must not cost hours of alignment first
-        check_encoder(name, revision=config.revision)
+    stored = None
+    if config.vectors:
+        config, stored = _stored(config, ledger)
+    else:
+        for name in config.encoder:  # a name that leads nowhere must not cost hours of alignment first
+            check_encoder(name, revision=config.revision)
 
     corpus = _read_corpus(config, ledger)
-    alignments, quality = _align(config, corpus, ledger)
-    tokens, pairs = _tokens_and_pairs(config, corpus, alignments, ledger)
+    if stored is not None:
+        quality, tokens, inventory = quality_table([]), _tokens_of(stored, corpus), config.inventory or "arpabet"
+    else:
+        alignments, quality = _align(config, corpus, ledger)
+        tokens, inventory = _tokens(config, corpus, alignments, ledger), _inventory_of(alignments)
+    pairs = _pairs(config, corpus, tokens, inventory, ledger)
     # Maps and figures are made in a process beside this one, where there are cores for it.
     with beside(config.workers or available_cores()) as start:
-        runs = [_analyse(config, name, corpus, tokens, pairs, alignments, ledger, start) for name in config.encoder]
+        runs = []
+        for name in config.encoder:
+            modules = _modules(config)
+            if stored is not None:
+                embeddings, vectors = _chosen(stored, _scored(tokens, pairs)), {}
+            else:
+                source = next(iter(alignments.values())).source
+                embeddings, vectors = _extract(config, name, corpus, _scored(tokens, pairs), modules, source, ledger)
+            spoken = set(embeddings.tokens["utterance"])
+            heard = [utterance for utterance in corpus if utterance.id in spoken]
+            # modules that do not sit on this encoder's frames hear the recordings themselves
+            semantics = {
+                variant: vectors[variant] if variant in vectors else _semantics_of(module, heard)
+                for variant, module in modules.items()
+            }
+            runs.append(_analyse(config, name, embeddings, semantics, pairs, ledger, start))
         report = assemble(config, corpus, quality, tokens, runs, ledger.failures, started)
         if write:
             _write(config, report, runs, start)
@@ -122,7 +146,7 @@ def _read_corpus(config: DecoupleConfig, ledger: _Ledger) -> Corpus:
 
 def _align(config: DecoupleConfig, corpus: Corpus, ledger: _Ledger) -> tuple[dict[str, Alignment], pd.DataFrame]:
     """Alignments by utterance id, those within the quality limits only, and the quality table of all."""
-    from analysis.alignment import align_cached, make_aligner, quality_table
+    from analysis.alignment import align_cached, make_aligner, within_limits
 
     done = _stage("Alignment")
     if config.alignments:
@@ -143,15 +167,10 @@ def _align(config: DecoupleConfig, corpus: Corpus, ledger: _Ledger) -> tuple[dic
     if not alignments:
         first = failures[0].reason if failures else "the aligner gave nothing back"
         raise CorpusError(f"No utterance of {config.corpus} could be aligned. The first failure: {first}")
-    quality = quality_table(alignments.values(), corpus.utterances)
-    marked = set(quality.loc[quality["marked"], "utterance"])
-    if marked and not config.keep_marked:
-        reasons = dict(zip(quality["utterance"], quality["reasons"], strict=True))
-        ledger.add(
-            Failure("alignment", name, f"Beyond the quality limits: {reasons[name]}.", "Check it, or use --keep_marked.")
-            for name in sorted(marked)
-        )
-        alignments = {name: alignment for name, alignment in alignments.items() if name not in marked}
+    kept, quality, marked = within_limits(alignments, corpus.utterances)
+    if not config.keep_marked:
+        ledger.add(marked)
+        alignments = kept
         if not alignments:
             raise CorpusError(
                 "Every alignment is beyond the quality limits; does the text belong to the audio? Look at them with "
@@ -169,19 +188,62 @@ def _aligner_options(config: DecoupleConfig, aligner: str) -> dict[str, Any]:
     return options | config.aligner_options
 
 
-def _tokens_and_pairs(
-    config: DecoupleConfig, corpus: Corpus, alignments: Mapping[str, Alignment], ledger: _Ledger
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _stored(config: DecoupleConfig, ledger: _Ledger) -> tuple[DecoupleConfig, SyllableEmbeddings]:
+    """The embeddings of a store, and the configuration with what they say of themselves."""
+    from analysis.embeddings import EmbeddingStore, SyllableEmbeddings
+
+    done = _stage(f"Vectors of {config.vectors}")
+    store = EmbeddingStore(Path(config.vectors))
+    ledger.add(store.failures())
+    layers = {"all": store.layers, "last": store.layers[-1:]}.get(config.layers) or config.layer_numbers()
+    stored = SyllableEmbeddings.read(config.vectors, layer=layers)
+    provenance = stored.provenance
+    told = {"unit": provenance["unit"], "pooling": provenance["pooling"], "slicing": provenance["slicing"]}
+    done(f"{len(stored)} tokens, layers {', '.join(map(str, stored.layers))} of {provenance['encoder']['name']}")
+    return replace(config, encoder=[provenance["encoder"]["name"]], **told), stored
+
+
+def _chosen(stored: SyllableEmbeddings, tokens: pd.DataFrame) -> SyllableEmbeddings:
+    """The embeddings of these tokens and the frames of their utterances alone, as an extraction of them would leave."""
+    chosen = stored.select(np.flatnonzero(stored.tokens["token"].isin(tokens["token"])))
+    frames, spoken = chosen.frames, set(tokens["utterance"])
+    kept = np.flatnonzero([name in spoken for name in frames.utterances])
+    frames = replace(
+        frames,
+        utterances=tuple(frames.utterances[place] for place in kept),
+        n_frames=frames.n_frames[kept],
+        mean=frames.mean[kept],
+        frame_norm=frames.frame_norm[kept],
+    )
+    return replace(chosen, frames=frames)
+
+
+def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus) -> pd.DataFrame:
+    """The stored tokens, of utterances of the corpus alone."""
+    known = {utterance.id for utterance in corpus}
+    tokens = stored.tokens[stored.tokens["utterance"].isin(known)].reset_index(drop=True)
+    if tokens.empty:
+        raise CorpusError(
+            f"The stored vectors and the corpus {corpus.name} share no utterance: the store holds "
+            f"{stored.tokens['utterance'].iloc[0]!r}, the corpus {corpus.utterances[0].id!r}. Name the corpus that was extracted."
+        )
+    return tokens
+
+
+def _tokens(config: DecoupleConfig, corpus: Corpus, alignments: Mapping[str, Alignment], ledger: _Ledger) -> pd.DataFrame:
     from analysis.phonology import load_lexicon, token_table
 
-    done = _stage(f"{config.unit.capitalize()}s and near-homophones")
     aligned = [utterance for utterance in corpus if utterance.id in alignments]
     lexicon = load_lexicon(config.lexicon, inventory=config.inventory)
     tokens, failures = token_table(
         aligned, [alignments[utterance.id] for utterance in aligned], unit=config.unit, lexicon=lexicon
     )
-    inventory = _inventory_of(alignments)
     ledger.add(failures)
+    return tokens
+
+
+def _pairs(config: DecoupleConfig, corpus: Corpus, tokens: pd.DataFrame, inventory: str, ledger: _Ledger) -> pd.DataFrame:
+    done = _stage(f"{config.unit.capitalize()}s and near-homophones")
     counts = tokens["type"].value_counts()
     asked = config.min_tokens
     for least in (asked,) if asked else range(USUAL_TOKENS, 0, -1):
@@ -205,7 +267,13 @@ def _tokens_and_pairs(
     pairs = _limit(pairs, counts, config.max_pairs)
     found = int((pairs["relation"] == "near_homophone").sum())
     done(f"{len(tokens)} tokens of {len(counts)} types, {found} near-homophone pairs" + (f"; {few}" if few else ""))
-    return tokens, pairs.reset_index(drop=True)
+    return pairs.reset_index(drop=True)
+
+
+def _scored(tokens: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The tokens whose types stand in a pair."""
+    types = set(pairs["type_a"]) | set(pairs["type_b"])
+    return tokens[tokens["type"].isin(types)].reset_index(drop=True)
 
 
 def _inventory_of(alignments: Mapping[str, Alignment]) -> str:
@@ -276,70 +344,81 @@ def _limit(pairs: pd.DataFrame, counts: pd.Series, most: int) -> pd.DataFrame:
     return pd.concat([order.head(most).drop(columns="_rarer"), pairs[~near]])
 
 
-def _analyse(
-    config: DecoupleConfig,
-    name: str,
-    corpus: Corpus,
-    tokens: pd.DataFrame,
-    pairs: pd.DataFrame,
-    alignments: Mapping[str, Alignment],
-    ledger: _Ledger,
-    start: Callable[..., Future],
-) -> EncoderRun:
-    """Encode once, take every semantic variant from that pass, and score."""
-    from analysis.embeddings import extract
-    from analysis.encoders import deferred_encoder
-    from analysis.separation import score
+def _modules(config: DecoupleConfig) -> dict[str, Semantics]:
+    """Sources of semantic vectors by variant."""
     from analysis.wav2sem import load_semantics
 
-    done = _stage(f"Embeddings of {name}")
-    encoder = deferred_encoder(name, device=config.device, dtype=config.dtype, revision=config.revision)
-    layers = config.layer_numbers(encoder.card.layers)
-    scored_types = set(pairs["type_a"]) | set(pairs["type_b"])
-    wanted = tokens[tokens["type"].isin(scored_types)].reset_index(drop=True)
-    spoken = set(wanted["utterance"])
-    utterances = [utterance for utterance in corpus if utterance.id in spoken]
     modules = {}
     if config.wav2sem != "none":
         modules["wav2sem"] = load_semantics("wav2sem" if config.wav2sem == "bundled" else config.wav2sem, device=config.device)
     if config.oracle != "none":
         modules["oracle"] = load_semantics(f"oracle:{config.oracle}", device=config.device)
+    return modules
+
+
+def _extract(
+    config: DecoupleConfig,
+    name: str,
+    corpus: Corpus,
+    tokens: pd.DataFrame,
+    modules: Mapping[str, Semantics],
+    source: str,
+    ledger: _Ledger,
+) -> tuple[SyllableEmbeddings, dict[str, UtteranceVectors]]:
+    """Encode once; also the vectors of modules that sit on this encoder's frames, by variant."""
+    from analysis.embeddings import extract
+    from analysis.encoders import deferred_encoder
+
+    done = _stage(f"Embeddings of {name}")
+    encoder = deferred_encoder(name, device=config.device, dtype=config.dtype, revision=config.revision)
+    spoken = set(tokens["utterance"])
     extraction = extract(
         encoder,
-        utterances,
-        wanted,
-        layers=layers,
+        [utterance for utterance in corpus if utterance.id in spoken],
+        tokens,
+        layers=config.layer_numbers(encoder.card.layers),
         pooling=config.pooling,
         slicing=config.slicing,
         semantics=tuple(modules.values()),
         workers=config.workers or None,
         cache=cache_folder("embeddings"),
-        alignment_source=next(iter(alignments.values())).source,
+        alignment_source=source,
         corpus=corpus.name,
     )
     ledger.add(extraction.failures)
-    semantics = {}
-    for variant, module in modules.items():
-        found = extraction.semantics.get(module.card.name)
-        semantics[variant] = found if found is not None else _semantics_of(module, utterances)
+    found = {variant: extraction.semantics.get(module.card.name) for variant, module in modules.items()}
     done(f"{len(extraction.embeddings)} tokens, {len(extraction.embeddings.layers)} layers of {encoder.card.dims} dimensions")
+    return extraction.embeddings, {variant: vectors for variant, vectors in found.items() if vectors is not None}
+
+
+def _analyse(
+    config: DecoupleConfig,
+    name: str,
+    embeddings: SyllableEmbeddings,
+    semantics: Mapping[str, UtteranceVectors],
+    pairs: pd.DataFrame,
+    ledger: _Ledger,
+    start: Callable[..., Future],
+) -> EncoderRun:
+    """Every semantic variant from the one pass, scored and mapped."""
+    from analysis.separation import score
 
     # An animation model reads the encoder's last hidden state, so that is the layer of the headline and of the map.
-    layer = extraction.embeddings.layers[-1]
-    on_map = _rows_on_the_map(config, pairs, extraction.embeddings)
-    mapping = _start_map(config, extraction.embeddings, semantics, layer, on_map, start)
+    layer = embeddings.layers[-1]
+    on_map = _rows_on_the_map(config, pairs, embeddings)
+    mapping = _start_map(config, embeddings, semantics, layer, on_map, start)
     if mapping is None:
         reason = f"{len(on_map)} tokens of near-homophones are too few for a map."
         ledger.add([Failure("projection", name, reason, "Use a larger corpus.", "warning")])
 
     done = _stage(f"Separation of {name}")
-    separation = score(extraction.embeddings, semantics, pairs, settings=config.separation)
+    separation = score(embeddings, semantics, pairs, settings=config.separation)
     done(f"{len(separation.table)} rows")
 
     done = _stage(f"Map of {name}")
     projections = mapping.result() if mapping else {}
     done(f"{len(on_map)} tokens by {config.projection.method}")
-    return EncoderRun(name, extraction.embeddings, semantics, pairs, separation, projections, on_map, layer)
+    return EncoderRun(name, embeddings, semantics, pairs, separation, projections, on_map, layer)
 
 
 def _start_map(

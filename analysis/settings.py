@@ -12,7 +12,7 @@ from analysis.separation.settings import SeparationSettings
 __all__ = ["USUAL_TOKENS", "WITHOUT_INFLUENCE", "DecoupleConfig", "ProjectionSettings"]
 
 #: Settings that set no number: where things lie, how fast they go, what is only looked at.
-WITHOUT_INFLUENCE = frozenset({"corpus", "alignments", "device", "workers", "out", "audio", "strict", "projection"})
+WITHOUT_INFLUENCE = frozenset({"corpus", "alignments", "vectors", "device", "workers", "out", "audio", "strict", "projection"})
 
 #: Tokens that both types of a pair should have, where the user asks for no other number.
 USUAL_TOKENS = 4
@@ -53,6 +53,9 @@ class DecoupleConfig:
         `demo`, a LibriSpeech tree, a folder of audio and transcripts, or a manifest (path, transcript, speaker).
     alignments : str, optional
         Folder of TextGrids to read instead of aligning.
+    vectors : str, optional
+        Folder that `python -m analysis.embeddings` wrote of this corpus, on a cluster say: its tokens and vectors are scored,
+        nothing is aligned or encoded.
     aligner : str
         What finds words and phones where no alignments are given; `labels` reads those that the corpus brings (TIMIT, Buckeye).
     aligner_options : dict
@@ -116,6 +119,7 @@ class DecoupleConfig:
 
     corpus: str = "demo"
     alignments: str | None = None
+    vectors: str | None = None
     aligner: Literal["pocketsphinx", "textgrid", "mfa", "ctc", "labels"] = "pocketsphinx"
     aligner_options: dict[str, Any] = field(default_factory=dict)
     encoder: list[str] = field(default_factory=lambda: ["bundled"])

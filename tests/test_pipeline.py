@@ -319,3 +319,41 @@ def test_a_corpus_where_words_are_said_once_is_scored_and_no_interval_is_invente
     assert {verdict["text"].split(": ")[-1] for verdict in report.verdicts} == {
         "The corpus is too small for an interval, so nothing is claimed."
     }
+
+
+def test_vectors_that_were_extracted_apart_give_the_same_scores(tmp_path, demo, monkeypatch):
+    """Extraction in shards, as on a cluster, then scores from its folder alone: nothing is aligned or encoded again."""
+    from analysis.embeddings.__main__ import main
+
+    monkeypatch.setenv("ANALYSIS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for utterance in demo.utterances[:16]:
+        shutil.copy(utterance.audio, folder / utterance.audio.name)
+        (folder / f"{utterance.audio.stem}.txt").write_text(utterance.text, encoding="utf-8")
+    store = tmp_path / "vectors"
+    for shard in "01":
+        assert (
+            main(
+                [str(folder), "--encoder", "mfcc", "--out", str(store), "--per-shard", "8", "--shard", shard, "--num-shards", "2"]
+            )
+            == 0
+        )
+    settings = {"corpus": str(folder), "encoder": ["mfcc"], "oracle": "none", "write": False}
+    together = analysis.run(QUICK, **settings)
+    monkeypatch.setenv("ANALYSIS_CACHE", str(tmp_path / "elsewhere"))
+    apart = analysis.run(QUICK, vectors=str(store), **settings)
+    assert not (tmp_path / "elsewhere" / "alignments").exists()
+    assert apart.provenance["configuration_hash"] == together.provenance["configuration_hash"]
+    columns = ["variant", "statistic", "null", "distance", "relation", "split", "estimate"]
+    pd.testing.assert_frame_equal(apart.separation[columns], together.separation[columns], rtol=1e-4, atol=1e-9)
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(demo.utterances[0].audio, other / "another.wav")
+    (other / "another.txt").write_text(demo.utterances[0].text, encoding="utf-8")
+    with pytest.raises(CorpusError) as raised:
+        analysis.run(QUICK, vectors=str(store), corpus=str(other), write=False)
+    assert str(raised.value) == (
+        "The stored vectors and the corpus other share no utterance: the store holds 'demo1-d011', the corpus 'another'. "
+        "Name the corpus that was extracted."
+    )

@@ -34,6 +34,7 @@ __all__ = [
     "read_alignment",
     "read_textgrid",
     "read_tiers",
+    "within_limits",
     "write_alignment",
     "write_textgrid",
 ]
@@ -56,6 +57,7 @@ _PUBLIC = {
     "read_alignment": "analysis.alignment.formats",
     "read_textgrid": "analysis.alignment.textgrid",
     "read_tiers": "analysis.alignment.tiers",
+    "within_limits": "analysis.alignment.quality",
     "write_alignment": "analysis.alignment.formats",
     "write_textgrid": "analysis.alignment.textgrid",
 }

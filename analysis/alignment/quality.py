@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,12 @@ import numpy as np
 from analysis.alignment.arpabet import without_stress
 from analysis.alignment.types import Alignment
 from analysis.corpus.utterance import Utterance
-from analysis.errors import ConfigurationError
+from analysis.errors import ConfigurationError, Failure
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MEASURES", "QualityLimits", "quality_table"]
+__all__ = ["MEASURES", "QualityLimits", "quality_table", "within_limits"]
 
 #: Measures of one utterance, in the order of the table's columns.
 MEASURES = ("speech_rate", "shortest_run", "largest_z", "score_per_frame", "silence_share")
@@ -120,6 +120,20 @@ def quality_table(
     columns |= dict.fromkeys((f"aligner_{name}" for one in alignments for name, _ in one.measures), "float64")
     table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
     return table.sort_values(["excess", "utterance"], ascending=[False, True], kind="stable", ignore_index=True)
+
+
+def within_limits(
+    alignments: Mapping[str, Alignment], utterances: Iterable[Utterance] = ()
+) -> tuple[dict[str, Alignment], pd.DataFrame, list[Failure]]:
+    """The alignments that are not marked, by utterance id; the table of all; and a failure for each that is."""
+    table = quality_table(alignments.values(), utterances)
+    marked = table[table["marked"]].sort_values("utterance")
+    failures = [
+        Failure("alignment", name, f"Beyond the quality limits: {reasons}.", "Check it, or use --keep_marked.")
+        for name, reasons in zip(marked["utterance"], marked["reasons"], strict=True)
+    ]
+    out = set(marked["utterance"])
+    return {name: alignment for name, alignment in alignments.items() if name not in out}, table, failures
 
 
 def _duration_statistics(alignments: list[Alignment]) -> dict[str, tuple[float, float]]:

@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="option of the aligner, such as model=DIR for ctc",
     )
+    parser.add_argument("--keep-marked", action="store_true", help="keep utterances whose alignment is beyond the quality limits")
     parser.add_argument("--tokens", type=Path, help="token table (.csv or .parquet) instead of an alignment")
     parser.add_argument("--unit", default="syllable", choices=("phone", "syllable", "word", "utterance"))
     parser.add_argument("--layers", default="all", help="all, or numbers and ranges such as 0,6-9")
@@ -95,7 +96,7 @@ def _token_table(options: argparse.Namespace, corpus: Corpus) -> tuple[pd.DataFr
         return _read_tokens(options.tokens), [], str(options.tokens)
     if options.unit == "utterance":
         return _whole_utterances(corpus), [], "none"
-    from analysis.alignment import align_cached, make_aligner, named_options
+    from analysis.alignment import align_cached, make_aligner, named_options, within_limits
     from analysis.config import cache_folder
     from analysis.phonology import token_table
 
@@ -111,6 +112,9 @@ def _token_table(options: argparse.Namespace, corpus: Corpus) -> tuple[pd.DataFr
             failures.append(outcome)
         else:
             alignments[outcome.utterance_id] = outcome
+    if not options.keep_marked:
+        alignments, _, marked = within_limits(alignments, corpus.utterances)
+        failures += marked
     aligned = [utterance for utterance in corpus if utterance.id in alignments]
     tokens, more = token_table(aligned, [alignments[utterance.id] for utterance in aligned], unit=options.unit)
     return tokens, failures + more, aligner.source

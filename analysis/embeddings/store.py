@@ -275,6 +275,11 @@ class EmbeddingStore:
 
     # -- reading -----------------------------------------------------------------------------------------------------------
 
+    @property
+    def layers(self) -> list[int]:
+        """The layers that are stored, ascending."""
+        return sorted(self.open()["configuration"]["layers"])
+
     def read(self, layers: Sequence[int] | None = None) -> SyllableEmbeddings:
         """Tokens and vectors of the given layers (all by default); no other layer is read from disk.
 

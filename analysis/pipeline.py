@@ -65,11 +65,11 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
 
     corpus = _read_corpus(config, ledger)
     if stored is not None:
-        quality, tokens, inventory = quality_table([]), _tokens_of(stored, corpus), config.inventory or "arpabet"
+        quality, tokens = quality_table([]), _tokens_of(stored, corpus)
+        pairs = _pairs(config, corpus, tokens, config.inventory or "arpabet", ledger)
     else:
         alignments, quality = _align(config, corpus, ledger)
-        tokens, inventory = _tokens(config, corpus, alignments, ledger), _inventory_of(alignments)
-    pairs = _pairs(config, corpus, tokens, inventory, ledger)
+        tokens, pairs = _tokens_and_pairs(config, corpus, alignments, ledger)
     # Maps and figures are made in a process beside this one, where there are cores for it.
     with beside(config.workers or available_cores()) as start:
         runs = []
@@ -230,7 +230,9 @@ def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus) -> pd.DataFrame:
     return tokens
 
 
-def _tokens(config: DecoupleConfig, corpus: Corpus, alignments: Mapping[str, Alignment], ledger: _Ledger) -> pd.DataFrame:
+def _tokens_and_pairs(
+    config: DecoupleConfig, corpus: Corpus, alignments: Mapping[str, Alignment], ledger: _Ledger
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     from analysis.phonology import load_lexicon, token_table
 
     aligned = [utterance for utterance in corpus if utterance.id in alignments]
@@ -239,7 +241,7 @@ def _tokens(config: DecoupleConfig, corpus: Corpus, alignments: Mapping[str, Ali
         aligned, [alignments[utterance.id] for utterance in aligned], unit=config.unit, lexicon=lexicon
     )
     ledger.add(failures)
-    return tokens
+    return tokens, _pairs(config, corpus, tokens, _inventory_of(alignments), ledger)
 
 
 def _pairs(config: DecoupleConfig, corpus: Corpus, tokens: pd.DataFrame, inventory: str, ledger: _Ledger) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from analysis.alignment import quality_table
 from analysis.alignment.types import Alignment
 from analysis.assembly import EncoderRun, assemble, fused, write_syllables
 from analysis.config import cache_folder
-from analysis.corpus.utterance import Corpus, Utterance
+from analysis.corpus.utterance import Corpus
 from analysis.encoders import check_encoder
 from analysis.engine import available_cores, beside
 from analysis.errors import CorpusError, Failure, SeparationError, StrictError
@@ -67,26 +67,18 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     if stored is not None:
         quality, tokens = quality_table([]), _tokens_of(stored, corpus)
         pairs = _pairs(config, corpus, tokens, config.inventory or "arpabet", ledger)
+        embed = partial(_chosen, stored)
     else:
         alignments, quality = _align(config, corpus, ledger)
         tokens, pairs = _tokens_and_pairs(config, corpus, alignments, ledger)
+        embed = partial(_extract, config, corpus, next(iter(alignments.values())).source, ledger)
+    scored, modules = _scored(tokens, pairs), _modules(config)
     # Maps and figures are made in a process beside this one, where there are cores for it.
     with beside(config.workers or available_cores()) as start:
         runs = []
         for name in config.encoder:
-            modules = _modules(config)
-            if stored is not None:
-                embeddings, vectors = _chosen(stored, _scored(tokens, pairs)), {}
-            else:
-                source = next(iter(alignments.values())).source
-                embeddings, vectors = _extract(config, name, corpus, _scored(tokens, pairs), modules, source, ledger)
-            spoken = set(embeddings.tokens["utterance"])
-            heard = [utterance for utterance in corpus if utterance.id in spoken]
-            # modules that do not sit on this encoder's frames hear the recordings themselves
-            semantics = {
-                variant: vectors[variant] if variant in vectors else _semantics_of(module, heard)
-                for variant, module in modules.items()
-            }
+            embeddings, found = embed(name, scored, modules)
+            semantics = _semantics(modules, found, corpus, embeddings)
             runs.append(_analyse(config, name, embeddings, semantics, pairs, ledger, start))
         report = assemble(config, corpus, quality, tokens, runs, ledger.failures, started)
         if write:
@@ -195,7 +187,8 @@ def _stored(config: DecoupleConfig, ledger: _Ledger) -> tuple[DecoupleConfig, Sy
     done = _stage(f"Vectors of {config.vectors}")
     store = EmbeddingStore(Path(config.vectors))
     ledger.add(store.failures())
-    layers = {"all": store.layers, "last": store.layers[-1:]}.get(config.layers) or config.layer_numbers()
+    held = store.layers
+    layers = {"all": held, "last": held[-1:]}.get(config.layers) or config.layer_numbers()
     stored = SyllableEmbeddings.read(config.vectors, layer=layers)
     provenance = stored.provenance
     told = {"unit": provenance["unit"], "pooling": provenance["pooling"], "slicing": provenance["slicing"]}
@@ -203,8 +196,10 @@ def _stored(config: DecoupleConfig, ledger: _Ledger) -> tuple[DecoupleConfig, Sy
     return replace(config, encoder=[provenance["encoder"]["name"]], **told), stored
 
 
-def _chosen(stored: SyllableEmbeddings, tokens: pd.DataFrame) -> SyllableEmbeddings:
-    """The embeddings of these tokens and the frames of their utterances alone, as an extraction of them would leave."""
+def _chosen(
+    stored: SyllableEmbeddings, name: str, tokens: pd.DataFrame, modules: Mapping[str, Semantics]
+) -> tuple[SyllableEmbeddings, dict[str, UtteranceVectors]]:
+    """The embeddings of these tokens and the frames of their utterances alone, as :func:`_extract` would leave; no module's vectors."""
     chosen = stored.select(np.flatnonzero(stored.tokens["token"].isin(tokens["token"])))
     frames, spoken = chosen.frames, set(tokens["utterance"])
     kept = np.flatnonzero([name in spoken for name in frames.utterances])
@@ -215,7 +210,7 @@ def _chosen(stored: SyllableEmbeddings, tokens: pd.DataFrame) -> SyllableEmbeddi
         mean=frames.mean[kept],
         frame_norm=frames.frame_norm[kept],
     )
-    return replace(chosen, frames=frames)
+    return replace(chosen, frames=frames), {}
 
 
 def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus) -> pd.DataFrame:
@@ -360,12 +355,12 @@ def _modules(config: DecoupleConfig) -> dict[str, Semantics]:
 
 def _extract(
     config: DecoupleConfig,
-    name: str,
     corpus: Corpus,
-    tokens: pd.DataFrame,
-    modules: Mapping[str, Semantics],
     source: str,
     ledger: _Ledger,
+    name: str,
+    tokens: pd.DataFrame,
+    modules: Mapping[str, Semantics],
 ) -> tuple[SyllableEmbeddings, dict[str, UtteranceVectors]]:
     """Encode once; also the vectors of modules that sit on this encoder's frames, by variant."""
     from analysis.embeddings import extract
@@ -452,11 +447,19 @@ def _start_map(
     )
 
 
-def _semantics_of(module: Any, utterances: list[Utterance]) -> UtteranceVectors:
-    """Vectors of a module that does not sit on this encoder's frames."""
+def _semantics(
+    modules: Mapping[str, Semantics], found: Mapping[str, UtteranceVectors], corpus: Corpus, embeddings: SyllableEmbeddings
+) -> dict[str, UtteranceVectors]:
+    """Vectors of every variant; modules that had none from the encoder's own frames hear the recordings themselves."""
     from analysis.wav2sem.types import UtteranceVectors
 
-    return UtteranceVectors(tuple(utterance.id for utterance in utterances), module.semantics(utterances), module.card)
+    spoken = set(embeddings.tokens["utterance"])
+    heard = [utterance for utterance in corpus if utterance.id in spoken]
+    names = tuple(utterance.id for utterance in heard)
+    return {
+        variant: found[variant] if variant in found else UtteranceVectors(names, module.semantics(heard), module.card)
+        for variant, module in modules.items()
+    }
 
 
 def _rows_on_the_map(config: DecoupleConfig, pairs: pd.DataFrame, embeddings: SyllableEmbeddings) -> np.ndarray:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from analysis.encoders.frameworks import FRAMEWORKS as ENCODERS
-from analysis.errors import ConfigurationError
 
 __all__ = ["FRAMEWORKS", "Framework", "find_framework"]
 
@@ -93,11 +92,3 @@ def find_framework(name: str) -> Framework | None:
     base = name.split("+")[0].strip().lower()
     base = _ALIASES.get(base, base).lower()
     return next((row for row in FRAMEWORKS.values() if row.name.lower() == base), None)
-
-
-def require_framework(name: str) -> Framework:
-    """Like :func:`find_framework`, or an error that lists the known names."""
-    found = find_framework(name)
-    if found is None:
-        raise ConfigurationError(f"There is no framework {name!r}. Choose one of: {', '.join(FRAMEWORKS)}.")
-    return found

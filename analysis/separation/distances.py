@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import SeparationError
-from analysis.separation.relations import SPLIT_BITS, TokenPairs
+from analysis.separation.relations import TokenPairs
 
 if TYPE_CHECKING:
     import torch
@@ -389,11 +389,6 @@ def type_distances(
     np.fill_diagonal(denominator, own)
     with np.errstate(invalid="ignore", divide="ignore"):
         return result / denominator
-
-
-def same_utterance_cells(pairs: TokenPairs) -> np.ndarray:
-    """Which cells hold token pairs of one utterance, shape (C,)."""
-    return (pairs.cell_atom & SPLIT_BITS["same_utterance"]) > 0
 
 
 def mapped(vectors: np.ndarray, matrix: np.ndarray | Mapping | None) -> np.ndarray:

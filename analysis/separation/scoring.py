@@ -140,6 +140,8 @@ def _scored(
     frames: Mapping[int, Sequence[np.ndarray]],
     threads: Workers,
 ) -> Separation:
+    from tqdm import tqdm
+
     for layer, of_tokens in frames.items():
         if len(of_tokens) != len(embeddings):
             raise SeparationError(
@@ -177,8 +179,6 @@ def _scored(
         return _Found(rows, per_pair_distances(state, chosen), draws, candidates)
 
     # With few layers to score, the draws of each are what is shared out.
-    from tqdm import tqdm
-
     by_layer = len(embeddings.layers) >= threads.n
     with tqdm(total=len(places), desc="Scoring", unit="layer", disable=None, leave=False) as bar:
         found = threads.map(of_place, places) if by_layer else [of_place(place) for place in places]

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 from torch.nn import functional
 
 from analysis.errors import ConfigurationError
 
-__all__ = ["LOSSES", "SemanticLoss", "TextBank"]
+__all__ = ["LOSSES", "SemanticLoss"]
 
 LOSSES = ("l1", "l2", "cosine", "infonce")
-
-
-@dataclass(frozen=True)
-class TextBank:
-    """Target vectors of all training texts, shape (texts, dims)."""
-
-    vectors: torch.Tensor
-
-    def unit(self) -> torch.Tensor:
-        """The vectors at unit length."""
-        return functional.normalize(self.vectors, dim=1)
 
 
 class SemanticLoss(nn.Module):

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.corpus.audio import is_audio
-from analysis.corpus.readers.sentence_files import SentenceFiles
-from analysis.corpus.recording import Recording, tree
+from analysis.corpus.readers.sentence_files import numbered_recordings
+from analysis.corpus.recording import Recording
 from analysis.errors import Failure
 
 _NAME = re.compile(r"(?:.*/)?(?P<subject>[FM]\d{1,2})[/_](?P<emotion>e?)(?P<number>\d{2})(?:_cut)?")
@@ -26,15 +26,9 @@ def fits(root: Path, sample: Sequence[str]) -> bool:
 
 def read(root: Path) -> Iterator[Recording | Failure]:
     """Recordings by subject, then sentence; other audio below ``root`` is passed over."""
-    sentences = SentenceFiles(root)
-    for folder, names in tree(root):
-        for name in filter(is_audio, names):
-            path = folder / name
-            match = _NAME.fullmatch(path.with_suffix("").as_posix())
-            if match is None:
-                continue
-            subject, number = match["subject"], int(match["number"])
-            text, place = sentences.find(path, subject, number)
-            extra = {"sentence": str(number), "emotion": "emotional" if match["emotion"] else "neutral"}
-            utterance = f"{subject}_{match['emotion']}{number:02d}"
-            yield Recording(utterance, path, text, subject, extra, transcript=str(place))
+    return numbered_recordings(root, _NAME, _named)
+
+
+def _named(match: re.Match[str]) -> tuple[str, dict[str, str]]:
+    emotion = "emotional" if match["emotion"] else "neutral"
+    return f"{match['subject']}_{match['emotion']}{int(match['number']):02d}", {"emotion": emotion}

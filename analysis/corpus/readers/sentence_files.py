@@ -1,13 +1,40 @@
-"""Sentence lists of talking-face corpora: one text file for all speakers, one for each, or one for each recording."""
+"""Talking-face corpora: audio named after subject and sentence; sentences in one text file, one a speaker, or one a recording."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from analysis.corpus.recording import read_text, tree
+from analysis.corpus.audio import is_audio
+from analysis.corpus.recording import Recording, read_text, tree
 
 _NUMBERED = re.compile(r"\s*(?:sentence|sent|s)?[ _]*0*(\d+)\s*[.):,;\t ]\s*(\S.*)", re.IGNORECASE)
+
+
+def numbered_recordings(
+    root: Path, pattern: re.Pattern[str], named: Callable[[re.Match[str]], tuple[str, Mapping[str, str]]]
+) -> Iterator[Recording]:
+    """Recordings by subject, then sentence; audio below ``root`` of another name is passed over.
+
+    Parameters
+    ----------
+    pattern : re.Pattern
+        What a path without its ending matches, with groups ``subject`` and ``number``.
+    named : callable
+        The match to the utterance's id and what is noted beside its sentence's number.
+    """
+    sentences = SentenceFiles(root)
+    for folder, names in tree(root):
+        for name in filter(is_audio, names):
+            path = folder / name
+            match = pattern.fullmatch(path.with_suffix("").as_posix())
+            if match is None:
+                continue
+            subject, number = match["subject"], int(match["number"])
+            text, place = sentences.find(path, subject, number)
+            utterance, extra = named(match)
+            yield Recording(utterance, path, text, subject, {"sentence": str(number), **extra}, transcript=str(place))
 
 
 class SentenceFiles:

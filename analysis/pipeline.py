@@ -199,18 +199,8 @@ def _stored(config: DecoupleConfig, ledger: _Ledger) -> tuple[DecoupleConfig, Sy
 def _chosen(
     stored: SyllableEmbeddings, name: str, tokens: pd.DataFrame, modules: Mapping[str, Semantics]
 ) -> tuple[SyllableEmbeddings, dict[str, UtteranceVectors]]:
-    """The embeddings of these tokens and the frames of their utterances alone, as :func:`_extract` would leave; no module's vectors."""
-    chosen = stored.select(np.flatnonzero(stored.tokens["token"].isin(tokens["token"])))
-    frames, spoken = chosen.frames, set(tokens["utterance"])
-    kept = np.flatnonzero([name in spoken for name in frames.utterances])
-    frames = replace(
-        frames,
-        utterances=tuple(frames.utterances[place] for place in kept),
-        n_frames=frames.n_frames[kept],
-        mean=frames.mean[kept],
-        frame_norm=frames.frame_norm[kept],
-    )
-    return replace(chosen, frames=frames), {}
+    """The embeddings of these tokens, as :func:`_extract` would leave them; no module's vectors."""
+    return stored.select(np.flatnonzero(stored.tokens["token"].isin(tokens["token"]))), {}
 
 
 def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus) -> pd.DataFrame:

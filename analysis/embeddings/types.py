@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,17 @@ class UtteranceFrames:
     n_frames: np.ndarray
     mean: np.ndarray
     frame_norm: np.ndarray
+
+    def of(self, utterances: Iterable[str]) -> UtteranceFrames:
+        """Those of the given utterances, in the order in which they are here."""
+        wanted = set(utterances)
+        rows = np.flatnonzero([name in wanted for name in self.utterances])
+        return UtteranceFrames(
+            utterances=tuple(self.utterances[row] for row in rows),
+            n_frames=self.n_frames[rows],
+            mean=self.mean[rows],
+            frame_norm=self.frame_norm[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,19 @@ class SyllableEmbeddings:
         return np.asarray(self.vectors[:, self.layers.index(layer)], dtype=np.float32)
 
     def select(self, rows: Sequence[int] | np.ndarray) -> SyllableEmbeddings:
-        """The same embeddings with only the given token rows (positions or a boolean mask), index renewed."""
+        """What extraction of the given token rows alone would have left: their vectors, and the frames of their utterances.
+
+        Parameters
+        ----------
+        rows : sequence of int, or ndarray of bool, shape (N,)
+            Positions in the token table, or a mask over it. The index is renewed.
+
+        Notes
+        -----
+        The size of an added vector is a share of the mean norm of all frames in :attr:`frames`. With frames of utterances that
+        no token is left of, a part of a corpus would get other scores when it is selected than when it is extracted.
+        """
         rows = np.asarray(rows)
-        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return replace(self, tokens=self.tokens.iloc[positions].reset_index(drop=True), vectors=self.vectors[positions])
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        tokens = self.tokens.iloc[positions].reset_index(drop=True)
+        return replace(self, tokens=tokens, vectors=self.vectors[positions], frames=self.frames.of(tokens["utterance"]))

@@ -108,6 +108,27 @@ def test_utterance_frames_are_the_means_and_norms_of_all_frames(folder_of, three
         np.testing.assert_allclose(frames.frame_norm[row], np.linalg.norm(states, axis=2).mean(axis=1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("as_mask", [True, False])
+def test_selected_tokens_are_what_their_extraction_alone_leaves(small_corpus, mfcc, as_mask: bool) -> None:
+    utterances, tokens = small_corpus
+    whole = extract(mfcc, utterances, tokens, progress=False).embeddings
+    left = (whole.tokens["speaker"] == "s1") & (whole.tokens["type"] != "T0")
+    rows = left.to_numpy() if as_mask else np.flatnonzero(left).tolist()
+    chosen = whole.select(rows)
+    alone = extract(mfcc, utterances, tokens[tokens["token"].isin(chosen.tokens["token"])], progress=False).embeddings
+    pd.testing.assert_frame_equal(chosen.tokens, alone.tokens)
+    assert chosen.frames.utterances == alone.frames.utterances and 0 < len(alone.frames.utterances) < len(utterances)
+    for found, expected in (
+        (chosen.vectors, alone.vectors),
+        (chosen.frames.n_frames, alone.frames.n_frames),
+        (chosen.frames.mean, alone.frames.mean),
+        (chosen.frames.frame_norm, alone.frames.frame_norm),
+    ):
+        np.testing.assert_array_equal(found, expected)
+    nothing = whole.select([])
+    assert len(nothing) == 0 and nothing.frames.utterances == () and nothing.frames.mean.shape == (0, 1, mfcc.card.dims)
+
+
 def test_two_worker_counts_give_the_same_bytes(folder_of, three) -> None:
     encoder = load_encoder(str(folder_of("wav2vec2")), device="cpu")
     one, two = (extract(encoder, *three, workers=count, progress=False).embeddings.vectors for count in (1, 2))

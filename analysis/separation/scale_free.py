@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from analysis.separation.relations import TokenPairs
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.uncertainty import detectable, interval_columns, too_few, weak
 from analysis.separation.variants import LayerVariants
+
+if TYPE_CHECKING:
+    from analysis.wav2sem.fusion import AffineFusion
 
 __all__ = ["ScaleFreeTokens", "scale_free_rows", "tokens_in_use"]
 
@@ -92,10 +95,15 @@ def tokens_in_use(pairs: TokenPairs, settings: SeparationSettings) -> ScaleFreeT
 
 @dataclass(frozen=True)
 class _Variant:
-    """One set of vectors: what is added by utterance, or by token; neither for the vectors as they are."""
+    """One set of vectors: how frames are mapped, if at all, and what is then added by utterance or by token, if anything."""
 
     by_utterance: np.ndarray | None = None
     by_token: np.ndarray | None = None
+    fusion: AffineFusion | None = None
+
+    def frames(self, vectors: np.ndarray) -> np.ndarray:
+        """What becomes of frames, or of means of them, shape (N, D), before anything is added."""
+        return vectors if self.fusion is None else self.fusion.frames(vectors)
 
 
 @dataclass(frozen=True)
@@ -121,9 +129,10 @@ def scale_free_rows(
     """Rows of every variant of one layer; with the frames of each token in use, ABX of warped frames too."""
     variants: dict[tuple[str, str], list[_Variant]] = {("without", ""): [_Variant()]}
     for module, vectors in state.offsets.items():
-        variants[module, ""] = [_Variant(by_utterance=vectors)]
+        fusion = state.fusions.get(module)
+        variants[module, ""] = [_Variant(by_utterance=vectors, fusion=None if fusion is None else fusion.own)]
         for null in settings.nulls:
-            variants[f"null:{null}", module] = list(_null_variants(null, vectors, state, tokens, settings))
+            variants[f"null:{null}", module] = list(_null_variants(null, module, state, tokens, settings))
     dots = TokenDots(state.x[tokens.chosen], tokens.utterances, state.device)
     tasks = [(key, variant) for key, drawn in variants.items() for variant in drawn]
     spoken = None if frames is None else [np.asarray(frames[place], dtype=np.float64) for place in tokens.chosen]
@@ -146,21 +155,38 @@ def scale_free_rows(
 
 
 def _null_variants(
-    null: str, vectors: np.ndarray, state: LayerVariants, tokens: ScaleFreeTokens, settings: SeparationSettings
+    null: str, module: str, state: LayerVariants, tokens: ScaleFreeTokens, settings: SeparationSettings
 ) -> Iterator[_Variant]:
+    """Draws of a null in a module's place; under a fusion with weights, each through weights that were trained for the null."""
     rng = np.random.default_rng([settings.seed, state.layer, 17, *map(ord, null)])
-    for _ in range(1 if null == "constant" else settings.scale_free_draws):
+    n = 1 if null == "constant" else settings.scale_free_draws
+    if module in state.fusions:
+        own = state.fusions[module].nulls[null]
+        made = own.vectors[:n] or _drawn(null, state.semantics[module], n, rng, state, settings)
+        for k, vectors in enumerate(made):
+            fusion = own.maps[k % len(own.maps)]
+            yield _Variant(by_utterance=fusion.offsets(vectors), fusion=fusion)
+    elif null == "frame_noise":
+        frames = state.token_frames[tokens.chosen]
+        for _ in range(n):
+            yield _Variant(by_token=null_makers.frame_noise(state.offsets[module], tokens.utterances, frames, rng))
+    else:
+        for vectors in _drawn(null, state.offsets[module], n, rng, state, settings):
+            yield _Variant(by_utterance=vectors)
+
+
+def _drawn(
+    null: str, vectors: np.ndarray, n: int, rng: np.random.Generator, state: LayerVariants, settings: SeparationSettings
+) -> Iterator[np.ndarray]:
+    """``n`` draws of a null of one vector an utterance, each of the shape of ``vectors``."""
+    speakers = state.speaker_of_utterance
+    for _ in range(n):
         if null == "shuffled":
-            permutation = null_makers.shuffled(len(vectors), rng, state.speaker_of_utterance, within=settings.shuffle_within)
-            yield _Variant(by_utterance=vectors[permutation])
+            yield vectors[null_makers.shuffled(len(vectors), rng, speakers, within=settings.shuffle_within)]
         elif null == "random":
-            speakers = state.speaker_of_utterance
-            yield _Variant(by_utterance=null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers))
-        elif null == "constant":
-            yield _Variant(by_utterance=null_makers.constant(vectors))
+            yield null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers)
         else:
-            frames = state.token_frames[tokens.chosen]
-            yield _Variant(by_token=null_makers.frame_noise(vectors, tokens.utterances, frames, rng))
+            yield null_makers.constant(vectors)
 
 
 def _measure(
@@ -173,12 +199,14 @@ def _measure(
 ) -> _Measured:
     """Every statistic of one variant; those made of distances in one pass over blocks of inner products."""
     wanted, offsets = settings.scale_free, variant.by_utterance
-    vectors = state.x[tokens.chosen]
+    vectors = variant.frames(state.x[tokens.chosen])
+    if variant.by_token is not None:
+        vectors = vectors + variant.by_token
+    if variant.by_token is not None or (variant.fusion is not None and variant.fusion.outer is not None):
+        # not the vectors that the other variants share
+        dots = TokenDots(vectors, tokens.utterances, state.device, keep=False)
     if offsets is not None:
         vectors = vectors + offsets[tokens.utterances]
-    elif variant.by_token is not None:
-        vectors = vectors + variant.by_token
-        dots = TokenDots(vectors, tokens.utterances, state.device, keep=False)
     orderings = [name for name in _ORDERINGS if name in settings.distances]
     counters = {(condition, name): design.counter() for condition, design in tokens.abx.items() for name in orderings}
     silhouettes = {}
@@ -194,7 +222,9 @@ def _measure(
                 for condition in tokens.abx:
                     counters[condition, name].see(rows, values)
     if frames is not None and tokens.abx and variant.by_token is None:
-        added = frames if offsets is None else [one + offsets[own] for one, own in zip(frames, tokens.utterances, strict=True)]
+        added = [variant.frames(one) for one in frames]
+        if offsets is not None:
+            added = [one + offsets[own] for one, own in zip(added, tokens.utterances, strict=True)]
         warped = dtw_distances(added, distance="angular")
         for condition, design in tokens.abx.items():
             counters[condition, "dtw_angular"] = design.counter()

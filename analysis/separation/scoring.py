@@ -171,7 +171,7 @@ def _scored(
         state = LayerVariants(embeddings, layer, kind, token_pairs, vectors, settings, threads)
         draws: dict[str, dict[str, Any]] = {}
         rows = [*average_rows(state, chosen, draws), *ratio_rows(state, compared)]
-        if settings.scale_free and kind == "raw" and settings.fusion == "add":
+        if settings.scale_free and kind == "raw":
             spoken = [frames[layer][row] for row in token_pairs.rows] if layer in frames else None
             rows.extend(scale_free_rows(state, scale_free_tokens, settings, spoken))
         candidates = layer_candidates(state, split) if split is not None and kind == "raw" else []
@@ -199,7 +199,7 @@ def _scored(
         nulls=draws,
         curves=layer_curves(table[~table["statistic"].str.endswith(":best_layer")]),
         verdicts=verdicts(table, learnt),
-        notes=[*token_pairs.sampled, *_left_out(settings), *_learnt_note(learnt, settings), *published_sentences(beside)],
+        notes=[*token_pairs.sampled, *_learnt_note(learnt, settings), *published_sentences(beside)],
         published=beside,
     )
 
@@ -210,9 +210,3 @@ def _learnt_note(learnt: Sequence[str], settings: SeparationSettings) -> list[st
         "separate among those may be learnt by heart and says nothing of other speech."
         for name in learnt
     ]
-
-
-def _left_out(settings: SeparationSettings) -> list[str]:
-    if settings.fusion == "add" or not settings.scale_free:
-        return []
-    return [f"Scale-free statistics are taken of additive fusion only, not of {settings.fusion!r}."]

@@ -55,8 +55,7 @@ class SeparationSettings:
     share : float
         Size of the added vectors: their mean norm over the utterances, as a share of the layer's mean frame norm.
     fusion : str
-        How semantics meet frames: ``add``; ``linear`` and ``paper``, with trained weights; ``concat``. Other fusions than
-        ``add`` are scored by averages and ratios of distances, not by scale-free statistics.
+        How semantics meet frames: ``add``; ``linear`` and ``paper``, with trained weights; ``concat``.
     fusion_weights : str
         Folder that ``python -m analysis.wav2sem fusion`` wrote: weights of ``linear`` and ``paper`` for each module and, trained
         with the same budget, for each of its nulls.

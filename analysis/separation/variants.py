@@ -77,6 +77,8 @@ class LayerVariants:
         What each module adds to every token of an utterance.
     fusions : dict of str to ModuleFusion
         The maps of each module and its nulls, where vectors are not simply added.
+    semantics : mapping of str to ndarray, shape (U, S)
+        The vectors of each module, as given.
     sums : dict of (variant, distance) to ndarray, shape (cells,)
         Sum over each cell's token pairs; ``without`` and the modules.
     draws : dict of (null, module, distance) to ndarray, shape (draws, cells)
@@ -113,7 +115,7 @@ class LayerVariants:
                 for name, vectors in semantics.items()
             }
             offsets = {name: self.fusions[name].own.offsets(vectors) for name, vectors in semantics.items()}
-        self._semantics = semantics
+        self.semantics = semantics
         self._axes = None
         if kind == "utterance_centred":
             position = {utterance: row for row, utterance in enumerate(frames.utterances)}
@@ -221,7 +223,7 @@ class LayerVariants:
 
     def _fused(self, geometry: PairGeometry, module: str, names: tuple[str, ...]) -> None:
         """A module and its nulls, each through its own map: trained with its own vectors, on the same budget."""
-        settings, fusion, semantics = self.settings, self.fusions[module], self._semantics[module]
+        settings, fusion, semantics = self.settings, self.fusions[module], self.semantics[module]
         speakers = self.speaker_of_utterance
 
         def mapped_frames(one: AffineFusion) -> PairGeometry:

@@ -7,10 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
 
 from analysis.errors import ConfigurationError, SemanticsError, SeparationError
 from analysis.separation import SeparationSettings, score
+from analysis.separation.abx import abx_of_matrix
+from analysis.separation.clusters import phone_probe
 from analysis.separation.nulls import random_directions, shuffled
 from analysis.separation.relations import pair_tokens, speaker_of_utterance
 from analysis.separation.simulation import CorpusPlan, simulated_corpus
@@ -97,7 +101,6 @@ def test_every_variant_equals_a_loop_over_fused_tokens(corpus, fusion, tmp_path)
     centred = table[(table["vectors"] == "utterance_centred") & (table["statistic"] == "gain") & (table["distance"] == "l2")]
     if fusion != "paper":  # the map of the frames stays
         assert (centred["estimate"].abs() < 1e-9).all()
-    assert not set(table["statistic"]) & {"fisher_ratio", "abx_error", "silhouette", "d_prime"}
 
 
 @pytest.mark.parametrize("mode", ["linear", "paper"])
@@ -124,8 +127,7 @@ def test_on_its_training_utterances_a_null_has_the_vectors_that_its_weights_know
     _save_all(tmp_path, mode, semantics.utterances, semantics.vectors, 2)
     settings = SeparationSettings(distances=("l2",), n_nulls=5, fusion=mode, fusion_weights=str(tmp_path))
     scored = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings)
-    assert scored.notes[0].startswith(f"Scale-free statistics are taken of additive fusion only, not of {mode!r}.")
-    assert scored.notes[1].startswith(
+    assert scored.notes[0].startswith(
         f"The weights of the fusion {mode!r} for wav2sem were trained on utterances that are scored"
     )
     assert all(verdict["level"] != "supported" for verdict in scored.verdicts)
@@ -146,6 +148,147 @@ def test_on_its_training_utterances_a_null_has_the_vectors_that_its_weights_know
             if (entry["null"], entry["relation"], entry["split"]) == (null, "near_homophone", "different_utterance")
         ]
         assert found == [pytest.approx(expected, rel=1e-5)]
+
+
+ALL_SCALE_FREE = ("abx_error", "fisher_ratio", "silhouette", "davies_bouldin", "knn_purity", "phone_probe", "d_prime")
+
+
+@pytest.fixture(scope="module")
+def few():
+    """36 tokens, so that all triples and all ways of warping can be walked through, with one to three frames each."""
+    embeddings, semantics, pairs = simulated_corpus(CorpusPlan(speakers=2, utterances=3, tokens=6, pairs=2, dims=6, seed=5))
+    rng = np.random.default_rng(2)
+    frames = [one + rng.standard_normal((rng.integers(1, 4), 6)) for one in embeddings.layer(0).astype(float)]
+    return embeddings, replace(semantics, vectors=semantics.vectors[:, :4]), pairs, frames
+
+
+def _macro_abx(distances, *labels):
+    """ABX error of a distance matrix: both orders of two types, then speakers, then pairs of types."""
+    found = abx_of_matrix(distances, *labels)
+    table = pd.DataFrame({"a": np.minimum(found.type_a, found.type_b), "b": np.maximum(found.type_a, found.type_b)})
+    table = table.assign(speaker=found.speaker, error=found.error)
+    return table.groupby(["a", "b", "speaker"])["error"].mean().groupby(["a", "b"]).mean().mean()
+
+
+def _plain(vectors, frames, tokens, near, seed):
+    """Every scale-free statistic of tokens that stand as they are, from loops and scikit-learn."""
+    types, utterances, speakers = (tokens[name].tolist() for name in ("type", "utterance", "speaker"))
+    elsewhere = [(i, j) for i in range(len(types)) for j in range(len(types)) if utterances[i] != utterances[j]]
+    warped = np.array([[0.0 if a is b else reference.dtw(a.tolist(), b.tolist(), "angular") for b in frames] for a in frames])
+    codes = [np.unique(labels, return_inverse=True)[1] for labels in (types, speakers, utterances)]
+    listed = vectors.tolist()
+    found = {
+        ("abx_error", name): reference.abx_error(listed, types, speakers, utterances, name, "any", ordered=False)
+        for name in ("l2", "cosine")
+    }
+    phones = tokens["nucleus" if "nucleus" in tokens else "type"].to_numpy()
+    right = phone_probe(vectors, phones, codes[2], seed=seed)
+    return found | {
+        ("abx_error", "dtw_angular"): _macro_abx(warped, *codes),
+        ("silhouette", "l2"): silhouette_score(vectors, types),
+        ("silhouette", "cosine"): silhouette_score(vectors, types, metric="cosine"),
+        ("fisher_ratio", "l2"): calinski_harabasz_score(vectors, types),
+        ("davies_bouldin", "l2"): davies_bouldin_score(vectors, types),
+        ("knn_purity", "l2"): reference.knn_purity(listed, types, utterances, 3),
+        ("phone_accuracy", "none"): right,
+        ("phone_error_rate", "none"): 1 - right,
+        ("d_prime", "l2"): reference.d_prime(
+            [reference.distance(listed[i], listed[j], "l2") for i, j in elsewhere if (types[i], types[j]) in near],
+            [reference.distance(listed[i], listed[j], "l2") for i, j in elsewhere if types[i] == types[j] and i < j],
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("fusion", "seen"), [("linear", False), ("linear", True), ("paper", False), ("paper", True), ("concat", False)]
+)
+def test_scale_free_statistics_equal_those_of_tokens_fused_by_hand(few, fusion, seen, tmp_path):
+    embeddings, semantics, pairs, frames = few
+    x = embeddings.layer(0).astype(float)
+    trained = fusion != "concat"
+    if trained:
+        _save_all(tmp_path, fusion, semantics.utterances if seen else ("elsewhere",) * 6, semantics.vectors, 3)
+    settings = SeparationSettings(
+        distances=("l2", "cosine"), vectors=("raw",), n_nulls=3, scale_free=ALL_SCALE_FREE, scale_free_draws=2, neighbours=3,
+        fusion=fusion, fusion_weights=str(tmp_path) if trained else "",
+    )  # fmt: skip
+    scored = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings, frames={0: frames})
+
+    paired = pair_tokens(embeddings.tokens, pairs, relations=settings.relations)
+    used, speakers = list(paired.utterances), speaker_of_utterance(paired)
+    own = semantics.vectors[[semantics.utterances.index(name) for name in used]].astype(float)
+    place = [used.index(name) for name in embeddings.tokens["utterance"]]
+    norm = np.average(embeddings.frames.frame_norm[:, 0], weights=embeddings.frames.n_frames)
+    scale = 0.5 * norm / np.linalg.norm(own, axis=1).mean()
+
+    def draws(variant):
+        """(weights, vectors) of each draw."""
+        if variant == "module":
+            return [(TrainedFusion.load(tmp_path / fusion / "wav2sem" / "module").weights if trained else None, own)]
+        rng = np.random.default_rng([settings.seed, 0, 17, *map(ord, variant)])
+        found = []
+        for k in range(2):
+            known = TrainedFusion.load(tmp_path / fusion / "wav2sem" / f"{variant}-{k}") if trained else None
+            if seen:
+                made = known.vectors[[known.utterances.index(name) for name in used]].astype(float)
+            elif variant == "shuffled":
+                made = own[shuffled(len(own), rng, speakers)]
+            else:
+                made = random_directions(own, rng, speakers=speakers)
+            found.append((known.weights if trained else None, made))
+        return found
+
+    near = pairs[pairs["relation"] == "near_homophone"]
+    near = set(zip(near["type_a"], near["type_b"], strict=True))
+    wide = own.shape[1] if fusion == "concat" else 0
+    expected = {"without": [_plain(np.pad(x, ((0, 0), (0, wide))), frames, embeddings.tokens, near, settings.seed)]}
+    for variant in ("module", "shuffled", "random"):
+        expected["wav2sem" if variant == "module" else f"null:{variant}"] = [
+            _plain(
+                fuse(x, made[place], mode=fusion, weights=weights, scale=scale),
+                [
+                    fuse(one, np.repeat(made[[row]], len(one), axis=0), mode=fusion, weights=weights, scale=scale)
+                    for one, row in zip(frames, place, strict=True)
+                ],
+                embeddings.tokens,
+                near,
+                settings.seed,
+            )
+            for weights, made in draws(variant)
+        ]
+    table = scored.table[scored.table["relation"] == "all"]
+    primes = scored.table[scored.table["statistic"] == "d_prime"]
+    for variant, drawn in expected.items():
+        for statistic, distance in drawn[0]:
+            rows = primes if statistic == "d_prime" else table
+            rows = rows[(rows["statistic"] == statistic) & (rows["distance"] == distance) & (rows["variant"] == variant)]
+            value = np.mean([one[statistic, distance] for one in drawn])
+            if statistic == "d_prime" and variant.startswith("null:"):
+                assert rows.empty
+            else:
+                assert rows["estimate"].tolist() == [pytest.approx(value, abs=1e-6)], (variant, statistic, distance)
+    errors = {name: np.mean([one["abx_error", "dtw_angular"] for one in drawn]) for name, drawn in expected.items()}
+    net = table[(table["statistic"] == "abx_error:net") & (table["distance"] == "dtw_angular")].set_index("null")["estimate"]
+    for null in ("shuffled", "random"):
+        assert net[null] == pytest.approx(errors["wav2sem"] - errors[f"null:{null}"], abs=1e-6)
+
+
+@pytest.mark.parametrize("fusion", ["linear", "paper", "concat"])
+def test_every_fusion_has_the_rows_that_addition_has(few, fusion, tmp_path):
+    embeddings, semantics, pairs, frames = few
+    _save_all(tmp_path, "paper", ("elsewhere",) * 6, semantics.vectors, 2)
+    _save_all(tmp_path, "linear", ("elsewhere",) * 6, semantics.vectors, 2)
+    names = ["statistic", "distance", "relation", "split", "variant", "null", "vectors", "average"]
+    found = {}
+    for mode in ("add", fusion):
+        weights = str(tmp_path) if mode in ("linear", "paper") else ""
+        settings = SeparationSettings(
+            distances=("l2", "cosine"), n_nulls=2, scale_free=ALL_SCALE_FREE, fusion=mode, fusion_weights=weights
+        )
+        scored = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings, frames={0: frames})
+        found[mode] = sorted(scored.table[names].itertuples(index=False, name=None))
+        assert not scored.notes
+    assert found["add"] == found[fusion]
 
 
 def test_weights_for_something_else_are_refused(corpus, tmp_path):

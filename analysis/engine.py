@@ -1,7 +1,8 @@
 """Map a function over shards: in this process, in worker processes, or on a Ray cluster. Stages do not know which.
 
 A stage is a function of one shard that can be pickled by reference (a module-level function, or ``functools.partial`` of one).
-Results come back in the order of the shards, so the outcome does not depend on where it ran.
+Results come back in the order of the shards, so the outcome does not depend on where it ran. What a cluster is given is a command
+that can be asked for one of its shards and asked again: :func:`command_shards`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,24 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 from analysis.errors import ConfigurationError
 
-__all__ = ["PLACES", "at_once", "available_cores", "beside", "map", "one_thread_each", "shards_of"]
+__all__ = [
+    "PLACES",
+    "ShardRun",
+    "at_once",
+    "available_cores",
+    "beside",
+    "command_shards",
+    "map",
+    "one_thread_each",
+    "shards_of",
+]
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
@@ -54,6 +67,7 @@ def map(
     *,
     where: Literal["local", "ray"] = "local",
     workers: int = 1,
+    gpus: float = 0,
 ) -> Iterator[Result]:
     """Yield ``function(shard)`` for every shard, in order.
 
@@ -65,7 +79,9 @@ def map(
     where : {'local', 'ray'}
         ``ray`` uses the cluster that ``RAY_ADDRESS`` names, or starts one on this machine.
     workers : int
-        Local processes; 1 runs in this process. Ray schedules by itself, one core per shard.
+        Local processes; 1 runs in this process. Ray runs as many shards at once as it has room for, each with this many cores.
+    gpus : float
+        Accelerators that Ray keeps for each shard; of no meaning elsewhere.
 
     Raises
     ------
@@ -75,7 +91,7 @@ def map(
     if where not in PLACES:
         raise ConfigurationError(f"Cannot run on {where!r}. Valid places: {', '.join(PLACES)}.")
     if where == "ray":
-        yield from _map_on_ray(function, shards)
+        yield from _map_on_ray(function, shards, workers, gpus)
     elif workers <= 1 or len(shards) <= 1:
         for shard in shards:
             yield function(shard)
@@ -156,7 +172,7 @@ def _without_the_script() -> Iterator[None]:
             setattr(script, name, value)
 
 
-def _map_on_ray(function: Callable[[Shard], Result], shards: Sequence[Shard]) -> Iterator[Result]:
+def _map_on_ray(function: Callable[[Shard], Result], shards: Sequence[Shard], cores: int, gpus: float) -> Iterator[Result]:
     try:
         import ray
     except ImportError as error:
@@ -165,9 +181,81 @@ def _map_on_ray(function: Callable[[Shard], Result], shards: Sequence[Shard]) ->
     if started_here:
         ray.init(log_to_driver=False, logging_level="ERROR")
     try:
-        remote: Any = ray.remote(function)
-        for reference in [remote.remote(shard) for shard in shards]:
-            yield ray.get(reference)
+        # Ray takes functions as they are defined only, no partial ones
+        remote: Any = ray.remote(num_cpus=cores, num_gpus=gpus)(_called)
+        waiting = [remote.remote(function, shard) for shard in shards]
+        try:
+            while waiting:
+                yield ray.get(waiting[0])
+                waiting.pop(0)
+        finally:
+            for reference in waiting:
+                ray.cancel(reference)
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _called(function: Callable[[Shard], Result], shard: Shard) -> Result:
+    return function(shard)
+
+
+@dataclass(frozen=True)
+class ShardRun:
+    """What a command did with one of its shards.
+
+    Attributes
+    ----------
+    code : int
+        Its exit code.
+    output, errors : str
+        What it wrote to standard output and standard error.
+    """
+
+    code: int
+    output: str
+    errors: str
+
+
+def command_shards(
+    module: str,
+    arguments: Sequence[str],
+    n_shards: int,
+    *,
+    where: Literal["local", "ray"] = "local",
+    workers: int = 1,
+    gpus: float = 0,
+) -> Iterator[ShardRun]:
+    """Run ``python -m module arguments --shard I --num-shards N`` for every shard, in order.
+
+    Parameters
+    ----------
+    module : str
+        Its ``main`` takes the arguments and returns the exit code.
+    arguments : sequence of str
+    n_shards : int
+    where, workers, gpus
+        As in :func:`map`.
+
+    Notes
+    -----
+    Paths mean what they mean here: every shard runs in the folder of this process, which a cluster must share.
+    """
+    run = partial(_run_shard, module, tuple(arguments), os.getcwd(), n_shards)
+    yield from map(run, range(n_shards), where=where, workers=workers, gpus=gpus)
+
+
+def _run_shard(module: str, arguments: Sequence[str], folder: str, n_shards: int, shard: int) -> ShardRun:
+    import io
+    from contextlib import chdir, redirect_stderr, redirect_stdout
+    from importlib import import_module
+
+    if not os.path.isdir(folder):
+        raise ConfigurationError(
+            f"The folder {folder}, from which the command was given, is not on {os.uname().nodename}. Machines that share the work "
+            "need a folder that all of them see: give the command from there."
+        )
+    output, errors = io.StringIO(), io.StringIO()
+    with chdir(folder), redirect_stdout(output), redirect_stderr(errors):
+        code = import_module(module).main([*arguments, "--shard", str(shard), "--num-shards", str(n_shards)])
+    return ShardRun(code, output.getvalue(), errors.getvalue())

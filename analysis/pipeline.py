@@ -66,7 +66,7 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     corpus = _read_corpus(config, ledger)
     if stored is not None:
         quality, tokens = quality_table([]), _tokens_of(stored, corpus)
-        pairs = _pairs(config, corpus, tokens, config.inventory or "arpabet", ledger)
+        pairs = _pairs(config, corpus, tokens, _inventory_of(config), ledger)
         embed = partial(_chosen, stored)
     else:
         alignments, quality = _align(config, corpus, ledger)
@@ -226,7 +226,7 @@ def _tokens_and_pairs(
         aligned, [alignments[utterance.id] for utterance in aligned], unit=config.unit, lexicon=lexicon
     )
     ledger.add(failures)
-    return tokens, _pairs(config, corpus, tokens, _inventory_of(alignments), ledger)
+    return tokens, _pairs(config, corpus, tokens, _common_inventory(alignments), ledger)
 
 
 def _pairs(config: DecoupleConfig, corpus: Corpus, tokens: pd.DataFrame, inventory: str, ledger: _Ledger) -> pd.DataFrame:
@@ -263,12 +263,24 @@ def _scored(tokens: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     return tokens[tokens["type"].isin(types)].reset_index(drop=True)
 
 
-def _inventory_of(alignments: Mapping[str, Alignment]) -> str:
-    """The inventory in which the tokens of all alignments are written."""
+def _inventory_of(config: DecoupleConfig) -> str:
+    """The inventory in which stored tokens are written: that of the settings, as when they were aligned."""
+    from analysis.alignment.pronunciation import find_lexicon
+
+    return _of_tokens(find_lexicon(config.lexicon, config.inventory)[1])
+
+
+def _of_tokens(inventory: str) -> str:
+    """The inventory of tokens from alignments in ``inventory``: labels such as TIMIT's become ARPAbet."""
     from analysis.phonology import load_inventory
 
+    return "arpabet" if load_inventory(inventory).base == "arpabet" else inventory
+
+
+def _common_inventory(alignments: Mapping[str, Alignment]) -> str:
+    """The inventory in which the tokens of all alignments are written."""
     named = {alignment.inventory for alignment in alignments.values()} - {"unknown"}
-    written = {"arpabet" if load_inventory(name).base == "arpabet" else name for name in named} or {"arpabet"}
+    written = {_of_tokens(name) for name in named} or {"arpabet"}
     if len(written) > 1:
         raise CorpusError(
             f"The alignments are in different phones: {', '.join(sorted(written))}. Pairs can be formed within one inventory only: "

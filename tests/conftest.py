@@ -89,3 +89,35 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags.split())
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def ray_stand_in(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """In place of Ray: tasks run here, one after the other, from what a pickle of them holds. Returns what each task asked for."""
+    import inspect
+    import pickle
+    import types
+
+    asked: list[dict] = []
+
+    def remote(**wanted):
+        def decorate(function):
+            assert inspect.isfunction(function), "Ray refuses partial functions"
+
+            def submit(*arguments):
+                asked.append(wanted)
+                return pickle.dumps((function, arguments))
+
+            return types.SimpleNamespace(remote=submit)
+
+        return decorate
+
+    def get(reference):
+        function, arguments = pickle.loads(reference)
+        return pickle.loads(pickle.dumps(function(*arguments)))
+
+    ray = types.ModuleType("ray")
+    ray.is_initialized, ray.init, ray.shutdown = lambda: False, lambda **settings: None, lambda: None
+    ray.remote, ray.get, ray.cancel = remote, get, lambda reference: asked.append({"cancelled": True})
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    return asked

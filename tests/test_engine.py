@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,48 @@ def test_an_error_in_a_shard_reaches_the_caller(workers):
 def test_an_unknown_place_lists_the_valid_ones():
     with pytest.raises(ConfigurationError, match=r"Cannot run on 'cloud'\. Valid places: local, ray\."):
         list(engine.map(total, [[1]], where="cloud"))
+
+
+def test_ray_gives_the_results_of_this_process_and_is_told_what_a_shard_needs(ray_stand_in):
+    shards = engine.shards_of(list(range(20)), 5)
+    assert list(engine.map(total, shards, where="ray", workers=3, gpus=0.5)) == [sum(shard) for shard in shards]
+    assert ray_stand_in == [{"num_cpus": 3, "num_gpus": 0.5}] * 5
+    with pytest.raises(ValueError, match="three"):
+        list(engine.map(fails_on_three, [[1], [3], [5]], where="ray"))
+    assert ray_stand_in[-2:] == [{"cancelled": True}] * 2, "what fails and what comes after it"
+
+
+def test_the_real_ray_gives_the_results_of_this_process():
+    pytest.importorskip("ray", reason="Ray is not installed")
+    import operator
+
+    shards = list(range(6))
+    assert list(engine.map(operator.neg, shards, where="ray")) == [-shard for shard in shards]
+    with pytest.raises(ConfigurationError, match="is not on"):
+        list(engine.map(partial(engine._run_shard, "analysis.alignment.__main__", (), "/no/such/folder", 1), [0], where="ray"))
+
+
+def test_without_ray_its_place_is_refused_with_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigurationError) as raised:
+        list(engine.map(total, [[1]], where="ray"))
+    assert str(raised.value) == "Running on Ray needs the `cluster` extra: pip install 'wav2sem-analysis[cluster]'."
+
+
+def test_a_command_is_asked_for_each_of_its_shards(tmp_path, monkeypatch):
+    (tmp_path / "three_shards.py").write_text(
+        "import os, sys\n"
+        "def main(arguments):\n"
+        "    print(os.getcwd(), *arguments)\n"
+        "    print('complaint', file=sys.stderr)\n"
+        "    return int(arguments[arguments.index('--shard') + 1])\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    runs = list(engine.command_shards("three_shards", ["corpus"], 3))
+    assert [run.code for run in runs] == [0, 1, 2]
+    assert runs[1].output == f"{tmp_path} corpus --shard 1 --num-shards 3\n" and runs[1].errors == "complaint\n"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

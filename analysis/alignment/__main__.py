@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.engine import PLACES, command_shards
 from analysis.errors import AlignmentError, AnalysisError, ConfigurationError, Failure, StrictError, failure_rows
 
 _ALIGN_HELP = """\
@@ -60,9 +61,17 @@ def _align(arguments: list[str]) -> int:
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="option of the aligner, such as folder=textgrids/"
     )
+    parser.add_argument(
+        "--where",
+        default="local",
+        choices=PLACES,
+        help="ray: every one of N shards as a task of the Ray cluster at RAY_ADDRESS, --workers cores each",
+    )
     parser.add_argument("--strict", action="store_true", help="stop at the first failure")
     options = parser.parse_args(arguments)
 
+    if options.where != "local":
+        return _align_elsewhere(arguments, options)
     if not 0 <= options.shard < options.num_shards:
         raise ConfigurationError(f"--shard must lie in 0 to {options.num_shards - 1}, not be {options.shard}.")
 
@@ -125,6 +134,24 @@ def _align(arguments: list[str]) -> int:
         print(f"  {row.utterance}: {row.reasons}")
     print(f"Results are in {options.out}")
     return 0
+
+
+def _align_elsewhere(arguments: Sequence[str], options: argparse.Namespace) -> int:
+    """Every shard of this command where it is asked to run; the highest exit code."""
+    if options.shard:
+        raise ConfigurationError(f"--where {options.where} makes every shard: leave out --shard {options.shard}.")
+    codes = [0]
+    gpus = 1 if options.device.startswith("cuda") else 0
+    once = [*arguments, "--where", "local"]
+    for run in command_shards(
+        "analysis.alignment.__main__", once, options.num_shards, where=options.where, workers=options.workers, gpus=gpus
+    ):
+        print(run.output, end="", flush=True)
+        print(run.errors, end="", file=sys.stderr, flush=True)
+        if run.code == 2:  # the other shards would say the same
+            return 2
+        codes.append(run.code)
+    return max(codes)
 
 
 def _compare(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.engine import PLACES, available_cores, command_shards
 from analysis.errors import AnalysisError, ConfigurationError, Failure
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the store")
     parser.add_argument("--alignments", type=Path, help="folder of TextGrids; without it words and phones are found by --aligner")
     parser.add_argument("--aligner", default="pocketsphinx", help="pocketsphinx (default), mfa, ctc or labels")
+    parser.add_argument("--lexicon", default="cmudict", help="cmudict (default), a name in lexicons/, or a dictionary file")
+    parser.add_argument(
+        "--inventory", help="phones of the lexicon and of alignments that are read, such as ipa; a name or a file"
+    )
     parser.add_argument(
         "--aligner-option",
         action="append",
@@ -72,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--per-shard", type=int, default=128, help="utterances in one shard")
     parser.add_argument("--shard", type=int, default=0, help="make every NUM_SHARDS-th shard, from this one")
     parser.add_argument("--num-shards", type=int, default=1, help="machines that share the work")
+    parser.add_argument(
+        "--where",
+        default="local",
+        choices=PLACES,
+        help="ray: every one of NUM_SHARDS as a task of the Ray cluster at RAY_ADDRESS, --workers cores each (default 1), and a GPU "
+        "with --device cuda",
+    )
     parser.add_argument("--status", action="store_true", help="say what is in --out and stop")
     parser.add_argument("--strict", action="store_true", help="exit with 3 when something was left out")
     return parser
@@ -96,18 +108,24 @@ def _token_table(options: argparse.Namespace, corpus: Corpus) -> tuple[pd.DataFr
         return _read_tokens(options.tokens), [], str(options.tokens)
     if options.unit == "utterance":
         return _whole_utterances(corpus), [], "none"
-    from analysis.alignment import align_cached, make_aligner, named_options, within_limits
+    from analysis.alignment import align_cached, make_aligner, named_options, options_for, within_limits
     from analysis.config import cache_folder
-    from analysis.phonology import token_table
+    from analysis.phonology import load_lexicon, token_table
 
+    name = options.aligner if options.alignments is None else "textgrid"
+    settings = options_for(
+        name,
+        lexicon=options.lexicon,
+        inventory=options.inventory,
+        workers=options.workers or available_cores(),
+        device=options.device,
+    )
+    settings |= named_options(options.aligner_option)
     if options.alignments is not None:
-        aligner = make_aligner("textgrid", folder=options.alignments)
-        outcomes = aligner.align(corpus.utterances)
-    else:
-        aligner = make_aligner(options.aligner, **named_options(options.aligner_option))
-        outcomes = align_cached(aligner, corpus.utterances, cache_folder("alignments"))
+        settings["folder"] = options.alignments
+    aligner = make_aligner(name, **settings)
     failures, alignments = [], {}
-    for outcome in outcomes:
+    for outcome in align_cached(aligner, corpus.utterances, cache_folder("alignments")):
         if isinstance(outcome, Failure):
             failures.append(outcome)
         else:
@@ -116,7 +134,8 @@ def _token_table(options: argparse.Namespace, corpus: Corpus) -> tuple[pd.DataFr
         alignments, _, marked = within_limits(alignments, corpus.utterances)
         failures += marked
     aligned = [utterance for utterance in corpus if utterance.id in alignments]
-    tokens, more = token_table(aligned, [alignments[utterance.id] for utterance in aligned], unit=options.unit)
+    lexicon = load_lexicon(options.lexicon, inventory=options.inventory)
+    tokens, more = token_table(aligned, [alignments[utterance.id] for utterance in aligned], unit=options.unit, lexicon=lexicon)
     return tokens, failures + more, aligner.source
 
 
@@ -174,7 +193,7 @@ def _print_storage_error(store: EmbeddingStore) -> None:
         )
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     from analysis.embeddings.store import EmbeddingStore
 
     if options.status:
@@ -183,6 +202,8 @@ def _run(options: argparse.Namespace) -> int:
         if getattr(options, name) is None:
             raise ConfigurationError(f"{'CORPUS' if name == 'corpus' else '--encoder'} is needed to extract; see --help.")
     layers = _layers(options.layers)
+    if options.where != "local":
+        return _run_elsewhere(arguments, options)
 
     from analysis.corpus import open_corpus
     from analysis.embeddings.extraction import make_recipe
@@ -224,12 +245,30 @@ def _run(options: argparse.Namespace) -> int:
     return 3 if options.strict and any(failure.severity == "error" for failure in failures) else 0
 
 
+def _run_elsewhere(arguments: Sequence[str], options: argparse.Namespace) -> int:
+    """Every shard of this command where it is asked to run; the highest exit code."""
+    if options.shard:
+        raise ConfigurationError(f"--where {options.where} makes every shard: leave out --shard {options.shard}.")
+    cores, codes = options.workers or 1, [0]
+    once = [*arguments, "--where", "local", "--workers", str(cores)]
+    gpus = 1 if options.device.startswith("cuda") else 0
+    runs = command_shards("analysis.embeddings.__main__", once, options.num_shards, where=options.where, workers=cores, gpus=gpus)
+    for run in runs:
+        print(run.output, end="", flush=True)
+        print(run.errors, end="", file=sys.stderr, flush=True)
+        if run.code == 2:  # the other shards would say the same
+            return 2
+        codes.append(run.code)
+    return max(codes)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        return _run(options)
+        return _run(options, arguments)
     except AnalysisError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import analysis
+from analysis.alignment import Alignment, write_textgrid
 from analysis.corpus import write_manifest
 from analysis.embeddings import EmbeddingStore, SyllableEmbeddings, extract
 from analysis.embeddings.__main__ import main
@@ -23,6 +25,8 @@ from analysis.embeddings.shards import plan_extraction
 from analysis.embeddings.store import storage_error
 from analysis.encoders import load_encoder
 from analysis.errors import ConfigurationError, StoreError
+from analysis.settings import ProjectionSettings
+from analysis.timebase import Interval
 from tests.embeddings.conftest import write_corpus
 
 
@@ -347,3 +351,54 @@ def test_units_without_an_alignment(on_disk: tuple[Path, Path], tmp_path: Path) 
     embeddings = SyllableEmbeddings.read(tmp_path)
     assert len(embeddings) == 40
     np.testing.assert_allclose(embeddings.vectors, embeddings.frames.mean, atol=1e-5)
+
+
+def test_on_ray_the_store_is_that_of_one_run(
+    on_disk: tuple[Path, Path], tmp_path: Path, ray_stand_in: list[dict], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared, whole = tmp_path / "shared", tmp_path / "whole"
+    assert main([*arguments(on_disk, shared), "--where", "ray", "--num-shards", "3", "--workers", "2"]) == 0
+    assert "14 shards made, 0 kept, 26 left to other machines" in capsys.readouterr().out
+    assert ray_stand_in == [{"num_cpus": 2, "num_gpus": 0}] * 3
+    assert main(arguments(on_disk, whole)) == 0
+    assert files_of(shared) == files_of(whole)
+    capsys.readouterr()
+    assert main([*arguments(on_disk, shared), "--where", "ray", "--num-shards", "3", "--shard", "1"]) == 2
+    assert capsys.readouterr().err == "error: --where ray makes every shard: leave out --shard 1.\n"
+    assert main(["nowhere", "--encoder", "mfcc", "--out", str(tmp_path / "no"), "--where", "ray", "--num-shards", "3"]) == 2
+    assert capsys.readouterr().err.count("There is no corpus at nowhere") == 1
+
+
+def test_a_store_of_another_language_needs_only_its_lexicon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Mandarin TextGrids: syllables with their tones, read with the lexicon that the other commands take."""
+    utterances, _ = write_corpus(tmp_path / "speech", 4)
+    words = (("妈", "m a ˥"), ("怕", "pʰ a ˥˩"), ("爸", "p a ˥˩"))
+    for one in utterances:
+        (one.audio.with_suffix(".txt")).write_text("妈 怕 爸", encoding="utf-8")
+        tiers: list[list[Interval]] = [[], []]
+        edges = np.linspace(0, one.duration, 10)
+        for number, (word, phones) in enumerate(words):
+            tiers[0].append(Interval(edges[3 * number], edges[3 * number + 3], word))
+            tiers[1] += [
+                Interval(edges[3 * number + k], edges[3 * number + k + 1], phone) for k, phone in enumerate(phones.split())
+            ]
+        write_textgrid(
+            Alignment(one.id, *map(tuple, tiers), one.duration, "test", inventory="mandarin"),
+            tmp_path / f"{one.id}.TextGrid",
+        )
+    command = [str(tmp_path / "speech"), "--alignments", str(tmp_path), "--encoder", "mfcc", "--device", "cpu", "--keep-marked"]
+    assert main([*command, "--lexicon", "mandarin", "--out", str(tmp_path / "out")]) == 0
+    stored = SyllableEmbeddings.read(tmp_path / "out")
+    assert set(stored.tokens["type"]) == {"m a ˥", "pʰ a ˥˩", "p a ˥˩"} and len(stored) == 12
+    assert main([*command, "--inventory", "mandarin", "--out", str(tmp_path / "named")]) == 0
+    pd.testing.assert_frame_equal(SyllableEmbeddings.read(tmp_path / "named").tokens, stored.tokens)
+    assert main([*command, "--lexicon", "klingon", "--out", str(tmp_path / "no")]) == 2
+    assert "There is no lexicon 'klingon'. Choose one of cmudict, mandarin, or give a file." in capsys.readouterr().err
+
+    # pairs of the stored tokens are in the phones of that lexicon too
+    report = analysis.run(
+        corpus=str(tmp_path / "speech"), vectors=str(tmp_path / "out"), lexicon="mandarin", wav2sem="none", oracle="none",
+        workers=1, write=False, projection=ProjectionSettings(method="pca"),
+    )  # fmt: skip
+    pairs = report.tables["pairs"]
+    assert "aspiration" in set(pairs["edit_class"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import subprocess
 import sys
 
@@ -11,7 +13,8 @@ import pytest
 from analysis import decouple
 from analysis.errors import ConfigurationError
 from analysis.report.model import Report
-from analysis.settings import DecoupleConfig
+from analysis.separation.settings import DISTANCES, NULLS, VECTORS, SeparationSettings
+from analysis.settings import DecoupleConfig, ProjectionSettings
 
 
 def run_cli(*arguments, cwd):
@@ -103,6 +106,25 @@ def test_help_answers_without_loading_anything_heavy(repository):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_help_says_what_every_setting_means_and_names_what_it_takes():
+    settings = {
+        "": DecoupleConfig,
+        "separation.": SeparationSettings,
+        "projection.": ProjectionSettings,
+    }
+    told = {action.dest: action.help or "" for action in decouple._parser()._actions}
+    silent = [
+        prefix + item.name
+        for prefix, settings_class in settings.items()
+        for item in dataclasses.fields(settings_class)
+        if prefix or item.name not in ("separation", "projection")
+        if not re.match(r"\w|`", told[prefix + item.name])
+    ]
+    assert not silent, "jsonargparse reads the help from docstrings where docstring-parser is installed"
+    for name, valid in (("distances", DISTANCES), ("vectors", VECTORS), ("nulls", NULLS)):
+        assert [one for one in valid if f"``{one}``" not in told[f"separation.{name}"]] == []
 
 
 def test_what_sets_no_number_does_not_change_the_hash():

@@ -10,7 +10,13 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 # What conda-forge calls by another name.
-CONDA_NAMES = {"matplotlib-base": "matplotlib", "pysoundfile": "soundfile", "pytorch": "torch", "soxr-python": "soxr"}
+CONDA_NAMES = {
+    "docstring_parser": "docstring-parser",
+    "matplotlib-base": "matplotlib",
+    "pysoundfile": "soundfile",
+    "pytorch": "torch",
+    "soxr-python": "soxr",
+}
 ONLY_CONDA = {"python", "montreal-forced-aligner", "pip"}
 
 
@@ -33,6 +39,18 @@ def test_environment_yml_lists_what_pyproject_lists(repository):
         if name not in ONLY_CONDA:
             found[CONDA_NAMES.get(name, name)] = SpecifierSet(specifier)
     assert found == project_requirements(repository)
+
+
+def test_conda_hands_pip_lines_that_pip_takes(repository, tmp_path):
+    """conda writes the pip part into a requirements file, which is read with fewer options than pip's command line has."""
+    from pip._internal.req.req_file import parse_requirements
+
+    environment = yaml.safe_load((repository / "environment.yml").read_text(encoding="utf-8"))
+    lines = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    file = tmp_path / "condaenv.requirements.txt"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    found = list(parse_requirements(str(file), session=None))
+    assert [one.requirement for one in found if one.is_editable] == ["."] and len(found) == len(lines)
 
 
 def test_every_dependency_is_pinned_within_its_bounds(repository):

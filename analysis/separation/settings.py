@@ -25,9 +25,9 @@ class SeparationSettings:
     Attributes
     ----------
     distances : tuple of str
-        Any of :data:`DISTANCES`.
+        Any of ``l2``, ``l2_unit``, ``mse``, ``cosine``, ``angular``, ``l2_standardised``, ``l2_whitened``.
     vectors : tuple of str
-        Any of :data:`VECTORS`: the distances are taken on each.
+        ``raw``, ``utterance_centred``, ``top_pc_removed``: the distances are taken on each.
     relations : tuple of str
         Relations of the pair table to score, beside ``same_type``, which needs no pair table.
     edit_classes : bool
@@ -60,7 +60,7 @@ class SeparationSettings:
         Folder that ``python -m analysis.wav2sem fusion`` wrote: weights of ``linear`` and ``paper`` for each module and, trained
         with the same budget, for each of its nulls.
     nulls : tuple of str
-        Any of :data:`NULLS`.
+        What stands in for the semantic vectors: any of ``random``, ``shuffled``, ``constant``, ``frame_noise``.
     n_nulls : int
         Draws of each null. A permutation p-value cannot fall below 1 / (n_nulls + 1).
     random_about : str
@@ -69,15 +69,17 @@ class SeparationSettings:
     shuffle_within : str
         ``blocks``: sentence vectors change places speaker by speaker, and among the utterances of a speaker; ``speaker``: only
         among the utterances of one speaker, for modules whose vectors go with the speaker's voice; ``corpus``: freely, for
-        modules whose vectors do not tell the speaker (:func:`analysis.separation.nulls.shuffled`).
+        modules whose vectors do not tell the speaker.
     interval : str
         ``crossed_t`` (default; ``null_t`` for a net), ``pigeonhole`` or ``speaker_bootstrap``: how intervals of averages are made.
     ci_level : float
         Coverage that the intervals aim at.
     n_bootstrap : int
         Resamples of the bootstraps.
-    min_speakers, min_type_pairs : int
-        Below either, a row has no interval and its note says why.
+    min_speakers : int
+        With fewer, a row has no interval and its note says why.
+    min_type_pairs : int
+        With fewer pairs of types, a row has no interval and its note says why.
     weak_speakers : int
         Below it, an interval is given with the note that it is weak.
     max_tokens_per_type : int

@@ -19,7 +19,7 @@ from analysis.alignment import quality_table
 from analysis.alignment.types import Alignment
 from analysis.assembly import EncoderRun, assemble, fused, write_syllables
 from analysis.config import cache_folder
-from analysis.corpus.utterance import Corpus
+from analysis.corpus.utterance import Corpus, Utterance
 from analysis.encoders import check_encoder
 from analysis.engine import available_cores, beside
 from analysis.errors import CorpusError, Failure, SeparationError, StrictError
@@ -28,11 +28,15 @@ from analysis.settings import USUAL_TOKENS, DecoupleConfig
 
 if TYPE_CHECKING:
     from analysis.embeddings.types import SyllableEmbeddings
+    from analysis.encoders.types import Encoder
     from analysis.wav2sem.types import Semantics, UtteranceVectors
 
 __all__ = ["run"]
 
 log = logging.getLogger(__name__)
+
+#: By layer, frames of the tokens, shape (frames, dims) each, in the order of the token table.
+_Frames = dict[int, list[np.ndarray]]
 
 
 def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings: Any) -> Report:
@@ -71,15 +75,15 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     else:
         alignments, quality = _align(config, corpus, ledger)
         tokens, pairs = _tokens_and_pairs(config, corpus, alignments, ledger)
-        embed = partial(_extract, config, corpus, next(iter(alignments.values())).source, ledger)
+        embed = partial(_extract, config, corpus, next(iter(alignments.values())).source, ledger, pairs)
     scored, modules = _scored(tokens, pairs), _modules(config)
     # Maps and figures are made in a process beside this one, where there are cores for it.
     with beside(config.workers or available_cores()) as start:
         runs = []
         for name in config.encoder:
-            embeddings, found = embed(name, scored, modules)
+            embeddings, found, frames = embed(name, scored, modules)
             semantics = _semantics(modules, found, corpus, embeddings)
-            runs.append(_analyse(config, name, embeddings, semantics, pairs, ledger, start))
+            runs.append(_analyse(config, name, embeddings, semantics, pairs, frames, ledger, start))
         report = assemble(config, corpus, quality, tokens, runs, ledger.failures, started)
         if write:
             _write(config, report, runs, start)
@@ -198,9 +202,9 @@ def _stored(config: DecoupleConfig, ledger: _Ledger) -> tuple[DecoupleConfig, Sy
 
 def _chosen(
     stored: SyllableEmbeddings, name: str, tokens: pd.DataFrame, modules: Mapping[str, Semantics]
-) -> tuple[SyllableEmbeddings, dict[str, UtteranceVectors]]:
-    """The embeddings of these tokens, as :func:`_extract` would leave them; no module's vectors."""
-    return stored.select(np.flatnonzero(stored.tokens["token"].isin(tokens["token"]))), {}
+) -> tuple[SyllableEmbeddings, dict[str, UtteranceVectors], _Frames]:
+    """The embeddings of these tokens, as :func:`_extract` would leave them; no module's vectors and no frames."""
+    return stored.select(np.flatnonzero(stored.tokens["token"].isin(tokens["token"]))), {}, {}
 
 
 def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus) -> pd.DataFrame:
@@ -360,20 +364,20 @@ def _extract(
     corpus: Corpus,
     source: str,
     ledger: _Ledger,
+    pairs: pd.DataFrame,
     name: str,
     tokens: pd.DataFrame,
     modules: Mapping[str, Semantics],
-) -> tuple[SyllableEmbeddings, dict[str, UtteranceVectors]]:
-    """Encode once; also the vectors of modules that sit on this encoder's frames, by variant."""
+) -> tuple[SyllableEmbeddings, dict[str, UtteranceVectors], _Frames]:
+    """Encode once; also the vectors of modules that sit on this encoder's frames, by variant, and the frames of :func:`_frames`."""
     from analysis.embeddings import extract
     from analysis.encoders import deferred_encoder
 
     done = _stage(f"Embeddings of {name}")
     encoder = deferred_encoder(name, device=config.device, dtype=config.dtype, revision=config.revision)
-    spoken = set(tokens["utterance"])
     extraction = extract(
         encoder,
-        [utterance for utterance in corpus if utterance.id in spoken],
+        _speaking(corpus, tokens),
         tokens,
         layers=config.layer_numbers(encoder.card.layers),
         pooling=config.pooling,
@@ -387,7 +391,46 @@ def _extract(
     ledger.add(extraction.failures)
     found = {variant: extraction.semantics.get(module.card.name) for variant, module in modules.items()}
     done(f"{len(extraction.embeddings)} tokens, {len(extraction.embeddings.layers)} layers of {encoder.card.dims} dimensions")
-    return extraction.embeddings, {variant: vectors for variant, vectors in found.items() if vectors is not None}
+    known = {variant: vectors for variant, vectors in found.items() if vectors is not None}
+    return extraction.embeddings, known, _frames(config, corpus, encoder, extraction.embeddings, pairs) if config.dtw else {}
+
+
+def _frames(
+    config: DecoupleConfig, corpus: Corpus, encoder: Encoder, embeddings: SyllableEmbeddings, pairs: pd.DataFrame
+) -> _Frames:
+    """By layer, the frames of the tokens that ABX looks at, none for the others, in the order of the token table.
+
+    A second pass over their utterances: which tokens they are is known only once the first has said which have a vector, and
+    vectors that lie in the cache come without frames. See :func:`analysis.embeddings.token_frames` for the memory.
+    """
+    from analysis.embeddings import token_frames
+    from analysis.separation import rows_of_abx
+
+    done = _stage(f"Frames of {embeddings.provenance['encoder']['name']}")
+    rows = rows_of_abx(embeddings.tokens, pairs, config.separation)
+    tokens = embeddings.tokens.iloc[rows]
+    found = token_frames(
+        encoder,
+        _speaking(corpus, tokens),
+        tokens,
+        layers=embeddings.layers,
+        slicing=config.slicing,
+        workers=config.workers or None,
+    )
+    held = sum(frames.nbytes for of_layer in found.values() for frames in of_layer)
+    done(f"{len(rows)} tokens, {len(found)} layers, {held / 1e6:.0f} MB")
+    nothing = np.empty((0, encoder.card.dims), dtype=np.float32)
+    by_row = {layer: [nothing] * len(embeddings) for layer in found}
+    for layer, of_layer in found.items():
+        for row, frames in zip(rows, of_layer, strict=True):
+            by_row[layer][row] = frames
+    return by_row
+
+
+def _speaking(corpus: Corpus, tokens: pd.DataFrame) -> list[Utterance]:
+    """The utterances that hold a token."""
+    spoken = set(tokens["utterance"])
+    return [utterance for utterance in corpus if utterance.id in spoken]
 
 
 def _analyse(
@@ -396,6 +439,7 @@ def _analyse(
     embeddings: SyllableEmbeddings,
     semantics: Mapping[str, UtteranceVectors],
     pairs: pd.DataFrame,
+    frames: _Frames,
     ledger: _Ledger,
     start: Callable[..., Future],
 ) -> EncoderRun:
@@ -411,7 +455,7 @@ def _analyse(
         ledger.add([Failure("projection", name, reason, "Use a larger corpus.", "warning")])
 
     done = _stage(f"Separation of {name}")
-    separation = score(embeddings, semantics, pairs, settings=config.separation)
+    separation = score(embeddings, semantics, pairs, settings=config.separation, frames=frames)
     done(f"{len(separation.table)} rows")
 
     done = _stage(f"Map of {name}")
@@ -455,8 +499,7 @@ def _semantics(
     """Vectors of every variant; modules that had none from the encoder's own frames hear the recordings themselves."""
     from analysis.wav2sem.types import UtteranceVectors
 
-    spoken = set(embeddings.tokens["utterance"])
-    heard = [utterance for utterance in corpus if utterance.id in spoken]
+    heard = _speaking(corpus, embeddings.tokens)
     names = tuple(utterance.id for utterance in heard)
     return {
         variant: found[variant] if variant in found else UtteranceVectors(names, module.semantics(heard), module.card)

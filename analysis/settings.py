@@ -82,6 +82,10 @@ class DecoupleConfig:
         How the frames of a token become one vector.
     slicing : str
         `feature` encodes the whole utterance and cuts frames; `audio` cuts the token out first. They give different science.
+    dtw : bool
+        Also take ABX errors of frames aligned by dynamic time warping (distance `dtw_angular`), as zero-resource scores are
+        published. Encodes those utterances a second time and takes minutes a layer, by the square of
+        separation.max_tokens_scale_free.
     lexicon : str
         Pronunciations, for aligners and for stress: `cmudict`, a name in lexicons/ such as `mandarin`, or a dictionary file.
     inventory : str, optional
@@ -133,6 +137,7 @@ class DecoupleConfig:
     layers: str = "all"
     pooling: Literal["mean", "center", "middle", "parts", "max", "medoid"] = "mean"
     slicing: Literal["feature", "audio"] = "feature"
+    dtw: bool = False
     lexicon: str = "cmudict"
     inventory: str | None = None
     pairs: str | None = None
@@ -172,6 +177,26 @@ class DecoupleConfig:
             fusion_weights=self.fusion_weights or self.separation.fusion_weights,
         )
         object.__setattr__(self, "separation", settings)
+        if self.dtw:
+            self._check_dtw()
+
+    def _check_dtw(self) -> None:
+        if self.vectors:
+            raise ConfigurationError(
+                f"--dtw aligns the frames of tokens, and {self.vectors} holds one pooled vector a token. Leave --vectors out, so that "
+                "the corpus is aligned and encoded here, or leave --dtw out."
+            )
+        if self.pooling == "parts":
+            raise ConfigurationError(
+                "--dtw adds semantic vectors to frames, and --pooling parts has three times their dimensions. Use --pooling mean, or "
+                "leave --dtw out."
+            )
+        asked = self.separation
+        if "abx_error" not in asked.scale_free or not asked.abx or "raw" not in asked.vectors:
+            raise ConfigurationError(
+                "--dtw takes ABX errors of warped frames, but these settings take none: abx_error must be among "
+                "--separation.scale_free, a condition in --separation.abx and raw among --separation.vectors."
+            )
 
     def layer_numbers(self, n_layers: int | None = None) -> list[int] | None:
         """The layers asked for; None for all of them.
@@ -204,6 +229,8 @@ class DecoupleConfig:
         if self.fusion not in ("linear", "paper"):
             for place in (settings, settings["separation"]):
                 place.pop("fusion_weights")
-        if self.inventory is None:  # reports from before there was this setting stay comparable
-            settings.pop("inventory")
+        # reports from before there were these settings stay comparable
+        for name, usual in (("inventory", None), ("dtw", False)):
+            if settings[name] == usual:
+                settings.pop(name)
         return content_hash(settings)

@@ -72,6 +72,28 @@ def test_a_preset_yields_to_flags():
         (["--share", "0"], "--share must be positive (at most 10), not 0.0; the usual value is 0.5."),
         (["--aligner", "textgrid"], "--aligner textgrid reads existing files: name their folder with --alignments DIR."),
         (["--min_tokens", "0"], "--min_tokens must be at least 1, not 0."),
+        (
+            ["--dtw", "--vectors", "store"],
+            "--dtw aligns the frames of tokens, and store holds one pooled vector a token. Leave --vectors out, so that the corpus is "
+            "aligned and encoded here, or leave --dtw out.",
+        ),
+        (
+            ["--dtw", "--pooling", "parts"],
+            "--dtw adds semantic vectors to frames, and --pooling parts has three times their dimensions. Use --pooling mean, or leave "
+            "--dtw out.",
+        ),
+        *(
+            (
+                ["--dtw", setting],
+                "--dtw takes ABX errors of warped frames, but these settings take none: abx_error must be among "
+                "--separation.scale_free, a condition in --separation.abx and raw among --separation.vectors.",
+            )
+            for setting in (
+                '--separation.scale_free=["silhouette"]',
+                "--separation.abx=[]",
+                '--separation.vectors=["utterance_centred"]',
+            )
+        ),
     ],
 )
 def test_settings_out_of_range_say_what_is_valid(arguments, message):
@@ -131,6 +153,7 @@ def test_what_sets_no_number_does_not_change_the_hash():
     assert DecoupleConfig().hash() == DecoupleConfig(out="elsewhere", workers=7, device="cpu", audio=False).hash()
     assert DecoupleConfig().hash() != DecoupleConfig(seed=1).hash()
     assert DecoupleConfig().hash() != DecoupleConfig(unit="word").hash()
+    assert DecoupleConfig().hash() == DecoupleConfig(dtw=False).hash() != DecoupleConfig(dtw=True).hash()
 
 
 def test_the_console_names_what_was_lost_first_and_says_where_there_is_no_interval(tmp_path):

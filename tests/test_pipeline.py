@@ -118,6 +118,51 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(small, tmp_pat
     assert reports["first"]["tables"]["separation"] != reports["third"]["tables"]["separation"]
 
 
+def test_warped_frames_are_scored_as_if_every_frame_had_been_given(small, tmp_path, monkeypatch):
+    """``--dtw``: only the frames that ABX looks at are kept, and the scores are those of the frames of all tokens, cut by hand."""
+    from analysis.corpus import open_corpus, read_audio
+    from analysis.encoders import load_encoder
+    from analysis.separation import score
+
+    given = {}
+
+    def listening(embeddings, semantics, pairs, *, settings, frames):
+        given.update(embeddings=embeddings, semantics=semantics, pairs=pairs, settings=settings, frames=frames)
+        return score(embeddings, semantics, pairs, settings=settings, frames=frames)
+
+    monkeypatch.setattr("analysis.separation.score", listening)
+    corpus = tmp_path / "manifest.csv"
+    pd.read_csv(small).head(24).to_csv(corpus, index=False)
+    settings = {"corpus": str(corpus), "encoder": ["mfcc"], "wav2sem": "none", "min_tokens": 2, "write": False}
+    report = analysis.run(QUICK, dtw=True, **settings)
+    kept, embeddings = given["frames"], given["embeddings"]
+    assert list(kept) == [0] and len(kept[0]) == len(embeddings)
+    recordings = {utterance.id: utterance for utterance in open_corpus(str(corpus))}
+    encoder = load_encoder("mfcc", device="cpu")
+    by_hand = []
+    for token in embeddings.tokens.itertuples():
+        states = encoder.encode([read_audio(recordings[token.utterance], sampling_rate=16000)])[0][0].numpy()
+        centres = encoder.card.grid.centers(len(states))
+        by_hand.append(states[(centres >= token.start) & (centres < token.end)])
+    near = given["pairs"].query("relation == 'near_homophone'")
+    looked_at = embeddings.tokens["type"].isin({*near["type_a"], *near["type_b"]})
+    assert 0 < looked_at.sum() < len(embeddings)
+    for wanted, mine, whole in zip(looked_at, kept[0], by_hand, strict=True):
+        assert mine.shape == (len(whole) if wanted else 0, encoder.card.dims)
+    given.pop("frames")
+    expected = score(
+        **{name: given[name] for name in ("embeddings", "semantics", "pairs", "settings")}, frames={0: by_hand}
+    ).table
+    pd.testing.assert_frame_equal(report.separation, expected, check_dtype=False)
+    warped = report.separation.query("distance == 'dtw_angular'")
+    assert {"abx_error", "abx_error:gain", "abx_error:net"} == set(warped["statistic"])
+    assert {"without", "oracle", "null:random", "null:shuffled"} == set(warped["variant"])
+    plain = analysis.run(QUICK, **settings)
+    assert "--dtw" in report.provenance["command"] and "--dtw" not in plain.provenance["command"]
+    rest = report.separation.query("distance != 'dtw_angular'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(plain.separation, rest)
+
+
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory, demo):
     """A manifest of good utterances of the demo corpus with every kind of bad one among them."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,11 @@ import pandas as pd
 
 from analysis.config import content_hash
 from analysis.corpus.utterance import Utterance
-from analysis.embeddings.pooling import Span, pool, pooled_dims, require_pooling
+from analysis.embeddings.pooling import Span, frames_of, pool, pooled_dims, require_pooling
 from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
 from analysis.encoders.types import Encoder
 from analysis.encoders.waveforms import check_layers, fault_of
-from analysis.errors import AudioError, ConfigurationError, Failure
+from analysis.errors import AudioError, ConfigurationError, EncoderError, Failure
 from analysis.timebase import FrameGrid
 from analysis.wav2sem.types import Semantics, UtteranceVectors
 
@@ -38,6 +38,7 @@ __all__ = [
     "iter_pooled",
     "make_recipe",
     "sitting_on",
+    "token_frames",
     "tokens_by_utterance",
 ]
 
@@ -65,11 +66,14 @@ class Recipe:
     slicing : {"feature", "audio"}
         ``feature``: the whole utterance is encoded and frames are taken out, so a token has heard its context. ``audio``: the
         token's samples are cut out and encoded alone.
+    keep_frames : bool
+        Keep the frames of every token beside what is pooled from them.
     """
 
     layers: tuple[int, ...]
     pooling: str = "mean"
     slicing: str = "feature"
+    keep_frames: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class Pooled:
     frame_norm : ndarray, shape (layers,)
     semantics : mapping of str to ndarray
     failures : tuple of Failure
+    frames : tuple of ndarray, shape (layers, frames, dims), float32
+        Of each token in ``rows``, where the recipe keeps them.
     """
 
     utterance: str
@@ -101,6 +107,7 @@ class Pooled:
     frame_norm: np.ndarray
     semantics: Mapping[str, np.ndarray] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+    frames: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,6 +208,50 @@ def extract(
     provenance = describe(encoder, recipe, modules, tokens, alignment_source=alignment_source, corpus=corpus, storage="float32")
     provenance["configuration_hash"] = content_hash(provenance)
     return assemble(encoder, tokens, results, recipe, modules, provenance)
+
+
+def token_frames(
+    encoder: Encoder,
+    utterances: Iterable[Utterance],
+    tokens: pd.DataFrame,
+    *,
+    layers: Sequence[int] | None = None,
+    slicing: str = "feature",
+    workers: int | None = None,
+    progress: bool = True,
+) -> dict[int, list[np.ndarray]]:
+    """The frames of every token, by layer: what :func:`extract` pools, for distances that need more than a mean.
+
+    Parameters
+    ----------
+    encoder, utterances, tokens, layers, slicing, workers, progress
+        As in :func:`extract`; give the tokens alone whose frames are wanted.
+
+    Returns
+    -------
+    dict of int to list of ndarray, shape (frames, dims), float32
+        Of each layer one array a token, in the order of the table. All are held in memory, 4 bytes a number: 4,000 tokens of
+        12 frames and 768 dims are 147 MB a layer. What else is encoded is dropped utterance by utterance.
+
+    Raises
+    ------
+    EncoderError
+        If a token has no frame, or its recording cannot be encoded.
+    """
+    recipe = replace(make_recipe(encoder, layers=layers, pooling="mean", slicing=slicing), keep_frames=True)
+    chosen, groups = tokens_by_utterance(utterances, tokens)
+    places = tokens.groupby("utterance", sort=False).indices
+    found = {layer: [np.empty((0, encoder.card.dims), dtype=np.float32)] * len(tokens) for layer in recipe.layers}
+    for one in iter_pooled(encoder, [chosen], groups, recipe, workers=workers, progress=progress):
+        for failure in one.failures:
+            raise EncoderError(
+                f"{failure.item} has no frames in {encoder.card.name}: {failure.reason}. Was the recording changed since its vectors "
+                f"were made? Leave the token out, or {failure.remedy}."
+            )
+        for row, frames in zip(one.rows, one.frames, strict=True):
+            for layer, of_layer in zip(recipe.layers, frames, strict=True):
+                found[layer][places[one.utterance][row]] = of_layer
+    return found
 
 
 def sitting_on(encoder: Encoder, semantics: Sequence[Semantics]) -> tuple[Semantics, ...]:
@@ -361,10 +412,12 @@ class _Job:
             columns = ("start", "nucleus_start", "coda_start", "end")
             spans = [Span(*times) for times in table[list(columns)].itertuples(index=False, name=None)]
             if recipe.slicing == "feature":
-                vectors, counts = pool(states, spans, self._grid(waveform), recipe.pooling)
+                grid = self._grid(waveform)
+                vectors, counts = pool(states, spans, grid, recipe.pooling)
                 found = vectors.cpu().numpy()
+                kept = self._kept(states, spans, grid)
             else:
-                found, counts = self._pooled_alone(waveform, spans)
+                found, counts, kept = self._pooled_alone(waveform, spans)
             frames = states.float()
             mean = frames.mean(dim=1).cpu().numpy()
             norm = frames.norm(dim=2).mean(dim=1).cpu().numpy()
@@ -389,24 +442,34 @@ class _Job:
             frame_norm=norm,
             semantics=extra,
             failures=tuple(failures),
+            frames=tuple(kept[row] for row in rows) if recipe.keep_frames else (),
         )
 
-    def _pooled_alone(self, waveform: np.ndarray, spans: Sequence[Span]) -> tuple[np.ndarray, list[int]]:
-        """Vectors of tokens cut out of the audio and encoded without their context."""
+    def _kept(self, states: torch.Tensor, spans: Sequence[Span], grid: FrameGrid) -> list[np.ndarray]:
+        """Copies of the frames of each span, where they are wanted: a view would hold the whole utterance."""
+        if not self.recipe.keep_frames:
+            return []
+        return [np.array(frames.cpu().numpy(), dtype=np.float32, order="C") for frames in frames_of(states, spans, grid)]
+
+    def _pooled_alone(self, waveform: np.ndarray, spans: Sequence[Span]) -> tuple[np.ndarray, list[int], list[np.ndarray]]:
+        """Vectors of tokens cut out of the audio and encoded without their context, how many frames each has, and those frames."""
         card, recipe = self.encoder.card, self.recipe
         rate = card.sampling_rate
         pieces = [waveform[round(span.start * rate) : round(span.end * rate)] for span in spans]
         usable = [index for index, piece in enumerate(pieces) if fault_of(piece, card) is None]
         found = np.zeros((len(spans), len(recipe.layers), pooled_dims(recipe.pooling, card.dims)), dtype=np.float32)
         counts = [0] * len(spans)
+        kept = [np.empty((len(recipe.layers), 0, card.dims), dtype=np.float32)] * len(spans)
         for index, states in zip(usable, self._encode([pieces[i] for i in usable], recipe.layers), strict=True):
             # Every frame of the piece belongs to the token: the span ends with the last frame's centre, not before it.
             grid = self._grid(pieces[index])
             length = max(len(pieces[index]) / rate, float(grid.centers(states.shape[1])[-1]) + 1 / rate)
             span = spans[index].shifted(spans[index].start)
-            vectors, frames = pool(states, [Span(0.0, span.nucleus_start, span.coda_start, length)], grid, recipe.pooling)
+            whole = [Span(0.0, span.nucleus_start, span.coda_start, length)]
+            vectors, frames = pool(states, whole, grid, recipe.pooling)
             found[index], counts[index] = vectors[0].cpu().numpy(), frames[0]
-        return found, counts
+            kept[index : index + 1] = self._kept(states, whole, grid) or kept[index : index + 1]
+        return found, counts, kept
 
     def _grid(self, waveform: np.ndarray | None) -> FrameGrid:
         """Where the frames of this clip lie; encoders that resample frames stretch their grid a little with each clip."""

@@ -12,7 +12,7 @@ from analysis.timebase import FrameGrid
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["POOLINGS", "Span", "pool", "pooled_dims", "require_pooling"]
+__all__ = ["POOLINGS", "Span", "frames_of", "pool", "pooled_dims", "require_pooling"]
 
 #: Ways of pooling, by name.
 POOLINGS = {
@@ -107,6 +107,12 @@ def pool(states: torch.Tensor, spans: Sequence[Span], grid: FrameGrid, pooling: 
             chosen = torch.cdist(frames.double(), frames.double()).sum(dim=2).argmin(dim=1)
             vectors[row] = frames[torch.arange(n_layers, device=frames.device), chosen]
     return vectors, counts
+
+
+def frames_of(states: torch.Tensor, spans: Sequence[Span], grid: FrameGrid) -> list[torch.Tensor]:
+    """The frames of each span, whose mean is the vector of pooling ``mean``: shape (layers, frames, dims), float32."""
+    n_frames = states.shape[1]
+    return [states[:, grid.frames(span.start, span.end, n_frames)].float() for span in spans]
 
 
 def _chosen(span: Span, part: slice, grid: FrameGrid, n_frames: int, pooling: str) -> list[slice]:

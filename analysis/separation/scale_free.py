@@ -135,7 +135,7 @@ def scale_free_rows(
             variants[f"null:{null}", module] = list(_null_variants(null, module, state, tokens, settings))
     dots = TokenDots(state.x[tokens.chosen], tokens.utterances, state.device)
     tasks = [(key, variant) for key, drawn in variants.items() for variant in drawn]
-    spoken = None if frames is None else [np.asarray(frames[place], dtype=np.float64) for place in tokens.chosen]
+    spoken = None if frames is None else [np.asarray(frames[place]) for place in tokens.chosen]
     measured = state.workers.map(lambda task: _measure(task[1], dots, state, tokens, settings, spoken), tasks)
     found: dict[tuple[str, str], list[_Measured]] = {}
     for (key, _), one in zip(tasks, measured, strict=True):

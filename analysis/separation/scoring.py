@@ -16,7 +16,7 @@ from analysis.separation.curves import layer_curves
 from analysis.separation.fusions import learnt_by_heart
 from analysis.separation.published import beside_published, published_sentences
 from analysis.separation.ratios import ratio_rows, ratios
-from analysis.separation.relations import pair_tokens
+from analysis.separation.relations import TokenPairs, pair_tokens
 from analysis.separation.scale_free import scale_free_rows, tokens_in_use
 from analysis.separation.selections import selections
 from analysis.separation.settings import SeparationSettings
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from analysis.embeddings.types import SyllableEmbeddings
     from analysis.wav2sem.types import UtteranceVectors
 
-__all__ = ["Separation", "score"]
+__all__ = ["Separation", "rows_of_abx", "score"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def score(
     settings : SeparationSettings, optional
     frames : mapping of int to sequence of ndarray, optional
         By layer, the frames of every token of ``embeddings``, shape (frames, D) each: ABX is then also taken of frames aligned by
-        dynamic time warping (distance ``dtw_angular``), which is how zero-resource ABX scores are published.
+        dynamic time warping (distance ``dtw_angular``), which is how zero-resource ABX scores are published. Those of tokens that
+        :func:`rows_of_abx` does not name are not looked at. Each thread that scores holds the frames of one variant in float64.
 
     Returns
     -------
@@ -132,6 +133,26 @@ def score(
         return _scored(embeddings, semantics, pairs, settings, frames or {}, threads)
 
 
+def rows_of_abx(tokens: pd.DataFrame, pairs: pd.DataFrame, settings: SeparationSettings) -> np.ndarray:
+    """Rows of the token table that ABX looks at under these settings, ascending: those whose frames :func:`score` can use."""
+    token_pairs = _paired(tokens, pairs, settings)
+    return np.sort(token_pairs.rows[tokens_in_use(token_pairs, settings).chosen])
+
+
+def _paired(tokens: pd.DataFrame, pairs: pd.DataFrame, settings: SeparationSettings) -> TokenPairs:
+    features = tuple(part for split in settings.splits for part in split.split("+") if part.startswith("matched_"))
+    return pair_tokens(
+        tokens,
+        pairs,
+        relations=settings.relations,
+        duration_ratio=settings.duration_ratio,
+        features=features,
+        max_tokens_per_type=settings.max_tokens_per_type,
+        max_type_pairs=settings.max_type_pairs,
+        seed=settings.seed,
+    )
+
+
 def _scored(
     embeddings: SyllableEmbeddings,
     semantics: Mapping[str, UtteranceVectors],
@@ -148,17 +169,7 @@ def _scored(
                 f"Layer {layer} has frames of {len(of_tokens)} tokens, but the embeddings have {len(embeddings)}. Give the frames of "
                 "every token, in the order of the token table."
             )
-    features = tuple(part for split in settings.splits for part in split.split("+") if part.startswith("matched_"))
-    token_pairs = pair_tokens(
-        embeddings.tokens,
-        pairs,
-        relations=settings.relations,
-        duration_ratio=settings.duration_ratio,
-        features=features,
-        max_tokens_per_type=settings.max_tokens_per_type,
-        max_type_pairs=settings.max_type_pairs,
-        seed=settings.seed,
-    )
+    token_pairs = _paired(embeddings.tokens, pairs, settings)
     chosen = list(selections(token_pairs, settings))
     compared = ratios(chosen)
     vectors = {name: vectors_in_use(name, given, token_pairs) for name, given in semantics.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.report.model import Report
-from analysis.report.summary import headline_table, number
+from analysis.report.summary import headline_table, number, scale_free_table
 
 __all__ = ["csv_tables", "latex_table", "markdown_table", "markdown_text", "tables_archive", "tables_of", "write_tables"]
 
@@ -25,9 +25,11 @@ _ESCAPES = {
 
 
 def tables_of(report: Report) -> dict[str, pd.DataFrame]:
-    """The report's tables with ``headline`` first."""
-    tables = {"headline": headline_table(report)} if len(report.separation) else {}
-    return tables | dict(report.tables)
+    """The report's tables, ``headline`` first, and ``scale_free`` where such statistics were taken."""
+    if not len(report.separation):
+        return dict(report.tables)
+    scale_free = scale_free_table(report)
+    return {"headline": headline_table(report)} | ({"scale_free": scale_free} if len(scale_free) else {}) | dict(report.tables)
 
 
 def csv_tables(report: Report) -> dict[str, str]:

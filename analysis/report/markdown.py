@@ -6,7 +6,7 @@ import re
 
 from analysis.report.export import markdown_table, markdown_text
 from analysis.report.model import Report
-from analysis.report.page import headline_cells
+from analysis.report.page import headline_cells, scale_free_cells
 from analysis.report.summary import question, selection, synthetic_note, verdicts
 
 __all__ = ["render_markdown"]
@@ -32,6 +32,15 @@ def render_markdown(report: Report, figures: tuple[str, ...] = ()) -> str:
         parts.append(
             f"{tag}Mean distance of {markdown_text(chosen.sentence())}. Brackets: intervals. Net = gain − gain of the null."
         )
+    rows = scale_free_cells(report)
+    if rows:
+        names = {
+            "encoder": "encoder", "layer": "layer", "statistic": "statistic", "distance": "distance", "relation": "pairs",
+            "split": "split", "without": "without", "with": f"with {chosen.variant}", "null": "with the null", "net": "net",
+        }  # fmt: skip
+        parts.append("<details><summary>Scale-free statistics</summary>\n")
+        parts.append(markdown_table({title: [row[key] for row in rows] for key, title in names.items()}))
+        parts.append("</details>")
     parts += [f"![{path}]({path})" for path in figures]
     failures = report.tables.get("failures")
     if failures is not None and len(failures):

@@ -23,13 +23,15 @@ from analysis.report.summary import (
     number,
     p_value,
     question,
+    scale_free_table,
     selection,
+    spoken,
     synthetic_note,
     verdicts,
     without_other_modules,
 )
 
-__all__ = ["headline_cells", "render_page", "safe_json", "stylesheet", "template"]
+__all__ = ["headline_cells", "render_page", "safe_json", "scale_free_cells", "stylesheet", "template"]
 
 # More rows than this of one table make a page slow to open; the complete table is in the archive that the page carries.
 _SHOWN_ROWS = 200
@@ -70,6 +72,7 @@ def render_page(report: Report, clips: Clips, csv: Mapping[str, str] | None = No
         note=synthetic_note(report),
         notes=[str(text) for text in report.figures.get("notes") or []],
         headline=headline_cells(report),
+        scale_free=scale_free_cells(report),
         selection=chosen,
         has_map=bool(view["maps"]),
         has_layers=view["separation"]["n_layers"] > 1,
@@ -153,6 +156,18 @@ def headline_cells(report: Report) -> list[dict[str, str]]:
         cells["abx"] = " → ".join(map(number, abx)) if any(map(math.isfinite, abx)) else "–"
         cells["n"] = f"{_counted(row['n_type_pairs'], 'pair')}, {_counted(row['n_speakers'], 'speaker')}"
         cells["level"] = row["level"]
+        rows.append(cells)
+    return rows
+
+
+def scale_free_cells(report: Report) -> list[dict[str, str]]:
+    """The rows of the scale-free statistics as rounded text, for every rendering."""
+    rows = []
+    for row in scale_free_table(report).to_dict("records"):
+        cells = {name: str(row[name]) for name in ("encoder", "layer", "statistic", "distance")}
+        cells |= {name: spoken(row[name]) for name in ("relation", "split")}
+        for name in ("without", "with", "null", "net"):
+            cells[name] = interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
         rows.append(cells)
     return rows
 

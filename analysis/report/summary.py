@@ -17,12 +17,14 @@ from analysis.report.model import Report
 
 __all__ = [
     "HEADLINE_COLUMNS",
+    "SCALE_FREE_COLUMNS",
     "Selection",
     "averaged",
     "headline_table",
     "interval",
     "number",
     "question",
+    "scale_free_table",
     "selection",
     "synthetic_note",
     "verdicts",
@@ -34,6 +36,18 @@ HEADLINE_COLUMNS = (
     "gain", "gain_low", "gain_high",
     "null_gain", "null_low", "null_high", "net", "net_low", "net_high", "p_value", "p_adjusted", "abx_without", "abx_with",
     "n_type_pairs", "n_speakers", "level",
+)  # fmt: skip
+
+#: Columns of :func:`scale_free_table`.
+SCALE_FREE_COLUMNS = (
+    "encoder", "layer", "statistic", "distance", "relation", "split", "without", "without_low", "without_high",
+    "with", "with_low", "with_high", "null", "null_low", "null_high", "net", "net_low", "net_high",
+)  # fmt: skip
+
+#: Statistics that no common factor on all distances moves, in the order in which they are shown.
+_SCALE_FREE = (
+    "abx_error", "between_within_ratio", "d_prime", "fisher_ratio", "silhouette", "davies_bouldin", "knn_purity",
+    "phone_accuracy", "phone_error_rate",
 )  # fmt: skip
 
 LEVEL_WORDS = {"supported": "supported", "not_supported": "not supported", "unclear": "unclear"}
@@ -145,6 +159,37 @@ def headline_table(report: Report, chosen: Selection | None = None) -> pd.DataFr
         row["level"] = levels.get((encoder, layer), levels.get((encoder, None), ""))
         rows.append(row)
     return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
+
+
+def scale_free_table(report: Report, chosen: Selection | None = None) -> pd.DataFrame:
+    """Scale-free statistics of each encoder's layer: without, with, under the null, and the net where there is one.
+
+    One row per statistic, distance and split, of near-homophones where the statistic knows pairs, else of all types. Ratios of
+    distances have the headline's split only, and ABX errors those of their conditions. Absent numbers are NaN. Columns:
+    :data:`SCALE_FREE_COLUMNS`.
+    """
+    chosen = chosen or selection(report)
+    table = averaged(report.separation, chosen)
+    table = without_other_modules(table[table["statistic"].str.split(":").str[0].isin(_SCALE_FREE)], chosen.variant)
+    rows = []
+    for encoder, layer in chosen.layers.items():
+        here = table[(table["encoder"] == encoder) & (table["layer"] == layer)]
+        for statistic in _SCALE_FREE:
+            mine = here[here["statistic"].str.split(":").str[0] == statistic]
+            near = mine["relation"] == chosen.keys["relation"]
+            mine = mine[near] if near.any() else mine
+            same = mine["split"] == chosen.keys["split"]
+            mine = mine[same] if statistic == "between_within_ratio" and same.any() else mine
+            for (distance, relation, split), group in mine.groupby(["distance", "relation", "split"], sort=False):
+                row = {"encoder": encoder, "layer": layer, "statistic": statistic}
+                row |= {"distance": distance, "relation": relation, "split": split}
+                row |= _triple("without", _first(group, variant="without", statistic=statistic))
+                row |= _triple("with", _first(group, variant=chosen.variant, statistic=statistic))
+                row |= _triple("null", _first(group, variant=chosen.null, statistic=statistic))
+                net = group[group["null"].map(full_null) == chosen.null]
+                row |= _triple("net", _first(net, variant=chosen.variant, statistic=f"{statistic}:net"))
+                rows.append(row)
+    return pd.DataFrame(rows, columns=list(SCALE_FREE_COLUMNS))
 
 
 def averaged(table: pd.DataFrame, chosen: Selection) -> pd.DataFrame:

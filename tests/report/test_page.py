@@ -92,6 +92,20 @@ def test_json_in_a_script_cannot_end_it():
     assert json.loads(text) == {"a": "</script><!--\u2028", "b": None, "c": [1.5, None], "d": 3}
 
 
+def test_scale_free_statistics_are_shown(silent_report):
+    table = silent_report.separation
+    warped = table[table["statistic"] == "abx_error"].assign(distance="dtw_angular", estimate=0.2468)
+    shown = replace(silent_report, tables={**silent_report.tables, "separation": pd.concat([table, warped], ignore_index=True)})
+    text = render_page(shown, Clips())
+    body = re.search(r'<section id="scale-free".*?</section>', text, flags=re.S).group()
+    (row,) = [row for row in re.findall(r"<tr>.*?</tr>", body, flags=re.S) if "dtw_angular" in row]
+    assert re.sub(r"<[^>]+>", "|", row).count("|0.247 [") == 2 and "abx_error" in row
+    (row,) = [row for row in render_markdown(shown).splitlines() if "dtw" in row]
+    assert row.startswith(r"| bundled | 1 | abx\_error | dtw\_angular | all | different utterance | 0.247 \[")
+    without = replace(silent_report, tables={"separation": table.query("statistic == 'gain'")})
+    assert 'id="scale-free"' not in render_page(without, Clips()) and "Scale-free" not in render_markdown(without)
+
+
 def test_map_columns_follow_the_tokens(silent_report, page):
     data = json.loads(Elements(page).scripts["data"])
     tokens, projection = silent_report.tables["tokens"], silent_report.tables["projection"]

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from analysis.report.summary import (
     HEADLINE_COLUMNS,
+    SCALE_FREE_COLUMNS,
     headline_table,
     interval,
     number,
     p_value,
     question,
+    scale_free_table,
     selection,
     synthetic_note,
     verdicts,
@@ -48,6 +50,55 @@ def test_headline_holds_the_rows_that_the_run_names(report):
         assert row["net"] == pytest.approx(row["gain"] - row["null_gain"])
         assert row["abx_with"] - row["abx_without"] == pytest.approx(0.01)
     assert list(table["level"]) == ["unclear", "not_supported", "supported"]
+
+
+def with_warped_rows(report):
+    """``report`` with ABX errors of near-homophones under time warping, of two modules and their nulls, in every layer."""
+    rows = []
+    for place in report.separation[["encoder", "layer"]].drop_duplicates().to_dict("records"):
+        base = {**report.separation.iloc[0].to_dict(), **place, "distance": "dtw_angular", "split": "different_utterance"}
+        base |= {"relation": "near_homophone", "ci_low": 0.1, "ci_high": 0.4, "null": "", "statistic": "abx_error"}
+        off = place["layer"] / 1000
+        rows.append({**base, "variant": "without", "estimate": 0.3 + off})
+        for module, gain in (("wav2sem", 0.05), ("oracle", 0.09)):
+            rows.append({**base, "variant": module, "estimate": 0.3 - gain + off})
+            for null, of_null in (("random", 0.01), ("shuffled", 0.02)):
+                rows.append({**base, "variant": f"null:{null}", "null": module, "estimate": 0.3 - gain * of_null + off})
+                net = gain * (of_null - 1)
+                rows.append({**base, "variant": module, "null": null, "statistic": "abx_error:net", "estimate": net})
+    table = pd.concat([report.separation, pd.DataFrame(rows)], ignore_index=True)
+    return replace(report, tables={**report.tables, "separation": table})
+
+
+def test_scale_free_statistics_stand_with_their_null_and_net(report):
+    table = scale_free_table(with_warped_rows(report))
+    assert tuple(table.columns) == SCALE_FREE_COLUMNS
+    keys = ["encoder", "statistic", "distance", "relation", "split"]
+    expected = [
+        (encoder, statistic, distance, relation, "different_utterance")
+        for encoder in ("bundled", "random:bundled", "mfcc")
+        for statistic, distance, relation in (
+            ("abx_error", "dtw_angular", "near_homophone"),
+            ("between_within_ratio", "l2", "all"),
+            ("between_within_ratio", "cosine", "all"),
+        )
+    ]
+    assert list(table[keys].itertuples(index=False, name=None)) == expected, (
+        "pairs where the statistic knows them, else all types"
+    )
+    warped = table[table["distance"] == "dtw_angular"]
+    assert warped[["layer", "without", "with", "null", "net"]].to_numpy() == pytest.approx(
+        np.array([[3, 0.303, 0.253, 0.302, -0.049]] * 3)
+    )
+    assert (warped[["net_low", "net_high"]] == [0.1, 0.4]).all(axis=None)
+    table = scale_free_table(report)
+    for row in table.to_dict("records"):
+        place = {name: row[name] for name in (*keys, "layer")}
+        assert row["without"] == looked_up(report, **place, variant="without")["estimate"]
+        assert row["with"] == looked_up(report, **place, variant="wav2sem")["estimate"]
+    assert len(table) == 12 and table["null"].isna().all(), "what was not taken is absent"
+    none = replace(report, tables={"separation": report.separation.query("statistic == 'gain'")})
+    assert list(scale_free_table(none).columns) == list(SCALE_FREE_COLUMNS) and scale_free_table(none).empty
 
 
 def test_without_wishes_the_selection_is_completed_from_the_table(report):

@@ -163,6 +163,45 @@ def test_warped_frames_are_scored_as_if_every_frame_had_been_given(small, tmp_pa
     pd.testing.assert_frame_equal(plain.separation, rest)
 
 
+def test_figures_of_the_paper_stand_beside_its_encoders_only(small, tmp_path, monkeypatch, report):
+    """A folder of that encoder's name and random weights: every normalisation has a row, the nearest is named, none is a reproduction."""
+    from tests.encoders.conftest import write_model
+
+    name = "facebook/hubert-base-ls960"
+    write_model("hubert", tmp_path / name)
+    corpus = tmp_path / "manifest.csv"
+    pd.read_csv(small).head(24).to_csv(corpus, index=False)
+    monkeypatch.chdir(tmp_path)
+    asked = SeparationSettings(distances=("l2", "mse", "cosine"), vectors=("raw", "utterance_centred"), n_nulls=2, scale_free=())
+    settings = {"corpus": str(corpus), "wav2sem": "none", "min_tokens": 2, "separation": asked, "layers": "all"}
+    found = analysis.run(QUICK, encoder=["mfcc", name], out=str(tmp_path / "out"), **settings)
+    beside, scores = found.tables["published"], found.separation
+    assert set(beside["encoder"]) == {name} and set(beside["published_name"]) == {"HuBERT"}
+    means = scores.query("encoder == @name and statistic == 'mean_distance' and relation == 'near_homophone'")
+    keys = ["layer", "vectors", "distance", "split", "average"]
+    own = means.pivot(index=keys, columns="variant", values="estimate")
+    assert len(own) == len(beside) and {"l2", "mse", "cosine"} == set(beside["distance"])
+    assert {"raw", "utterance_centred"} == set(beside["vectors"]) and {"macro", "micro"} == set(beside["average"])
+    assert beside["layer"].nunique() == means["layer"].nunique() > 1
+    for row in beside.itertuples():
+        without, fused = own.loc[tuple(getattr(row, key) for key in keys), ["without", "oracle"]]
+        assert (row.variant, row.without, row.with_module) == ("oracle", without, fused)
+        assert (row.published_without, row.published_with_module) == (0.2689, 0.2909)
+        assert row.log_ratio == pytest.approx((abs(np.log(without / 0.2689)) + abs(np.log(fused / 0.2909))) / 2)
+    assert beside["log_ratio"].is_monotonic_increasing and beside["nearest"].tolist() == [True] + [False] * (len(beside) - 1)
+    first = beside.iloc[0]
+    (said,) = [note for note in found.figures["notes"] if "paper" in note]
+    assert (
+        f"is {first['without']:.4f} and {first['with_module']:.4f} (oracle, layer {first['layer']}, {first['distance']}, " in said
+    )
+    assert "That is no reproduction" in said and "without formula, layer or data" in said
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Table “published”" in page and said in page
+    assert set(re.findall(r"(\w+) reproduc", page)) == {"no"}, "never called a reproduction"
+    assert Report.read(tmp_path / "out").tables["published"].equals(beside)
+    assert "published" not in report.tables and not any("paper" in note for note in report.figures["notes"])
+
+
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory, demo):
     """A manifest of good utterances of the demo corpus with every kind of bad one among them."""

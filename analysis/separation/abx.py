@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -10,12 +11,13 @@ import numpy as np
 from analysis.errors import SeparationError
 from analysis.separation.distances import TokenDots
 from analysis.separation.intervals import Cells
+from analysis.separation.ranks import places
 from analysis.separation.threads import workers
 
 __all__ = ["Abx", "AbxCells", "AbxCounter", "AbxDesign", "abx", "abx_of_matrix", "dtw_distances", "ordering"]
 
-#: Distances sorted at once: few enough for a core's cache.
-_BLOCK = 2**18
+#: Distances looked at at once: few enough for a core's cache.
+_BLOCK = 2**17
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,40 @@ class AbxCells:
         return np.bincount(self._inverse, found.error[self._keep], len(self._count)) / self._count
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Groups of tokens from which a and b come together: the tokens of each side by side, as lines of a rectangle.
+
+    Attributes
+    ----------
+    groups : ndarray of int, shape (G,)
+    tokens : ndarray of int, shape (G * width,)
+        Each group's tokens by type, filled up with token 0.
+    start, count : ndarray of int, shape (G, T)
+        Where a type begins in its group's line, and how many tokens of it there are.
+    by_type : ndarray of int, shape (n,)
+        Places of the n tokens by type, whatever their group.
+    types, type_starts : ndarray of int, shape (P,)
+        The types there are, and where each begins in ``by_type``.
+    as_they_are : bool
+        ``tokens`` are 0, 1, 2 ...
+    """
+
+    groups: np.ndarray
+    tokens: np.ndarray
+    start: np.ndarray
+    count: np.ndarray
+    by_type: np.ndarray
+    types: np.ndarray
+    type_starts: np.ndarray
+    as_they_are: bool
+
+    @property
+    def width(self) -> int:
+        """Tokens in a line."""
+        return len(self.tokens) // len(self.groups)
+
+
 class AbxDesign:
     """Which triples there are: prepared once per set of tokens, then asked about any number of distance matrices.
 
@@ -87,9 +123,10 @@ class AbxDesign:
 
     Notes
     -----
-    Error of types A, B: the share of triples (a, b, x), a and x in A, b in B, with ``d(b, x) < d(a, x)``, ties half. Distances
-    from each x are sorted once; running counts of A's tokens then give every b its share, N log N per x instead of
-    ``n_A n_B`` comparisons for every other type.
+    Error of types A, B: the share of triples (a, b, x), a and x in A, b in B, with ``d(b, x) < d(a, x)``, ties half. For each x
+    only the distances of its a's are sorted; the place of each b among them (:func:`~analysis.separation.ranks.places`) is the
+    number of triples it loses. That is about N steps per x, instead of ``n_A n_B`` comparisons for every other type. Counts are
+    whole numbers, so that neither the order nor the number of threads in which rows are seen changes a digit.
 
     References
     ----------
@@ -104,75 +141,155 @@ class AbxDesign:
         voices, self.speakers = np.unique(np.asarray(speakers), return_inverse=True)
         _, self.utterances = np.unique(np.asarray(utterances), return_inverse=True)
         self.n_types = len(kinds)
-        # a and b come from one of these sets of tokens, each sorted by type
-        by_type = np.argsort(self.types, kind="stable")
-        if condition == "any":
-            self.groups = [by_type]
-        else:
-            self.groups = [by_type[self.speakers[by_type] == voice] for voice in range(len(voices))]
-        self._starts = [np.flatnonzero(np.diff(self.types[group], prepend=-1)) for group in self.groups]
-        self._of_x = self.speakers * self.n_types + self.types
-        totals = np.zeros((len(voices) * self.n_types, self.n_types))
-        for number, group in enumerate(self.groups):
-            rows = self._askers(number, np.arange(len(self.types)))
-            n_utterances = int(self.utterances.max(initial=0)) + 1
-            here = np.zeros((n_utterances, self.n_types))
-            np.add.at(here, (self.utterances[group], self.types[group]), 1)
-            elsewhere = here.sum(0)[None, :] - here[self.utterances[rows]]
-            own = elsewhere[np.arange(len(rows)), self.types[rows]]
-            codes, sums = _sums_by_code(self._of_x[rows], own[:, None] * elsewhere)
-            totals[codes] += sums
-        totals.reshape(len(voices), self.n_types, self.n_types)[:, np.arange(self.n_types), np.arange(self.n_types)] = 0
+        self._by_utterance = np.argsort(self.utterances, kind="stable")
+        self._utterance_size = np.bincount(self.utterances)
+        self._utterance_start = np.cumsum(self._utterance_size) - self._utterance_size
+        # where a token stands as a or b: in which layout, and at which place there
+        self._layout_of = np.zeros(len(self.types), dtype=np.int64)
+        self._place = np.zeros(len(self.types), dtype=np.int64)
+        self.layouts = self._laid_out()
+        codes, self._code = np.unique(self.speakers * self.n_types + self.types, return_inverse=True)
+        self.n_codes = len(codes)
+        totals = self._totals()
+        totals[np.arange(len(codes)), codes % self.n_types] = 0
         self._x, self._b = np.nonzero(totals)
         self._triples = totals[self._x, self._b]
-        self._names = kinds[self._x % self.n_types], kinds[self._b], voices[self._x // self.n_types]
+        self._names = kinds[codes % self.n_types][self._x], kinds[self._b], voices[codes // self.n_types][self._x]
 
-    def _askers(self, number: int, rows: np.ndarray) -> np.ndarray:
-        """Those of the rows that may be x to the a and b of a group."""
-        if self.condition == "any":
-            return rows
-        mine = self.speakers[rows] == number
-        return rows[mine if self.condition == "within_speaker" else ~mine]
+    def _laid_out(self) -> list[_Layout]:
+        group_of = np.zeros_like(self.speakers) if self.condition == "any" else self.speakers
+        order = np.lexsort((self.types, group_of))
+        size = np.bincount(group_of)
+        begin = np.cumsum(size) - size
+        # Groups asked by the same x stand together where they differ in size by less than twice: little is filled up.
+        together = np.arange(len(size)) if self.condition == "within_speaker" else np.frexp(size)[1]
+        layouts = []
+        for number, one in enumerate(np.unique(together)):
+            groups = np.flatnonzero(together == one)
+            width = size[groups].max()
+            line, column = np.nonzero(np.arange(width) < size[groups, None])
+            chosen = order[begin[groups][line] + column]
+            place, types = line * width + column, self.types[chosen]
+            self._layout_of[chosen], self._place[chosen] = number, place
+            tokens = np.zeros(len(groups) * width, dtype=np.int64)
+            tokens[place] = chosen
+            count = np.zeros((len(groups), self.n_types), dtype=np.int32)
+            np.add.at(count, (line, types), 1)
+            by_type = np.argsort(types, kind="stable")
+            starts = np.flatnonzero(np.diff(types[by_type], prepend=-1))
+            as_they_are = np.array_equal(tokens, np.arange(len(self.types)))
+            layouts.append(
+                _Layout(
+                    groups, tokens, np.cumsum(count, axis=1, dtype=np.int32) - count, count, place[by_type],
+                    types[by_type][starts], starts, as_they_are,
+                )
+            )  # fmt: skip
+        return layouts
+
+    def _askers(self, number: int, rows: np.ndarray) -> np.ndarray | slice:
+        """Places of those of the rows that may be x to the a and b of a layout."""
+        if self.condition != "within_speaker":
+            return slice(None)
+        return np.flatnonzero(self.speakers[rows] == self.layouts[number].groups[0])
+
+    def _mates(self, number: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens of a layout that are in the utterance of a row: (place of the row, token)."""
+        utterance = self.utterances[rows]
+        size = self._utterance_size[utterance]
+        row = np.repeat(np.arange(len(rows)), size)
+        step = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)
+        token = self._by_utterance[self._utterance_start[utterance][row] + step]
+        here = self._layout_of[token] == number
+        return row[here], token[here]
+
+    def _totals(self) -> np.ndarray:
+        """Triples, shape (codes, T)."""
+        totals = np.zeros((self.n_codes, self.n_types))
+        for number, layout in enumerate(self.layouts):
+            every = np.argsort(self._code, kind="stable")
+            every = every[self._askers(number, every)]
+            count = layout.count.astype(np.float64)
+            step = max(1, 2**20 // max(count.shape))
+            for first in range(0, len(every), step):
+                rows = every[first : first + step]
+                row, mate = self._mates(number, rows)
+                line, own = self._place[mate] // layout.width, count.T[self.types[rows]]
+                same = self.types[mate] == self.types[rows[row]]
+                np.subtract.at(own, (row[same], line[same]), 1)
+                if self.condition == "across_speaker":
+                    own[layout.groups[None, :] == self.speakers[rows][:, None]] = 0
+                found = own @ count
+                np.subtract.at(found, (row, self.types[mate]), own[row, line])
+                codes, sums = _sums_by_code(self._code[rows], found)
+                totals[codes] += sums
+        return totals
+
+    def won(self, number: int, rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
+        """Twice the triples that each of the rows wins, by the type of b, from distances to the tokens of a layout.
+
+        Parameters
+        ----------
+        distances : ndarray, shape (R, G * width)
+
+        Returns
+        -------
+        ndarray of int, shape (R, P)
+        """
+        layout = self.layouts[number]
+        kind, lines = self.types[rows], len(layout.groups)
+        start, count = layout.start.T[kind], layout.count.T[kind]
+        step = np.arange(count.max(initial=0))
+        place = np.minimum(start[:, :, None] + step, layout.width - 1) + np.arange(0, len(layout.tokens), layout.width)[:, None]
+        asked = step < count[:, :, None]
+        asked &= self.utterances[layout.tokens[place]] != self.utterances[rows][:, None, None]
+        if self.condition == "across_speaker":
+            asked &= (layout.groups != self.speakers[rows][:, None])[:, :, None]
+        near = np.take_along_axis(distances, place.reshape(len(rows), -1), axis=1).reshape(place.shape)
+        near = np.sort(np.where(asked, near, np.inf), axis=2)[:, :, : asked.sum(axis=2).max(initial=0)]
+        wins = places(distances.reshape(-1, layout.width), near.reshape(len(rows) * lines, -1)).reshape(distances.shape)
+        row, mate = self._mates(number, rows)
+        wins[row, self._place[mate]] = 0
+        if not layout.as_they_are:
+            wins = wins.take(layout.by_type, axis=1)
+        return np.add.reduceat(wins, layout.type_starts, axis=1, dtype=np.int64)
 
     def counter(self) -> AbxCounter:
         """Counts of one distance matrix, which may come in blocks of rows."""
         return AbxCounter(self)
 
     def result(self, won: np.ndarray) -> Abx:
-        """The errors, from the triples won by (speaker and type of x, type of b)."""
-        return Abx(*self._names, 1 - won[self._x, self._b] / self._triples, self._triples)
+        """The errors, from twice the triples won by (speaker and type of x, type of b)."""
+        return Abx(*self._names, 1 - won[self._x, self._b] / 2 / self._triples, self._triples)
 
 
 class AbxCounter:
-    """Triples won so far; see :meth:`AbxDesign.counter`."""
+    """Triples won so far; see :meth:`AbxDesign.counter`. Threads may share one."""
 
     def __init__(self, design: AbxDesign) -> None:
         self.design = design
-        self.won = np.zeros((int(design._of_x.max(initial=0)) + 1, design.n_types))
+        self._won = np.zeros((design.n_codes, design.n_types), dtype=np.int64)
+        self._lock = threading.Lock()
 
     def see(self, rows: np.ndarray, distances: np.ndarray) -> None:
-        """Take in the distances from the tokens ``rows`` (x) to all tokens (a and b), shape (len(rows), N).
+        """Take in the distances, all finite, from the tokens ``rows`` (x) to all tokens (a and b), shape (len(rows), N).
 
         Only the order within each row counts, so any increasing function of distance will do, another for each x.
         """
         design = self.design
-        for number, group in enumerate(design.groups):
+        for number, layout in enumerate(design.layouts):
             asking = design._askers(number, rows)
-            if not len(asking) or not len(group):
-                continue
-            whole = len(asking) == len(rows)
-            part = distances if whole else distances[np.isin(rows, asking)]
-            step = max(1, _BLOCK // len(group))
-            for first in range(0, len(asking), step):
-                chosen = asking[first : first + step]
-                won = _wins(part[first : first + step][:, group], chosen, group, design._starts[number], design)
-                present = design.types[group[design._starts[number]]]
-                codes, sums = _sums_by_code(design._of_x[chosen], won)
-                self.won[np.ix_(codes, present)] += sums
+            asked, part = rows[asking], distances[asking]
+            step = max(1, _BLOCK // len(layout.tokens))
+            for first in range(0, len(asked), step):
+                chosen, block = asked[first : first + step], part[first : first + step]
+                won = design.won(number, chosen, block if layout.as_they_are else block.take(layout.tokens, axis=1))
+                codes, sums = _sums_by_code(design._code[chosen], won)
+                with self._lock:
+                    self._won[np.ix_(codes, layout.types)] += sums
 
     def result(self) -> Abx:
         """The errors of all that was seen."""
-        return self.design.result(self.won)
+        return self.design.result(self._won)
 
 
 def _sums_by_code(codes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,39 +298,6 @@ def _sums_by_code(codes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np
     ordered = codes[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
     return ordered[starts], np.add.reduceat(values[order], starts, axis=0)
-
-
-def _wins(distances: np.ndarray, rows: np.ndarray, group: np.ndarray, starts: np.ndarray, design: AbxDesign) -> np.ndarray:
-    """Triples won by each x, by the type of b: shape (rows, types present)."""
-    n_rows, width = distances.shape
-    allowed = design.utterances[rows][:, None] != design.utterances[group][None, :]
-    own = allowed & (design.types[rows][:, None] == design.types[group][None, :])
-    place = np.argsort(distances, axis=1)
-    place += np.arange(n_rows)[:, None] * width
-    ordered = distances.take(place)
-    # twice the number of a's that are nearer, so that a tie's half is a whole number
-    nearer = np.cumsum(own.take(place), axis=1, dtype=np.int32)
-    tied = ordered[:, 1:] == ordered[:, :-1]
-    lines = np.flatnonzero(tied.any(axis=1))
-    if len(lines):
-        ties = _with_ties(nearer[lines], tied[lines])
-    nearer *= 2
-    if len(lines):
-        nearer[lines] = ties
-    wins = np.empty_like(nearer)
-    wins.reshape(-1)[place.reshape(-1)] = nearer.reshape(-1)
-    wins *= allowed
-    return np.add.reduceat(wins, starts, axis=1, dtype=np.int64) / 2
-
-
-def _with_ties(nearer: np.ndarray, tied: np.ndarray) -> np.ndarray:
-    """Twice the a's that are nearer: in a run of equal distances those before it count in full, those inside it by half."""
-    width = nearer.shape[1]
-    position = np.arange(width)
-    start = np.maximum.accumulate(np.where(np.pad(tied, ((0, 0), (1, 0))), 0, position), axis=1)
-    end = np.minimum.accumulate(np.where(np.pad(tied, ((0, 0), (0, 1))), width - 1, position)[:, ::-1], axis=1)[:, ::-1]
-    before = np.where(start > 0, np.take_along_axis(nearer, np.maximum(start - 1, 0), axis=1), 0)
-    return before + np.take_along_axis(nearer, end, axis=1)
 
 
 def abx(
@@ -239,29 +323,35 @@ def abx(
     device : str
     """
     types, speakers, utterances = np.asarray(types), np.asarray(speakers), np.asarray(utterances)
+    vectors = _finite(vectors, "token vectors")
+    # by type, so that the tokens of a block of rows have much the same a's
+    groups = [np.lexsort((speakers, types))]
     if condition == "within_speaker":
         # no token is compared with another speaker's, so the distances between speakers are not taken at all
-        groups = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
-    else:
-        groups = [np.arange(len(types))]
+        groups = [groups[0][speakers[groups[0]] == speaker] for speaker in np.unique(speakers)]
 
     def of_group(group: np.ndarray) -> Abx:
-        dots = TokenDots(np.asarray(vectors)[group], utterances[group], device, keep=False)
+        dots = TokenDots(vectors[group], utterances[group], device, keep=False)
         counter = AbxDesign(types[group], speakers[group], utterances[group], condition).counter()
         squares = dots.squares()
-        for rows, block in dots.blocks():
-            counter.see(rows, ordering(block, squares, distance))
+
+        def see(rows: np.ndarray) -> None:
+            counter.see(rows, ordering(dots.block(rows), squares, distance))
+
+        threads.map(see, dots.rows(2**21))
         return counter.result()
 
     with workers(device) as threads:
-        parts = threads.map(of_group, groups)
+        parts = [of_group(groups[0])] if len(groups) == 1 else threads.map(of_group, groups)
     return Abx(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Abx)))
 
 
 def ordering(dots: np.ndarray, squares: np.ndarray, distance: str) -> np.ndarray:
     """What orders tokens by their distance from each row's token: shape of ``dots``, (rows, N)."""
     if distance in ("l2", "mse"):
-        return squares[None, :] - 2 * dots
+        result = dots * -2.0
+        result += squares[None, :]
+        return result
     if distance in ("cosine", "l2_unit", "angular"):
         return dots * (-1 / np.sqrt(np.maximum(squares, 1e-60)))[None, :]
     raise SeparationError(f"ABX has no distance {distance!r}. Valid: l2, mse, cosine, l2_unit, angular.")
@@ -271,9 +361,22 @@ def abx_of_matrix(
     distances: np.ndarray, types: np.ndarray, speakers: np.ndarray, utterances: np.ndarray, *, condition: str = "any"
 ) -> Abx:
     """The same errors from given distances, shape (N, N), such as those of :func:`dtw_distances`; rows are x."""
+    distances = _finite(distances, "rows of distances")
     counter = AbxDesign(types, speakers, utterances, condition).counter()
-    counter.see(np.arange(len(distances)), np.asarray(distances))
+    counter.see(np.arange(len(distances)), distances)
     return counter.result()
+
+
+def _finite(values: np.ndarray, what: str) -> np.ndarray:
+    values = np.asarray(values)
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise SeparationError(
+            f"{int(bad.sum())} of {len(values)} {what} hold NaN or infinite values, the first at {int(bad.argmax())}, so nothing can "
+            f"be ordered by distance. Likely the encoder overflowed in half precision or a token has no frame. Leave such tokens out "
+            f"or extract again with dtype float32."
+        )
+    return values
 
 
 def dtw_distances(sequences: Sequence[np.ndarray], *, distance: str = "angular") -> np.ndarray:

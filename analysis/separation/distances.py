@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Added", "PairGeometry", "TokenDots", "Whitening", "principal_components", "type_distances"]
 
 _MATRIX_LIMIT = 2**26
+#: Rows of a block of inner products at least.
+_FEWEST_ROWS = 64
 
 
 class Whitening:
@@ -286,27 +288,36 @@ class TokenDots:
             return self._squares.cpu().numpy()
         return ((self.vectors + self._tensor(offsets)[self.utterance]) ** 2).sum(1).cpu().numpy()
 
+    def rows(self, size: int = 2**20) -> list[np.ndarray]:
+        """The rows of each block of about ``size`` products; of long rows more than that, so that a product pays its reading."""
+        n = len(self.vectors)
+        step = max(_FEWEST_ROWS, size // max(1, n))
+        return [np.arange(start, min(n, start + step)) for start in range(0, n, step)]
+
+    def block(self, rows: np.ndarray) -> np.ndarray:
+        """Inner products of the tokens of one block, as the vectors are, with all tokens: shape (len(rows), n); not to be changed."""
+        return self._plain(slice(rows[0], rows[-1] + 1)).cpu().numpy()
+
+    def _plain(self, rows: slice) -> torch.Tensor:
+        return self._gram[rows] if self._gram is not None else self.vectors[rows] @ self.vectors.T
+
     def blocks(self, offsets: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(rows, inner products with all tokens, shape (len(rows), n)), row after row, with ``offsets`` added by utterance."""
-        n = len(self.vectors)
-        step = max(1, 2**20 // max(1, n))
         if offsets is not None:
             added = self._tensor(offsets)
             cross = added @ self.vectors.T
             both = (added @ added.T)[:, self.utterance]
             spread = cross.T.contiguous()
-        for start in range(0, n, step):
-            rows = slice(start, min(n, start + step))
-            if self._gram is not None:
-                block = self._gram[rows] if offsets is None else self._gram[rows].clone()
-            else:
-                block = self.vectors[rows] @ self.vectors.T
-            if offsets is not None:
-                own = self.utterance[rows]
-                block += spread[rows][:, self.utterance]
-                block += cross[own]
-                block += both[own]
-            yield np.arange(rows.start, rows.stop), block.cpu().numpy()
+        for rows in self.rows():
+            if offsets is None:
+                yield rows, self.block(rows)
+                continue
+            here = slice(rows[0], rows[-1] + 1)
+            own = self.utterance[here]
+            block = self._plain(here) + spread[here][:, self.utterance]  # a new array: the kept products are not to be changed
+            block += cross[own]
+            block += both[own]
+            yield rows, block.cpu().numpy()
 
     def _tensor(self, offsets: np.ndarray) -> torch.Tensor:
         import torch

@@ -44,6 +44,18 @@ def abx_error(vectors, types, speakers, utterances, name: str, condition: str, *
 
     Not ``ordered``: the mean over both orders of two types is taken within each speaker first.
     """
+    by_speaker: dict[tuple, list[float]] = {}
+    for (a, b, speaker), found in abx_cells(vectors, types, speakers, utterances, name, condition).items():
+        pair = (a, b) if ordered else (min(a, b), max(a, b))
+        by_speaker.setdefault((pair, speaker), []).append(sum(found) / len(found))
+    pairs: dict[tuple, list[float]] = {}
+    for (pair, _), found in by_speaker.items():
+        pairs.setdefault(pair, []).append(sum(found) / len(found))
+    return sum(sum(found) / len(found) for found in pairs.values()) / len(pairs)
+
+
+def abx_cells(vectors, types, speakers, utterances, name: str, condition: str) -> dict[tuple, list[float]]:
+    """Of each (type of a and x, type of b, speaker of x) what every triple loses: 1 where b is nearer, half in a tie."""
     cells: dict[tuple, list[float]] = {}
     n = range(len(vectors))
     for x in n:
@@ -60,14 +72,7 @@ def abx_error(vectors, types, speakers, utterances, name: str, condition: str, *
                 near, far = distance(vectors[a], vectors[x], name), distance(vectors[b], vectors[x], name)
                 lost = 0.5 if abs(near - far) < 1e-9 else float(far < near)
                 cells.setdefault((types[x], types[b], speakers[x]), []).append(lost)
-    by_speaker: dict[tuple, list[float]] = {}
-    for (a, b, speaker), found in cells.items():
-        pair = (a, b) if ordered else (min(a, b), max(a, b))
-        by_speaker.setdefault((pair, speaker), []).append(sum(found) / len(found))
-    pairs: dict[tuple, list[float]] = {}
-    for (pair, _), found in by_speaker.items():
-        pairs.setdefault(pair, []).append(sum(found) / len(found))
-    return sum(sum(found) / len(found) for found in pairs.values()) / len(pairs)
+    return cells
 
 
 def weighted_average(vectors, types, utterances, type_pairs, weights, name: str, allowed) -> float:

@@ -10,7 +10,6 @@ import pytest
 
 from analysis.errors import ConfigurationError, SeparationError
 from analysis.separation import KEY_COLUMNS, SeparationSettings, score
-from analysis.separation.abx import abx
 from analysis.separation.clusters import davies_bouldin, fisher_ratio, silhouette
 from analysis.separation.distances import type_distances
 from analysis.separation.simulation import CorpusPlan, simulated_corpus
@@ -98,29 +97,6 @@ def test_net_is_the_gain_less_the_nulls_gain(scored):
     for null in ("random", "shuffled"):
         other = _one(table, **common, variant=f"null:{null}", statistic="gain")
         assert _one(table, **common, variant="wav2sem", statistic="net", null=null) == pytest.approx(gain - other, abs=1e-9)
-
-
-@pytest.mark.parametrize("condition", ["any", "within_speaker", "across_speaker"])
-@pytest.mark.parametrize("distance", ["l2", "cosine"])
-def test_abx_equals_a_loop_over_triples(condition, distance):
-    rng = np.random.default_rng(0)
-    # small whole numbers: many exact ties
-    x = rng.integers(1, 4, (36, 2)).astype(float)
-    types, speakers, utterances = rng.integers(0, 3, 36), rng.integers(0, 2, 36), rng.integers(0, 6, 36)
-    found = abx(x, types, speakers, utterances, condition=condition, distance="l2").mean()
-    expected = reference.abx_error(x.tolist(), types.tolist(), speakers.tolist(), utterances.tolist(), "l2", condition)
-    assert found == pytest.approx(expected, abs=1e-6)
-    y = rng.standard_normal((36, 4))
-    found = abx(y, types, speakers, utterances, condition=condition, distance=distance).mean()
-    expected = reference.abx_error(y.tolist(), types.tolist(), speakers.tolist(), utterances.tolist(), distance, condition)
-    assert found == pytest.approx(expected, abs=1e-6)
-
-
-def test_abx_at_both_ends():
-    types, speakers, utterances = np.repeat([0, 1], 4), np.zeros(8, int), np.arange(8)
-    apart = np.where(types[:, None] == 0, [0.0, 1.0], [5.0, 1.0])
-    assert abx(apart, types, speakers, utterances, distance="l2").mean() == 0.0
-    assert abx(np.ones((8, 2)), types, speakers, utterances, distance="l2").mean() == 0.5
 
 
 def test_cluster_statistics_agree_with_sklearn():

@@ -155,9 +155,9 @@ class PairGeometry:
         """Each named distance of every token pair, shape (M,), between the vectors as they are."""
         return dict(self._named(names, self._squares, self._dots, self._distances))
 
-    def replaced(self, vectors: np.ndarray, names: Iterable[str]) -> dict[str, np.ndarray]:
-        """The same sums for other vectors of the same tokens, shape (n, D)."""
-        return self._sums(names, *self._measured(self._sorted(vectors)))
+    def replaced(self, vectors: np.ndarray, names: Iterable[str]) -> dict[str, torch.Tensor]:
+        """The same between other vectors of the same tokens, shape (n, D)."""
+        return dict(self._named(names, *self._measured(self._sorted(vectors))))
 
     def _measured(self, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Squared norms of the tokens, and inner products and squared distances of their pairs."""

@@ -316,10 +316,11 @@ def _abx_relation(
 
 def _d_prime_rows(state: LayerVariants) -> Iterator[dict[str, Any]]:
     """d' between near-homophones and the same type over token pairs of different utterances."""
-    for (variant, distance), (value, counts) in state.d_primes.items():
-        names = {"distance": distance, "relation": "near_homophone", "split": "different_utterance", "variant": variant}
-        names |= {"statistic": "d_prime", "null": "", "average": "micro"}
-        yield {**state.base, **counts, **names, **interval_columns(Interval(value)), **_NO_TEST}
+    shared = {**state.base, **state.d_prime_counts, "statistic": "d_prime", "average": "micro"}
+    shared |= {"relation": "near_homophone", "split": "different_utterance"}
+    for (variant, module, distance), value in state.d_primes.items():
+        named = {"distance": distance, "variant": variant, "null": module}
+        yield {**shared, **named, **interval_columns(Interval(value)), **_NO_TEST}
 
 
 #: Columns of rows that carry no test.

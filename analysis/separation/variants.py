@@ -26,6 +26,9 @@ __all__ = ["LayerVariants", "vectors_in_use"]
 #: Draws that tell how cells vary by chance alone; their mean is what counts, and more of them hardly move it.
 REFERENCE_DRAWS = 10
 
+#: Sums over cells by distance, and d' by distance where it was taken.
+_Draw = tuple[dict[str, np.ndarray], dict[str, float]]
+
 
 def vectors_in_use(name: str, given: UtteranceVectors, pairs: TokenPairs) -> np.ndarray:
     """Semantic vectors in the order of the utterances in use, shape (U, S), float64.
@@ -84,8 +87,11 @@ class LayerVariants:
     draws : dict of (null, module, distance) to ndarray, shape (draws, cells)
     resized : dict of (module, distance) to ndarray, shape (draws, cells)
         For the intervals of the shuffled null: sums under draws that shuffle the vectors' directions and leave their sizes.
-    d_primes : dict of (variant, distance) to (float, dict)
-        d' between near-homophones and the same type across utterances, and what was counted.
+    d_primes : dict of (variant, module that a null stands in for or "", distance) to float
+        d' between near-homophones and the same type across utterances, of raw vectors if it is asked for; of a null the mean over
+        its first ``scale_free_draws`` draws.
+    d_prime_counts : dict of str to int
+        What those were taken over.
     """
 
     def __init__(
@@ -142,7 +148,9 @@ class LayerVariants:
         self.speaker_of_utterance = speaker_of_utterance(pairs)
         phone = "nucleus" if "nucleus" in tokens else "type"
         self.nucleus = tokens[phone].astype(str).to_numpy()[pairs.rows]
-        self.d_primes: dict[tuple[str, str], tuple[float, dict[str, int]]] = {}
+        self._d_prime = _DPrime(pairs) if "d_prime" in settings.scale_free and kind == "raw" else None
+        self.d_prime_counts = {} if self._d_prime is None else self._d_prime.counts
+        self.d_primes: dict[tuple[str, str, str], float] = {}
         self.sums: dict[tuple[str, str], np.ndarray] = {}
         self.draws: dict[tuple[str, str, str], np.ndarray] = {}
         self.resized: dict[tuple[str, str], np.ndarray] = {}
@@ -174,10 +182,30 @@ class LayerVariants:
                 self._draw_nulls(geometry, module, vectors, added, names, matrix)
 
     def _keep(self, geometry: PairGeometry, variant: str, distances: Mapping[str, Any]) -> None:
-        for name, values in distances.items():
-            self.sums[variant, name] = geometry.cell_sums(values)
-            if "d_prime" in self.settings.scale_free:
-                self.d_primes[variant, name] = _d_prime(self.pairs, values.cpu().numpy())
+        sums, d_primes = self._counted(geometry, distances)
+        for name in distances:
+            self.sums[variant, name] = sums[name]
+            if d_primes:
+                self.d_primes[variant, "", name] = d_primes[name]
+
+    def _counted(self, geometry: PairGeometry, distances: Mapping[str, Any]) -> _Draw:
+        sums = {name: geometry.cell_sums(values) for name, values in distances.items()}
+        if self._d_prime is None:
+            return sums, {}
+        return sums, {name: self._d_prime(values.cpu().numpy()) for name, values in distances.items()}
+
+    def _drawn(self, number: int, added: Added, permutation: np.ndarray | None = None) -> _Draw:
+        """A null's draw by its number: the first few have their d' taken too, which needs every pair's distance at once."""
+        if self._d_prime is None or number >= self.settings.scale_free_draws:
+            return added.sums(permutation), {}
+        return self._counted(added.geometry, added.pair_distances(permutation))
+
+    def _keep_draws(self, null: str, module: str, drawn: Sequence[_Draw]) -> None:
+        for name in drawn[0][0]:
+            self.draws[null, module, name] = np.stack([sums[name] for sums, _ in drawn])
+            d_primes = [found[name] for _, found in drawn if found]
+            if d_primes:
+                self.d_primes[f"null:{null}", module, name] = float(np.mean(d_primes))
 
     def _draw_nulls(
         self, geometry: PairGeometry, module: str, vectors: np.ndarray, added: Added, names: tuple[str, ...], matrix: Any
@@ -185,8 +213,8 @@ class LayerVariants:
         settings, pairs = self.settings, self.pairs
         speakers = self.speaker_of_utterance
 
-        def with_added(made: np.ndarray) -> dict[str, np.ndarray]:
-            return geometry.added(mapped(self._project(made), matrix), names).sums()
+        def with_added(made: np.ndarray) -> Added:
+            return geometry.added(mapped(self._project(made), matrix), names)
 
         for null in settings.nulls:
             rng = np.random.default_rng([settings.seed, self.layer, *map(ord, null)])
@@ -195,31 +223,35 @@ class LayerVariants:
                 permutations = [
                     null_makers.shuffled(len(vectors), rng, speakers, within=settings.shuffle_within) for _ in range(repeats)
                 ]
-                values = self.workers.map(added.sums, permutations)
+                drawn = self.workers.map(lambda task: self._drawn(task[0], added, task[1]), enumerate(permutations))
                 resized = self.workers.map(
-                    lambda permutation: with_added(null_makers.resized(vectors, permutation)), permutations[:REFERENCE_DRAWS]
+                    lambda permutation: with_added(null_makers.resized(vectors, permutation)).sums(),
+                    permutations[:REFERENCE_DRAWS],
                 )
                 for name in names:
                     self.resized[module, name] = np.stack([value[name] for value in resized])
             elif null == "frame_noise":
                 # one at a time: each draw is as large as the corpus
-                values = []
-                for _ in range(repeats):
+                drawn = []
+                for number in range(repeats):
                     noise = null_makers.frame_noise(vectors, pairs.utterance, self.token_frames, rng)
-                    values.append(geometry.replaced(mapped(self.x + self._project(noise), matrix), names))
+                    distances = geometry.replaced(mapped(self.x + self._project(noise), matrix), names)
+                    sums, d_primes = self._counted(geometry, distances)
+                    drawn.append((sums, d_primes if number < settings.scale_free_draws else {}))
             elif null == "constant":
-                values = [with_added(null_makers.constant(vectors))]
+                drawn = [self._drawn(0, with_added(null_makers.constant(vectors)))]
             else:
                 # a few at a time: all draws of a large corpus would be several copies of its vectors
-                values = []
+                drawn = []
                 for begin in range(0, repeats, few := 2 * self.workers.n):
                     made = [
                         null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers)
                         for _ in range(min(few, repeats - begin))
                     ]
-                    values += self.workers.map(with_added, made)
-            for name in names:
-                self.draws[null, module, name] = np.stack([value[name] for value in values])
+                    drawn += self.workers.map(
+                        lambda task: self._drawn(task[0], with_added(task[1])), enumerate(made, start=begin)
+                    )
+            self._keep_draws(null, module, drawn)
 
     def _fused(self, geometry: PairGeometry, module: str, names: tuple[str, ...]) -> None:
         """A module and its nulls, each through its own map: trained with its own vectors, on the same budget."""
@@ -251,20 +283,23 @@ class LayerVariants:
                     for _ in range(settings.n_nulls)
                 ]
             places = [(mapped_frames(one), one) for one in maps]
-            values = self._through(places, made, names)
-            for name in names:
-                self.draws[null, module, name] = np.stack([value[name] for value in values])
+            drawn = self._through(places, made, names)
+            self._keep_draws(null, module, drawn)
             if null == "shuffled":
-                resized = values[:REFERENCE_DRAWS] if reference is made else self._through(places, reference, names)
+                resized = drawn[:REFERENCE_DRAWS] if reference is made else self._through(places, reference, names)
                 for name in names:
-                    self.resized[module, name] = np.stack([value[name] for value in resized])
+                    self.resized[module, name] = np.stack([sums[name] for sums, _ in resized])
 
     def _through(
         self, places: Sequence[tuple[PairGeometry, AffineFusion]], made: Sequence[np.ndarray], names: tuple[str, ...]
-    ) -> list[dict[str, np.ndarray]]:
-        """Sums of each draw through its own map; where there are more draws than maps, those take turns."""
-        tasks = [(*places[k % len(places)], vectors) for k, vectors in enumerate(made)]
-        return self.workers.map(lambda task: task[0].added(task[1].offsets(task[2]), names).sums(), tasks)
+    ) -> list[_Draw]:
+        """Each draw through its own map; where there are more draws than maps, those take turns."""
+
+        def through(task: tuple[int, np.ndarray]) -> _Draw:
+            geometry, one = places[task[0] % len(places)]
+            return self._drawn(task[0], geometry.added(one.offsets(task[1]), names))
+
+        return self.workers.map(through, enumerate(made))
 
     def reference(self, null: str, module: str, distance: str) -> np.ndarray:
         """Draws for :meth:`analysis.separation.intervals.CrossedDesign.net_intervals`, shape (draws, cells)."""
@@ -294,20 +329,24 @@ def _shared_columns(embeddings: SyllableEmbeddings, layer: int, kind: str, setti
     }
 
 
-def _d_prime(pairs: TokenPairs, values: np.ndarray) -> tuple[float, dict[str, int]]:
-    """d' between near-homophones and the same type over token pairs of different utterances, and what was counted."""
-    relation = pairs.type_pairs["relation"].to_numpy()[pairs.cell_type_pair]
-    elsewhere = ~split_mask(pairs.cell_atom, "same_utterance")
-    chosen = [(relation == name) & elsewhere for name in ("near_homophone", "same_type")]
-    between, within = (values[np.repeat(cells, pairs.cell_count)] for cells in chosen)
-    counts = {
-        "n_tokens": len(pairs.rows),
-        "n_token_pairs": len(between) + len(within),
-        "n_type_pairs": len(np.unique(pairs.cell_type_pair[chosen[0]])),
-        "n_speakers": len(pairs.speakers),
-        "n_utterances": len(pairs.utterances),
-    }
-    return d_prime(between, within), counts
+class _DPrime:
+    """d' between near-homophones and the same type over token pairs of different utterances, from the distances of all pairs."""
+
+    def __init__(self, pairs: TokenPairs) -> None:
+        relation = pairs.type_pairs["relation"].to_numpy()[pairs.cell_type_pair]
+        elsewhere = ~split_mask(pairs.cell_atom, "same_utterance")
+        cells = [(relation == name) & elsewhere for name in ("near_homophone", "same_type")]
+        self._between, self._within = (np.repeat(chosen, pairs.cell_count) for chosen in cells)
+        self.counts = {
+            "n_tokens": len(pairs.rows),
+            "n_token_pairs": int(self._between.sum() + self._within.sum()),
+            "n_type_pairs": len(np.unique(pairs.cell_type_pair[cells[0]])),
+            "n_speakers": len(pairs.speakers),
+            "n_utterances": len(pairs.utterances),
+        }
+
+    def __call__(self, values: np.ndarray) -> float:
+        return d_prime(values[self._between], values[self._within])
 
 
 def _offsets(vectors: np.ndarray, dims: int, frame_norm: float, settings: SeparationSettings) -> np.ndarray:

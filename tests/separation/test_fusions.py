@@ -15,7 +15,7 @@ from analysis.errors import ConfigurationError, SemanticsError, SeparationError
 from analysis.separation import SeparationSettings, score
 from analysis.separation.abx import abx_of_matrix
 from analysis.separation.clusters import phone_probe
-from analysis.separation.nulls import random_directions, shuffled
+from analysis.separation.nulls import frame_noise, random_directions, shuffled
 from analysis.separation.relations import pair_tokens, speaker_of_utterance
 from analysis.separation.simulation import CorpusPlan, simulated_corpus
 from analysis.wav2sem.fusion import AffineFusion, FusionWeights, TrainedFusion, fuse
@@ -173,7 +173,6 @@ def _macro_abx(distances, *labels):
 def _plain(vectors, frames, tokens, near, seed):
     """Every scale-free statistic of tokens that stand as they are, from loops and scikit-learn."""
     types, utterances, speakers = (tokens[name].tolist() for name in ("type", "utterance", "speaker"))
-    elsewhere = [(i, j) for i in range(len(types)) for j in range(len(types)) if utterances[i] != utterances[j]]
     warped = np.array([[0.0 if a is b else reference.dtw(a.tolist(), b.tolist(), "angular") for b in frames] for a in frames])
     codes = [np.unique(labels, return_inverse=True)[1] for labels in (types, speakers, utterances)]
     listed = vectors.tolist()
@@ -192,20 +191,27 @@ def _plain(vectors, frames, tokens, near, seed):
         ("knn_purity", "l2"): reference.knn_purity(listed, types, utterances, 3),
         ("phone_accuracy", "none"): right,
         ("phone_error_rate", "none"): 1 - right,
-        ("d_prime", "l2"): reference.d_prime(
-            [reference.distance(listed[i], listed[j], "l2") for i, j in elsewhere if (types[i], types[j]) in near],
-            [reference.distance(listed[i], listed[j], "l2") for i, j in elsewhere if types[i] == types[j] and i < j],
-        ),
+        ("d_prime", "l2"): _prime(vectors, tokens, near),
     }
 
 
+def _prime(vectors, tokens, near):
+    types, utterances, listed = tokens["type"].tolist(), tokens["utterance"].tolist(), vectors.tolist()
+    elsewhere = [(i, j) for i in range(len(types)) for j in range(len(types)) if utterances[i] != utterances[j]]
+    return reference.d_prime(
+        [reference.distance(listed[i], listed[j], "l2") for i, j in elsewhere if (types[i], types[j]) in near],
+        [reference.distance(listed[i], listed[j], "l2") for i, j in elsewhere if types[i] == types[j] and i < j],
+    )
+
+
 @pytest.mark.parametrize(
-    ("fusion", "seen"), [("linear", False), ("linear", True), ("paper", False), ("paper", True), ("concat", False)]
+    ("fusion", "seen"),
+    [("add", False), ("concat", False), ("linear", False), ("linear", True), ("paper", False), ("paper", True)],
 )
 def test_scale_free_statistics_equal_those_of_tokens_fused_by_hand(few, fusion, seen, tmp_path):
     embeddings, semantics, pairs, frames = few
     x = embeddings.layer(0).astype(float)
-    trained = fusion != "concat"
+    trained = fusion in ("linear", "paper")
     if trained:
         _save_all(tmp_path, fusion, semantics.utterances if seen else ("elsewhere",) * 6, semantics.vectors, 3)
     settings = SeparationSettings(
@@ -220,12 +226,14 @@ def test_scale_free_statistics_equal_those_of_tokens_fused_by_hand(few, fusion, 
     place = [used.index(name) for name in embeddings.tokens["utterance"]]
     norm = np.average(embeddings.frames.frame_norm[:, 0], weights=embeddings.frames.n_frames)
     scale = 0.5 * norm / np.linalg.norm(own, axis=1).mean()
+    if fusion == "add":  # nulls stand in for what is added, not for what a map makes of it
+        own, scale = fuse(np.zeros((len(own), 6)), own, mode="add", scale=scale), 1.0
 
-    def draws(variant):
-        """(weights, vectors) of each draw."""
+    def draws(variant, *stream):
+        """(weights, vectors) of each draw; averages of distances and d' have another stream of draws than the other statistics."""
         if variant == "module":
             return [(TrainedFusion.load(tmp_path / fusion / "wav2sem" / "module").weights if trained else None, own)]
-        rng = np.random.default_rng([settings.seed, 0, 17, *map(ord, variant)])
+        rng = np.random.default_rng([settings.seed, 0, *stream, *map(ord, variant)])
         found = []
         for k in range(2):
             known = TrainedFusion.load(tmp_path / fusion / "wav2sem" / f"{variant}-{k}") if trained else None
@@ -241,11 +249,15 @@ def test_scale_free_statistics_equal_those_of_tokens_fused_by_hand(few, fusion, 
     near = pairs[pairs["relation"] == "near_homophone"]
     near = set(zip(near["type_a"], near["type_b"], strict=True))
     wide = own.shape[1] if fusion == "concat" else 0
+
+    def fused(made, weights):
+        return fuse(x, made[place], mode=fusion, weights=weights, scale=scale)
+
     expected = {"without": [_plain(np.pad(x, ((0, 0), (0, wide))), frames, embeddings.tokens, near, settings.seed)]}
     for variant in ("module", "shuffled", "random"):
         expected["wav2sem" if variant == "module" else f"null:{variant}"] = [
             _plain(
-                fuse(x, made[place], mode=fusion, weights=weights, scale=scale),
+                fused(made, weights),
                 [
                     fuse(one, np.repeat(made[[row]], len(one), axis=0), mode=fusion, weights=weights, scale=scale)
                     for one, row in zip(frames, place, strict=True)
@@ -254,8 +266,12 @@ def test_scale_free_statistics_equal_those_of_tokens_fused_by_hand(few, fusion, 
                 near,
                 settings.seed,
             )
-            for weights, made in draws(variant)
+            for weights, made in draws(variant, 17)
         ]
+        if variant != "module":
+            primes = [_prime(fused(made, weights), embeddings.tokens, near) for weights, made in draws(variant)]
+            expected[f"null:{variant}"][0]["d_prime", "l2"] = primes[0]
+            expected[f"null:{variant}"][1]["d_prime", "l2"] = primes[1]
     table = scored.table[scored.table["relation"] == "all"]
     primes = scored.table[scored.table["statistic"] == "d_prime"]
     for variant, drawn in expected.items():
@@ -263,14 +279,41 @@ def test_scale_free_statistics_equal_those_of_tokens_fused_by_hand(few, fusion, 
             rows = primes if statistic == "d_prime" else table
             rows = rows[(rows["statistic"] == statistic) & (rows["distance"] == distance) & (rows["variant"] == variant)]
             value = np.mean([one[statistic, distance] for one in drawn])
-            if statistic == "d_prime" and variant.startswith("null:"):
-                assert rows.empty
-            else:
-                assert rows["estimate"].tolist() == [pytest.approx(value, abs=1e-6)], (variant, statistic, distance)
+            assert rows["estimate"].tolist() == [pytest.approx(value, abs=1e-6)], (variant, statistic, distance)
     errors = {name: np.mean([one["abx_error", "dtw_angular"] for one in drawn]) for name, drawn in expected.items()}
     net = table[(table["statistic"] == "abx_error:net") & (table["distance"] == "dtw_angular")].set_index("null")["estimate"]
     for null in ("shuffled", "random"):
         assert net[null] == pytest.approx(errors["wav2sem"] - errors[f"null:{null}"], abs=1e-6)
+
+
+def test_d_prime_of_the_other_nulls(few):
+    embeddings, semantics, pairs, _ = few
+    settings = SeparationSettings(
+        distances=("l2",),
+        vectors=("raw",),
+        n_nulls=3,
+        scale_free_draws=2,
+        scale_free=("d_prime",),
+        nulls=("constant", "frame_noise"),
+    )
+    table = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings).table
+    found = table[table["statistic"] == "d_prime"].set_index("variant")["estimate"]
+    assert found["null:constant"] == pytest.approx(found["without"], rel=1e-9), "no distance changes"
+    paired = pair_tokens(embeddings.tokens, pairs, relations=settings.relations)
+    x, norms = embeddings.layer(0).astype(float), embeddings.frames
+    place = {name: row for row, name in enumerate(semantics.utterances)}
+    own = semantics.vectors[[place[name] for name in paired.utterances]].astype(float)
+    norm = np.average(norms.frame_norm[:, 0], weights=norms.n_frames)
+    added = fuse(np.zeros((len(own), 6)), own, mode="add", frame_norm=norm)
+    near = pairs[pairs["relation"] == "near_homophone"]
+    near = set(zip(near["type_a"], near["type_b"], strict=True))
+    rng = np.random.default_rng([settings.seed, 0, *map(ord, "frame_noise")])
+    expected = []
+    for _ in range(2):
+        noisy = x.copy()
+        noisy[paired.rows] += frame_noise(added, paired.utterance, embeddings.tokens["n_frames"].to_numpy()[paired.rows], rng)
+        expected.append(_prime(noisy, embeddings.tokens, near))
+    assert found["null:frame_noise"] == pytest.approx(np.mean(expected), rel=1e-6) and expected[0] != expected[1]
 
 
 @pytest.mark.parametrize("fusion", ["linear", "paper", "concat"])

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.errors import AnalysisError, ConfigurationError
+from analysis.console import exit_code
+from analysis.errors import ConfigurationError
 from analysis.settings import DecoupleConfig
 
 if TYPE_CHECKING:
@@ -136,21 +137,18 @@ def parse(arguments: Sequence[str]) -> tuple[DecoupleConfig, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0, 1, 2 or 3 as the module says."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        config, options = parse(arguments)
-        _log_to_stderr()
-        from analysis.pipeline import output_folder, run
+    return exit_code(lambda: _run(arguments), interrupted="interrupted; finished work is kept and not redone next time")
 
-        report = run(config)
-        folder = output_folder(config, report.corpus["name"])
-        print(_console(report, folder))
-        return _gate(report, options)
-    except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; finished work is kept and not redone next time", file=sys.stderr)
-        return 130
+
+def _run(arguments: Sequence[str]) -> int:
+    config, options = parse(arguments)
+    _log_to_stderr()
+    from analysis.pipeline import output_folder, run
+
+    report = run(config)
+    folder = output_folder(config, report.corpus["name"])
+    print(_console(report, folder))
+    return _gate(report, options)
 
 
 def _console(report: Report, folder: Path) -> str:

@@ -21,6 +21,7 @@ RANKS = [
     {"encoders", "phonology"},
     {"alignment"},
     {"corpus"},
+    {"console"},
     {"engine", "config", "timebase", "errors"},
 ]
 # The animation side reads what lies below it and is read by nobody but the pipeline's users.

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.console import exit_code
 from analysis.engine import PLACES, command_shards
-from analysis.errors import AlignmentError, AnalysisError, ConfigurationError, Failure, StrictError, failure_rows
+from analysis.errors import AlignmentError, ConfigurationError, Failure, StrictError, failure_rows
 
 _ALIGN_HELP = """\
 Align a corpus: one TextGrid per utterance in DIR (named after the audio file; tiers words and phones), alignment.csv (every
@@ -31,13 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     commands = {"compare": _compare, "show": _show}
-    try:
-        if arguments and arguments[0] in commands:
-            return commands[arguments[0]](arguments[1:])
-        return _align(arguments)
-    except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if arguments and arguments[0] in commands:
+        return exit_code(lambda: commands[arguments[0]](arguments[1:]))
+    return exit_code(lambda: _align(arguments), interrupted="interrupted; run the same command again to go on")
 
 
 def _align(arguments: list[str]) -> int:

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from analysis.errors import AnalysisError, AudioError, Failure
+from analysis.console import exit_code
+from analysis.errors import AudioError, Failure
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,11 +44,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Exit code of the command line ``arguments``."""
     options = _parser().parse_args(arguments)
-    try:
-        return {"list": _list, "manifest": _manifest, "demo": _demo, "layouts": _layouts}[options.command](options)
-    except AnalysisError as error:
-        print(error, file=sys.stderr)
-        return 2
+    command = {"list": _list, "manifest": _manifest, "demo": _demo, "layouts": _layouts}[options.command]
+    return exit_code(lambda: command(options))
 
 
 def _list(options: argparse.Namespace) -> int:

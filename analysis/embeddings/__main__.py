@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.console import exit_code
 from analysis.engine import PLACES, available_cores, command_shards
-from analysis.errors import AnalysisError, ConfigurationError, Failure
+from analysis.errors import ConfigurationError, Failure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,11 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        return _run(options, arguments)
-    except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: _run(options, arguments), interrupted="interrupted; run the same command again to go on")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.errors import AnalysisError, ConfigurationError, FaceError, Failure, StrictError
+from analysis.console import exit_code
+from analysis.errors import ConfigurationError, FaceError, Failure, StrictError
 
 if TYPE_CHECKING:
     from analysis.alignment.types import Alignment
@@ -28,11 +29,7 @@ _EPILOG = """exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        return options.command(options)
-    except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: options.command(options))
 
 
 def _parser() -> argparse.ArgumentParser:

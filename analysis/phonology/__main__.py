@@ -9,7 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from analysis.errors import AnalysisError, ConfigurationError, LexiconError
+from analysis.console import exit_code
+from analysis.errors import ConfigurationError, LexiconError
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -280,12 +281,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parsed = _parser().parse_args(arguments)
     run = {"pairs": _pairs, "pronounce": _pronounce, "syllabify": _syllabify, "check-syllables": _check_syllables}[parsed.command]
-    try:
-        run(parsed)
-    except AnalysisError as error:
-        print(f"{parsed.command}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: run(parsed) or 0)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.errors import AnalysisError
+from analysis.console import exit_code
 
 _VENUES = ("acl", "cvpr", "interspeech", "icassp", "screen")
 
@@ -51,12 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (asked.run is None) == (asked.compare is None):
         cli.error("give one RUN_DIR, or --compare A B")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        written = _compare(asked) if asked.compare else _render(asked)
-    except AnalysisError as error:
-        print(error, file=sys.stderr)
-        return 2
-    for path in written:
+    return exit_code(lambda: _written(asked))
+
+
+def _written(asked: argparse.Namespace) -> int:
+    for path in _compare(asked) if asked.compare else _render(asked):
         print(path)
     return 0
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.errors import AnalysisError, ConfigurationError
+from analysis.console import exit_code
+from analysis.errors import ConfigurationError
 
 _EPILOGUE = """
 examples:
@@ -143,15 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for loud in ("httpx", "transformers", "accelerate"):
         logging.getLogger(loud).setLevel(logging.WARNING)
-    try:
-        commands = {"train": _train, "evaluate": _evaluate, "convert": _convert, "embed": _embed, "fusion": _fusion}
-        return commands[given.command](given)
-    except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    command = {"train": _train, "evaluate": _evaluate, "convert": _convert, "embed": _embed, "fusion": _fusion}[given.command]
+    return exit_code(lambda: command(given), interrupted="stopped")
 
 
 def _train(given: argparse.Namespace) -> int:

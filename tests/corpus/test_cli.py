@@ -65,7 +65,7 @@ def test_errors_are_one_message(capsys: pytest.CaptureFixture[str]):
     assert main(["list", "/nowhere"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("There is no corpus at /nowhere")
+    assert captured.err.startswith("error: There is no corpus at /nowhere")
     assert "Traceback" not in captured.err
 
 

@@ -101,7 +101,7 @@ def test_check_syllables_prints_the_agreement(tmp_path, capsys):
     isle.write_text("tickle(nn,vb) # t ˈɪ . k l̩ #\nmister(nn) # m ˈɪ s . t ɚ #\n", encoding="utf-8")
     assert main(["check-syllables", "--isle", str(isle), "--festival", str(isle)]) == 2
     assert capsys.readouterr().err == (
-        "check-syllables: Festival cmudict-0.4 holds no word that could be compared. Is it the file that was meant?\n"
+        "error: Festival cmudict-0.4 holds no word that could be compared. Is it the file that was meant?\n"
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("analysis.phonology.agreement.find_festival", lambda: None)
@@ -111,7 +111,7 @@ def test_check_syllables_prints_the_agreement(tmp_path, capsys):
         patch.setattr("analysis.phonology.agreement.find_isle", lambda: None)
         assert main(["check-syllables"]) == 2
     assert capsys.readouterr().err == (
-        "check-syllables: There is no syllabified lexicon to compare with. Install one: `pip install pysle==4.0.2` (ISLEX) or "
+        "error: There is no syllabified lexicon to compare with. Install one: `pip install pysle==4.0.2` (ISLEX) or "
         "`apt-get install festlex-cmu`, or name a file with --isle or --festival.\n"
     )
 
@@ -121,24 +121,24 @@ def test_check_syllables_prints_the_agreement(tmp_path, capsys):
     [
         (
             ["syllabify", "shxxp"],
-            "syllabify: 'shxxp' is not in cmudict. Give its phones in quotation marks, or another --lexicon.\n",
+            "error: 'shxxp' is not in cmudict. Give its phones in quotation marks, or another --lexicon.\n",
         ),
-        (["syllabify", "S T"], "syllabify: S T has no phone that carries a syllable.\n"),
+        (["syllabify", "S T"], "error: S T has no phone that carries a syllable.\n"),
         (
             ["pairs", "--lexicon", "celex"],
-            "pairs: There is no lexicon 'celex'. Choose one of cmudict, mandarin, or give a file.\n",
+            "error: There is no lexicon 'celex'. Choose one of cmudict, mandarin, or give a file.\n",
         ),
         (
             ["pairs", "--min-tokens", "0"],
-            "pairs: --min-tokens is 0; a type is said at least once, so give 1 or more.\n",
+            "error: --min-tokens is 0; a type is said at least once, so give 1 or more.\n",
         ),
         (
             ["pairs", "--costs", "features"],
-            "pairs: --costs features compares every pair in full, which a whole dictionary is too large for. Add --corpus.\n",
+            "error: --costs features compares every pair in full, which a whole dictionary is too large for. Add --corpus.\n",
         ),
         (
             ["pairs", "--unit", "syllable"],
-            "pairs: --unit syllable needs --corpus: a dictionary does not say how often a syllable is said.\n",
+            "error: --unit syllable needs --corpus: a dictionary does not say how often a syllable is said.\n",
         ),
     ],
 )

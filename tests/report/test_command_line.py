@@ -61,7 +61,7 @@ def test_compare_from_the_command_line(silent_report, tmp_path, capsys):
 def test_a_folder_without_a_report_is_one_clean_message(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
-        f"There is no report at {tmp_path}/report.json. Run `python -m analysis.decouple --out {tmp_path}` first.\n"
+        f"error: There is no report at {tmp_path}/report.json. Run `python -m analysis.decouple --out {tmp_path}` first.\n"
     )
 
 

@@ -1,0 +1,60 @@
+"""What every command line answers when it cannot do what it was asked: one message on standard error, and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from analysis.errors import AnalysisError
+
+__all__ = ["exit_code"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -> int:
+    """The exit code of ``command()``, or 2 where the request cannot be met and 130 where the user stopped it.
+
+    Parameters
+    ----------
+    command : callable
+        Takes nothing, returns the exit code.
+    interrupted : str
+        What to say after Ctrl-C.
+
+    Notes
+    -----
+    Files that cannot be read or written are the user's to mend, so what the system says of them is told without a traceback.
+    Every other exception is a fault of this toolkit and keeps its traceback.
+    """
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except AnalysisError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # what reads our output has seen enough, as `head` has; Python would complain once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        if error.filename is None and error.errno not in _FULL:
+            raise
+        print(f"error: {_told(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
+
+
+def _told(error: OSError) -> str:
+    if error.errno in _FULL:
+        place = f" while {error.filename} was written" if error.filename is not None else ""
+        return f"The disk is full{place}. Free some space and run the same command again."
+    return (
+        f"{error.filename} cannot be used: {error.strerror}. Check that the path is right, that its folder is one, and that this "
+        "user may read or write there."
+    )

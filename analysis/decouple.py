@@ -142,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     config, options = parse(arguments)
+    _check_gate(options)
     _log_to_stderr()
     from analysis.pipeline import output_folder, run
 
@@ -229,11 +230,23 @@ def _headline_values(rows: pd.DataFrame, variant: str) -> dict[str, float] | Non
     }
 
 
+def _check_gate(options: Any) -> None:
+    """Raise for what the gate will not be able to do, before anything is analysed."""
+    if options.accept and not options.check:
+        raise ConfigurationError("--accept ROW needs --check BASELINE.json: which baseline shall accept it?")
+    if options.accept and not (options.reason or "").strip():
+        raise ConfigurationError("--accept ROW needs --reason TEXT: why is the lower score right?")
+    if options.check and options.accept_baseline:
+        raise ConfigurationError("--check compares with a baseline and --accept-baseline writes one: give one of the two.")
+    if options.check:
+        from analysis.regression import read_baseline
+
+        read_baseline(Path(options.check))
+
+
 def _gate(report: Report, options: Any) -> int:
     """Compare with a baseline, or write one, as the options ask; the exit code."""
     if not (options.check or options.accept_baseline):
-        if options.accept:
-            raise ConfigurationError("--accept ROW needs --check BASELINE.json: which baseline shall accept it?")
         return 0
     from analysis.regression import accept_row, compare, read_baseline, write_baseline
 

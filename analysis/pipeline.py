@@ -22,7 +22,7 @@ from analysis.config import cache_folder
 from analysis.corpus.utterance import Corpus, Utterance
 from analysis.encoders import check_encoder
 from analysis.engine import available_cores, beside
-from analysis.errors import CorpusError, Failure, SeparationError, StrictError
+from analysis.errors import ConfigurationError, CorpusError, Failure, SeparationError, StrictError
 from analysis.report.model import Report
 from analysis.settings import USUAL_TOKENS, DecoupleConfig
 
@@ -68,6 +68,9 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
             check_encoder(name, revision=config.revision)
 
     corpus = _read_corpus(config, ledger)
+    if write:
+        _claim(output_folder(config, corpus.name))
+    modules = _modules(config)
     if stored is not None:
         quality, tokens = quality_table([]), _tokens_of(stored, corpus)
         pairs = _pairs(config, corpus, tokens, _inventory_of(config), ledger)
@@ -76,7 +79,7 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
         alignments, quality = _align(config, corpus, ledger)
         tokens, pairs = _tokens_and_pairs(config, corpus, alignments, ledger)
         embed = partial(_extract, config, corpus, next(iter(alignments.values())).source, ledger, pairs)
-    scored, modules = _scored(tokens, pairs), _modules(config)
+    scored = _scored(tokens, pairs)
     # Maps and figures are made in a process beside this one, where there are cores for it.
     with beside(config.workers or available_cores()) as start:
         runs = []
@@ -93,6 +96,20 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
 def output_folder(config: DecoupleConfig, corpus_name: str) -> Path:
     """Where the report of this run goes."""
     return Path(config.out) if config.out else Path("reports") / corpus_name
+
+
+def _claim(folder: Path) -> None:
+    """Make the report's folder, and know that it can be written to before hours of work."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"The report cannot be written to {folder}: {error.strerror}. Choose another folder with --out."
+        ) from error
 
 
 # ---------------------------------------------------------------------------------------------------------------- bookkeeping
@@ -348,14 +365,22 @@ def _limit(pairs: pd.DataFrame, counts: pd.Series, most: int) -> pd.DataFrame:
 
 
 def _modules(config: DecoupleConfig) -> dict[str, Semantics]:
-    """Sources of semantic vectors by variant."""
+    """Sources of semantic vectors by variant.
+
+    Asked for before anything is aligned, as the weights of their fusions are: what is missing must not cost hours first.
+    """
     from analysis.wav2sem import load_semantics
+    from analysis.wav2sem.fusion import TRAINED_MODES, trained_fusions
 
     modules = {}
     if config.wav2sem != "none":
         modules["wav2sem"] = load_semantics("wav2sem" if config.wav2sem == "bundled" else config.wav2sem, device=config.device)
     if config.oracle != "none":
         modules["oracle"] = load_semantics(f"oracle:{config.oracle}", device=config.device)
+    if config.fusion in TRAINED_MODES:
+        for variant in modules:
+            for stand_in in ("module", *config.separation.nulls):
+                trained_fusions(Path(config.separation.fusion_weights), config.fusion, variant, stand_in)
     return modules
 
 
@@ -526,7 +551,6 @@ def _write(config: DecoupleConfig, report: Report, runs: list[EncoderRun], start
 
     done = _stage("Report")
     folder = output_folder(config, report.corpus["name"])
-    folder.mkdir(parents=True, exist_ok=True)
     write_syllables(folder / "syllables.parquet", runs)
     write_report(report, folder, audio=config.audio, start=start)
     done(str(folder))

@@ -179,3 +179,23 @@ def test_the_console_names_what_was_lost_first_and_says_where_there_is_no_interv
     assert "net [90 % interval]" in said and "-0.5 [no interval]" in said
     found = said[said.index("1 left out, 9 warnings") :].splitlines()
     assert found[1] == "  corpus: u10: gone" and found[2] == "  alignment: u0: doubt 0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--check {folder}/none.json", "There is no baseline at {folder}/none.json. Write one with --accept-baseline."),
+        ("--check {folder}/empty.json", "{folder}/empty.json is no baseline (JSONDecodeError:"),
+        ("--accept row --reason because", "--accept ROW needs --check BASELINE.json: which baseline shall accept it?"),
+        ("--accept row --check {folder}/none.json", "--accept ROW needs --reason TEXT: why is the lower score right?"),
+        (
+            "--check a.json --accept-baseline a.json",
+            "--check compares with a baseline and --accept-baseline writes one: give one of",
+        ),
+    ],
+)
+def test_what_the_gate_cannot_do_is_told_before_anything_is_analysed(tmp_path, monkeypatch, capsys, arguments, message):
+    (tmp_path / "empty.json").touch()
+    monkeypatch.setattr("analysis.pipeline.run", lambda *_: pytest.fail("analysed"))
+    assert decouple.main(arguments.format(folder=tmp_path).split()) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message.format(folder=tmp_path)}")

@@ -14,7 +14,7 @@ import pytest
 import soundfile as sf
 
 import analysis
-from analysis.errors import ConfigurationError, CorpusError, EncoderError, SeparationError, StrictError
+from analysis.errors import ConfigurationError, CorpusError, EncoderError, SemanticsError, SeparationError, StrictError
 from analysis.report.model import Report
 from analysis.separation.settings import SeparationSettings
 from analysis.settings import DecoupleConfig, ProjectionSettings
@@ -369,6 +369,31 @@ def test_an_encoder_that_is_not_there_is_refused_before_any_work(tmp_path, encod
     with pytest.raises(EncoderError) as raised:
         analysis.run(QUICK, corpus=str(tmp_path / "nowhere"), encoder=[encoder], write=False)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "message"),
+    [
+        (
+            {"out": "{folder}/taken/report"},
+            ConfigurationError,
+            "The report cannot be written to {folder}/taken/report: Not a directory.",
+        ),
+        ({"wav2sem": "{folder}/none"}, ConfigurationError, "There is no semantic module '{folder}/none'."),
+        (
+            {"fusion": "linear", "fusion_weights": "{folder}/none", "oracle": "none", "layers": "4"},
+            SemanticsError,
+            "There are no weights of the fusion 'linear' for wav2sem (module) in {folder}/none:",
+        ),
+    ],
+)
+def test_what_is_missing_at_the_end_is_refused_before_anything_is_aligned(tmp_path, monkeypatch, small, settings, kind, message):
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    monkeypatch.setattr("analysis.pipeline._align", lambda *_: pytest.fail("aligned"))
+    settings = {"out": str(tmp_path / "out")} | {name: value.format(folder=tmp_path) for name, value in settings.items()}
+    with pytest.raises(kind) as raised:
+        analysis.run(QUICK, corpus=str(small), **settings)
+    assert str(raised.value).startswith(message.format(folder=tmp_path))
 
 
 def test_a_corpus_without_one_usable_utterance_is_an_error(tmp_path):

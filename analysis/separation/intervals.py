@@ -218,26 +218,43 @@ class CrossedDesign:
         by how much, with the module's own vectors, tokens and weights, so that this part needs no model,
         ``V_0 = (1 + 1/K) var(null averages)`` with K - 1 degrees of freedom (``1/K`` for the mean of the draws). And a true
         effect differs between speakers and type pairs: what the quadratic forms of the difference exceed those of the reference
-        draws by is turned into components, none below zero, as in the class's notes; ``V_1`` is their part in the variance. In
+        draws by is turned into components, none below zero, as in the class's notes; ``t`` is their part in the variance. In
         draws as in the module's own, cells that share tokens hang together in ways that the components do not know; the
-        difference of the forms is free of it. The interval is ``estimate -+ t(df) sqrt(V_0 + V_1)`` with
-        ``df = (V_0 + V_1)^2 / (V_0^2 / (K - 1) + sum_k V_1k^2 / (G_k - 1))``, G_k the effective number of groups.
+        difference of the forms is free of it.
 
-        Without an effect ``V_1`` is zero on average before its parts are kept from being negative, so that intervals are
-        somewhat too wide then rather than too narrow.
+        Components that cannot be negative come out positive by chance where there is no effect. How large, the reference draws
+        tell: each is held against the others in the same way, and ``b`` is what that finds on average. Then
+        ``V_1 = t max(0, 1 - (b / t)^2)``, all components shrunk alike: nothing where no more is found than in draws, and all of
+        ``t`` where it is much more (the non-negative garrote, with the draws for its threshold). The interval is
+        ``estimate -+ t(df) sqrt(V_0 + V_1)`` with ``df = (V_0 + V_1)^2 / (V_0^2 / (K - 1) + sum_k V_1k^2 / (G_k - 1))``, G_k the
+        effective number of groups.
+
+        References
+        ----------
+        Breiman, L. (1995). Better subset regression using the nonnegative garrote. Technometrics 37.
         """
         values = np.asarray(values, dtype=np.float64)
         null_averages = np.asarray(null_averages, dtype=np.float64)
         n_draws = null_averages.shape[1]
         chance = null_averages.var(axis=1, ddof=1) * (1 + 1 / n_draws)
-        excess, magnitude = np.empty((2, len(values), len(self.names)))
-        for row, drawn in enumerate(reference):
-            mean = drawn.mean(axis=0)
-            known = self._forms((values[row] - mean)[None])[0]
-            # draws less their mean vary by a factor 1 - 1/J, the module's own less that mean by 1 + 1/J
-            drawn = self._forms(drawn - mean).mean(axis=0) * (len(drawn) + 1) / (len(drawn) - 1)
-            excess[row], magnitude[row] = known - drawn, np.maximum(known, drawn)
-        sigma = _nonnegative(self._expectation, excess, magnitude)
+        own, drawn = [], []
+        for row, draws in enumerate(reference):
+            mean = draws.mean(axis=0)
+            own.append(self._forms((values[row] - mean)[None])[0])
+            drawn.append(self._forms(draws - mean))
+        own, drawn = np.stack(own), np.stack(drawn)
+        n_reference = drawn.shape[1]
+        middle = drawn.mean(axis=1)
+        # draws less their mean vary by a factor 1 - 1/J, the module's own less that mean by 1 + 1/J
+        usual = middle * (n_reference + 1) / (n_reference - 1)
+        sigma = _nonnegative(self._expectation, own - usual, np.maximum(own, usual))
+        found = sigma @ self._loads
+        above = found > 0
+        of_draws = (drawn[above] - middle[above, None]) * np.sqrt((n_reference + 1) / (n_reference - 1))
+        magnitude = np.maximum(drawn[above], middle[above, None])
+        by_chance = _nonnegative(self._expectation, *(part.reshape(-1, len(self.names)) for part in (of_draws, magnitude)))
+        by_chance = (by_chance @ self._loads).reshape(-1, n_reference).mean(axis=1)
+        sigma[above] *= np.maximum(0.0, 1 - (by_chance / found[above]) ** 2)[:, None]
         share = sigma * self._loads
         groups = np.array([max(1.0, self._effective[name] - 1) for name in self.names])
         spread = chance**2 / (n_draws - 1) + np.sum(share**2 / groups, axis=1)

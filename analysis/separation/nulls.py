@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["constant", "frame_noise", "random_directions", "resized", "shuffled"]
+__all__ = ["PLACES_BLUR", "constant", "frame_noise", "random_directions", "resized", "shuffled"]
+
+#: Deviation of the noise on the logarithm of a speaker's number of utterances when speakers change places. Without any, speakers
+#: of different numbers would never do so, and small corpora would have few orders; with much, vectors of one speaker part.
+PLACES_BLUR = 0.25
 
 
 def random_directions(
@@ -36,8 +40,9 @@ def random_directions(
 
     Deviations ``d_u`` are taken from the mean of the same U vectors, and so are those of the drawn ones. That shortens them:
     with ``B_s`` the sum of a speaker's deviations, the expected square of ``d_u`` falls short of that of the deviation from the
-    true mean by ``2 <d_u, B_s> / U - sum_s |B_s|^2 / U^2``, to first order; it is put back before vectors are turned, and all are
-    scaled so that the expected sum of squares after centring is that of the vectors.
+    true mean by ``2 <d_u, B_s> / U - sum_s |B_s|^2 / U^2``, to first order; it is put back before vectors are turned. Every draw is
+    scaled so that its deviations have the sum of squares that the vectors have, as those of a shuffle do: that sum is their
+    size, and a draw whose size is left to chance strays by more than the vectors can (long vectors most of all).
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     n = len(vectors)
@@ -60,13 +65,12 @@ def random_directions(
     squares = (deviations**2).sum(1)
     own = squares + 2 / n * (deviations * bodies[speakers]).sum(1) - (bodies**2).sum() / n**2
     own = np.sqrt(np.maximum(0.0, own) / np.where(squares > 0, squares, 1.0))[:, None] * deviations
-    expected = (own**2).sum() - (by_speaker(own) ** 2).sum() / n
-    if expected > 0:
-        own *= np.sqrt(squares.sum() / expected)
     drawn = np.empty_like(own)
     for members in np.split(order, starts[1:]):
         drawn[members] = _turned(own[members], rng)
-    return mean + drawn - drawn.mean(0)
+    drawn -= drawn.mean(0)
+    found = (drawn**2).sum()
+    return mean + drawn * (np.sqrt(squares.sum() / found) if found > 0 else 1.0)
 
 
 def _turned(body: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -92,9 +96,10 @@ def shuffled(n: int, rng: np.random.Generator, speakers: np.ndarray | None = Non
     speakers : ndarray of int, shape (n,), optional
         Codes 0 ... S - 1; without them vectors move freely.
     within : str
-        ``blocks``: utterances stand in a line, speaker after speaker, and are given the vectors of another such line; both have
-        their speakers, and the utterances of each, in random order. With as many utterances each, a speaker is given the
-        vectors of one speaker. ``speaker``: vectors move only among the utterances of one speaker. ``corpus``: freely.
+        ``blocks``: speakers change places with others of about as many utterances: both orders are by that number, its logarithm
+        blurred by :data:`PLACES_BLUR`. A speaker is given as many of the other's vectors as both have, in random order; what is
+        missing comes from those that were left over. ``speaker``: vectors move only among the utterances of one speaker.
+        ``corpus``: freely.
 
     Notes
     -----
@@ -102,9 +107,9 @@ def shuffled(n: int, rng: np.random.Generator, speakers: np.ndarray | None = Non
     the speaker: two of one speaker are alike, and no free order keeps that, so a free shuffle understates how much averages
     vary by chance. Whole speakers may change places, and utterances inside them, whether vectors tell the speaker or not.
     Every kind includes the identity, so ``(1 + #{null >= observed}) / (1 + K)`` is exact for vectors exchangeable in that way.
-    With ``blocks`` and speakers of unequal numbers of utterances it is so for vectors that do not tell the speaker; of those
-    that do, about half of the pairs of one speaker are still given two vectors of one speaker, and p-values are better than a
-    free shuffle's but not exact.
+    With ``blocks`` and speakers of unequal numbers of utterances it is so for vectors that do not tell the speaker. Vectors that
+    do stay together but for what is left over, which is little because speakers change places with their like;
+    benchmarks/coverage.py shows how little it matters.
 
     References
     ----------
@@ -114,16 +119,22 @@ def shuffled(n: int, rng: np.random.Generator, speakers: np.ndarray | None = Non
     if speakers is None or within == "corpus":
         return rng.permutation(n)
     members = [np.flatnonzero(speakers == speaker) for speaker in range(int(speakers.max()) + 1)]
+    count = np.array([len(own) for own in members])
+    everyone = np.arange(len(members))
 
-    def line(order: np.ndarray) -> np.ndarray:
-        return np.concatenate([rng.permutation(members[speaker]) for speaker in order])
+    def order() -> np.ndarray:
+        return np.argsort(np.log(count) + PLACES_BLUR * rng.standard_normal(len(members)), kind="stable")
 
+    takers, givers = (everyone, everyone) if within == "speaker" else (order(), order())
     permutation = np.empty(n, dtype=np.int64)
-    in_order = np.arange(len(members))
-    if within == "speaker":
-        permutation[line(in_order)] = line(in_order)
-    else:
-        permutation[line(rng.permutation(in_order))] = line(rng.permutation(in_order))
+    waiting, spare = [], []
+    for taker, giver in zip(takers, givers, strict=True):
+        to, vectors = rng.permutation(members[taker]), rng.permutation(members[giver])
+        both = min(len(to), len(vectors))
+        permutation[to[:both]] = vectors[:both]
+        waiting.append(to[both:])
+        spare.append(vectors[both:])
+    permutation[np.concatenate(waiting)] = np.concatenate(spare)
     return permutation
 
 

@@ -96,7 +96,8 @@ def _forms(cells: Cells, weights: np.ndarray, values: np.ndarray) -> dict[str, f
     return {name: sum(total**2 for total in groups.values()) for name, groups in totals.items()}
 
 
-def test_net_intervals_equal_their_definition():
+@pytest.mark.parametrize("size", [1.0, 0.1])
+def test_net_intervals_equal_their_definition(size):
     from scipy import optimize
 
     rng = np.random.default_rng(2)
@@ -104,7 +105,7 @@ def test_net_intervals_equal_their_definition():
     weights = cells.weights("macro")
     design = CrossedDesign(cells, weights)
     n, draws, kept = len(cells), 7, 4
-    effect = np.where(cells.type_pair % 2, 1.5, -1.0) + (cells.speaker_a == 2) * 2.0
+    effect = size * (np.where(cells.type_pair % 2, 1.5, -1.0) + (cells.speaker_a == 2) * 2.0)
     own, drawn = rng.standard_normal(n) + effect, rng.standard_normal((draws, n))
     found = design.net_intervals(own[None], (drawn @ weights)[None], [drawn[:kept]])[0]
 
@@ -113,7 +114,7 @@ def test_net_intervals_equal_their_definition():
     mean = drawn[:kept].mean(0)
     known = _forms(cells, weights, own - mean)
     by_chance = [_forms(cells, weights, values - mean) for values in drawn[:kept]]
-    excess = {name: known[name] - np.mean([one[name] for one in by_chance]) * (kept + 1) / (kept - 1) for name in known}
+    usual = {name: np.mean([one[name] for one in by_chance]) for name in known}
     # expected forms of each component by their definition: every group's indicator through the same forms
     groups = {
         "speaker": [(cells.speaker_a == s) * 1.0 + (cells.speaker_b == s) for s in range(6)],
@@ -128,10 +129,20 @@ def test_net_intervals_equal_their_definition():
     for column, name in enumerate(names):
         for indicator in groups[name]:
             expected[:, column] += [_forms(cells, weights, indicator)[other] for other in names]
-    scale = np.array([max(known[k], known[k] - excess[k]) for k in names])
-    sigma, _ = optimize.nnls(expected / scale[:, None], np.array([excess[k] for k in names]) / scale)
-    share = [s * sum(float(weights @ indicator) ** 2 for indicator in groups[k]) for s, k in zip(sigma, names, strict=True)]
-    assert sum(share) > 0
+
+    def shares(forms: dict[str, float], against: float, times: float) -> np.ndarray:
+        """Parts of the variance that components found in an excess over the usual forms make, none below zero."""
+        excess = np.array([times * (forms[k] - against * usual[k]) for k in names])
+        scale = np.array([max(forms[k], against * usual[k]) for k in names])
+        sigma, _ = optimize.nnls(expected / scale[:, None], excess / scale)
+        return np.array(
+            [s * sum(float(weights @ indicator) ** 2 for indicator in groups[k]) for s, k in zip(sigma, names, strict=True)]
+        )
+
+    share = shares(known, (kept + 1) / (kept - 1), 1.0)
+    in_draws = np.mean([shares(one, 1.0, np.sqrt((kept + 1) / (kept - 1))).sum() for one in by_chance])
+    assert in_draws > 0 and (sum(share) > in_draws) == (size == 1.0)
+    share *= max(0.0, 1 - (in_draws / sum(share)) ** 2) if sum(share) else 0.0
     spread = chance**2 / (draws - 1)
     for part, name in zip(share, names, strict=True):
         squares = [float(weights @ indicator) ** 2 for indicator in groups[name]]

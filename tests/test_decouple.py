@@ -102,6 +102,16 @@ def test_settings_out_of_range_say_what_is_valid(arguments, message):
     assert str(raised.value) == message
 
 
+@pytest.mark.parametrize("name, value", [("seed", "3"), ("share", "0.7"), ("fusion", "concat")])
+def test_what_the_whole_run_shares_is_not_set_for_the_separation_alone(name, value, capsys):
+    with pytest.raises(SystemExit) as ended:
+        decouple.parse([f"--separation.{name}={value}"])
+    assert ended.value.code == 2
+    assert f'"separation.{name}" must be given via "{name}"' in capsys.readouterr().err
+    config, _ = decouple.parse([f"--{name}={value}"])
+    assert str(getattr(config.separation, name)) == str(getattr(config, name)) == value
+
+
 def test_layers_that_the_encoder_lacks_are_named():
     with pytest.raises(ConfigurationError) as raised:
         DecoupleConfig(layers="0,12").layer_numbers(5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -14,7 +13,7 @@ from analysis.separation.intervals import Cells
 from analysis.separation.ranks import places
 from analysis.separation.threads import workers
 
-__all__ = ["Abx", "AbxCells", "AbxCounter", "AbxDesign", "abx", "abx_of_matrix", "dtw_distances", "ordering"]
+__all__ = ["Abx", "AbxCells", "AbxCounter", "AbxDesign", "abx", "abx_of_matrix", "ordering"]
 
 #: Distances looked at at once: few enough for a core's cache.
 _BLOCK = 2**17
@@ -360,7 +359,7 @@ def ordering(dots: np.ndarray, squares: np.ndarray, distance: str) -> np.ndarray
 def abx_of_matrix(
     distances: np.ndarray, types: np.ndarray, speakers: np.ndarray, utterances: np.ndarray, *, condition: str = "any"
 ) -> Abx:
-    """The same errors from given distances, shape (N, N), such as those of :func:`dtw_distances`; rows are x."""
+    """The same errors from given distances, shape (N, N), such as those of :mod:`analysis.separation.warping`; rows are x."""
     distances = _finite(distances, "rows of distances")
     counter = AbxDesign(types, speakers, utterances, condition).counter()
     counter.see(np.arange(len(distances)), distances)
@@ -377,73 +376,3 @@ def _finite(values: np.ndarray, what: str) -> np.ndarray:
             f"or extract again with dtype float32."
         )
     return values
-
-
-def dtw_distances(sequences: Sequence[np.ndarray], *, distance: str = "angular") -> np.ndarray:
-    """Dynamic time warping distance of every two frame sequences, shape (N, N), symmetric.
-
-    Parameters
-    ----------
-    sequences : sequence of ndarray, shape (frames, D)
-    distance : str
-        Between frames: ``angular`` (arccos over pi), ``cosine`` or ``l2``.
-
-    Notes
-    -----
-    ``C(i, j) = d(i, j) + min(C(i-1, j), C(i, j-1), C(i-1, j-1))``, divided by the number of cells on the optimal path, so that
-    long syllables are not farther apart for being long; of equally good steps the diagonal comes first.
-    """
-    if distance not in ("angular", "cosine", "l2"):
-        raise SeparationError(f"DTW has no frame distance {distance!r}. Valid: angular, cosine, l2.")
-    n = len(sequences)
-    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    if n and lengths.min() < 1:
-        raise SeparationError(f"Sequence {int(lengths.argmin())} has no frame, so it has no distance. Leave such tokens out.")
-    dims = np.asarray(sequences[0]).shape[1] if n else 0
-    # Behind a sequence's end lie zeros: no path to its end leads through them.
-    frames = np.zeros((n, int(lengths.max(initial=0)), dims))
-    for row, sequence in enumerate(sequences):
-        frames[row, : len(sequence)] = sequence
-    if distance != "l2":
-        frames /= np.maximum(1e-150, np.linalg.norm(frames, axis=2, keepdims=True))
-    result = np.zeros((n, n))
-    for row in range(n - 1):
-        cost = _frame_distances(frames[row, : lengths[row]], frames[row + 1 :], distance)
-        result[row, row + 1 :] = result[row + 1 :, row] = _warped(cost, lengths[row + 1 :])
-    return result
-
-
-def _frame_distances(a: np.ndarray, b: np.ndarray, distance: str) -> np.ndarray:
-    """Distances of frames ``a``, shape (n, D), from those of many sequences ``b``, shape (J, m, D): (n, m, J)."""
-    product = np.moveaxis(b @ a.T, 0, 2).swapaxes(0, 1)
-    if distance == "l2":
-        squares = (a**2).sum(1)[:, None, None] + (b**2).sum(2).T[None]
-        return np.sqrt(np.maximum(0, squares - 2 * product))
-    cosine = np.clip(product, -1, 1)
-    return 1 - cosine if distance == "cosine" else np.arccos(cosine) / np.pi
-
-
-def _warped(cost: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Mean cost along the cheapest path of each of J pairs, from corner to corner.
-
-    Parameters
-    ----------
-    cost : ndarray, shape (n, m, J)
-    lengths : ndarray of int, shape (J,)
-        Columns that belong to each pair.
-    """
-    rows, columns, _ = cost.shape
-    total, steps = np.empty_like(cost), np.ones(cost.shape, dtype=np.int64)
-    for i in range(rows):
-        for j in range(columns):
-            before = [place for place in ((i - 1, j - 1), (i - 1, j), (i, j - 1)) if min(place) >= 0]
-            if not before:
-                total[i, j] = cost[i, j]
-                continue
-            best, length = total[before[0]], steps[before[0]]
-            for place in before[1:]:
-                nearer = total[place] < best
-                best, length = np.where(nearer, total[place], best), np.where(nearer, steps[place], length)
-            total[i, j], steps[i, j] = cost[i, j] + best, length + 1
-    which = np.arange(len(lengths))
-    return total[-1, lengths - 1, which] / steps[-1, lengths - 1, which]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.separation import nulls as null_makers
-from analysis.separation.abx import Abx, AbxDesign, dtw_distances, ordering
+from analysis.separation.abx import Abx, AbxDesign, ordering
 from analysis.separation.clusters import SilhouetteSum, davies_bouldin, fisher_ratio, knn_purity, phone_probe
 from analysis.separation.distances import TokenDots
 from analysis.separation.intervals import CrossedDesign, Interval
@@ -17,6 +17,7 @@ from analysis.separation.relations import TokenPairs
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.uncertainty import detectable, interval_columns, too_few, weak
 from analysis.separation.variants import LayerVariants
+from analysis.separation.warping import dtw_distances
 
 if TYPE_CHECKING:
     from analysis.wav2sem.fusion import AffineFusion

@@ -11,13 +11,14 @@ import pytest
 
 from analysis.errors import SeparationError
 from analysis.separation import SeparationSettings, score
-from analysis.separation.abx import abx_of_matrix, dtw_distances
+from analysis.separation.abx import abx_of_matrix
 from analysis.separation.clusters import d_prime, knn_purity, phone_probe
 from analysis.separation.published import PUBLISHED, beside_published, published_sentences
 from analysis.separation.simulation import CorpusPlan, simulated_corpus
 from analysis.separation.swap import swap, swap_effects
 from analysis.separation.uncertainty import detectable
 from analysis.separation.verdicts import RULES, verdicts
+from analysis.separation.warping import dtw_distances
 
 _path = Path(__file__).resolve().parents[1] / "reference" / "separation.py"
 _spec = importlib.util.spec_from_file_location("reference_separation", _path)
@@ -215,6 +216,28 @@ def test_warped_distances_equal_a_recursion(distance):
             assert found[i, j] == pytest.approx(expected, abs=2e-8)
     # the same syllable said at half the speed is no distance away
     assert found[1, 4] == pytest.approx(0.0, abs=2e-8)
+
+
+@pytest.mark.parametrize("block", [1, 40, 2**17])
+def test_warped_distances_do_not_depend_on_the_blocks_they_are_taken_in(block, monkeypatch):
+    monkeypatch.setattr("analysis.separation.warping._BLOCK", block)
+    rng = np.random.default_rng(4)
+    sequences = [rng.standard_normal((n, 2)) for n in rng.permutation(np.repeat([1, 2, 4], 4))]
+    found = dtw_distances(sequences, distance="cosine")
+    expected = [[reference.dtw(a.tolist(), b.tolist(), "cosine") for b in sequences] for a in sequences]
+    assert found == pytest.approx(np.array(expected) * (1 - np.eye(12)), abs=1e-12)
+
+
+def test_frames_that_cannot_be_warped_are_named():
+    frames = [np.ones((2, 3)), np.ones((1, 3)), np.ones((2, 3))]
+    assert dtw_distances([]).shape == (0, 0)
+    with pytest.raises(SeparationError, match="Sequence 1 has no frame, so it has no distance"):
+        dtw_distances([frames[0], np.empty((0, 3))])
+    frames[2][1, 0] = np.nan
+    with pytest.raises(SeparationError, match="Sequence 2 holds frames that are NaN or infinite"):
+        dtw_distances(frames)
+    with pytest.raises(SeparationError, match=r"no frame distance 'mse'\. Valid: angular, cosine, l2"):
+        dtw_distances(frames, distance="mse")
 
 
 def test_abx_of_warped_frames_stands_in_the_table(corpus):

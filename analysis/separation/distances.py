@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Added", "PairGeometry", "TokenDots", "Whitening", "principal_components", "type_distances"]
 
 _MATRIX_LIMIT = 2**26
+#: Inner products made at once: few enough for a core's cache, or for any card's memory.
+_PRODUCTS = {"cpu": 2**17, "cuda": 2**24}
 #: Rows of a block of inner products at least.
 _FEWEST_ROWS = 64
 
@@ -112,9 +115,13 @@ class PairGeometry:
         self.utterance = self._index(pairs.utterance[self._by_type])
         self._same = self._index(pairs.utterance[pairs.a]) == self._index(pairs.utterance[pairs.b])
         self._lengths = self._index(pairs.cell_count)
-        self._slices, place = _block_layout(pairs, rank)
+        self._chunks, place = _chunks(pairs, rank, _PRODUCTS.get(self.device.type, 2**24))
         self._place = self._index(place)
-        self._squares, self._dots, self._distances = self._measured(self.vectors)
+        self._squares = _squared_norms(self.vectors)
+        self._dots = torch.empty(len(pairs), dtype=torch.float64, device=self.device)
+        self._distances = torch.empty_like(self._dots)
+        for chunk in self._chunks:
+            self._dots[chunk.pairs], self._distances[chunk.pairs] = self._measured(chunk, self.vectors, self._squares)
 
     def _sorted(self, vectors: np.ndarray) -> torch.Tensor:
         return self._tensor(np.asarray(vectors, dtype=np.float64)[self._by_type])
@@ -129,52 +136,77 @@ class PairGeometry:
 
         return torch.as_tensor(np.ascontiguousarray(array, dtype=np.int64), device=self.device)
 
-    def _block_dots(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Inner products of all token pairs, in their order: one small matrix product per type pair."""
+    def _measured(self, chunk: _Chunk, vectors: torch.Tensor, squares: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inner products and squared distances of a chunk's token pairs; one small matrix product per type pair.
+
+        Where cancellation leaves fewer than about six digits of a distance, it is taken again from the difference itself.
+        """
         import torch
 
-        x = vectors
-        size = sum(rows * columns for _, rows, _, columns in self._slices)
-        blocks = torch.empty(size, dtype=x.dtype, device=x.device)
+        blocks = torch.empty(chunk.products, dtype=vectors.dtype, device=vectors.device)
         end = 0
-        for first, rows, second, columns in self._slices:
+        for first, rows, second, columns in chunk.slices:
             begin, end = end, end + rows * columns
-            torch.mm(x[first : first + rows], x[second : second + columns].T, out=blocks[begin:end].view(rows, columns))
-        return torch.take(blocks, self._place)
-
-    def _squared(self, squares: torch.Tensor, dots: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        """Squared distances; where cancellation leaves fewer than about six digits, taken again from the difference itself."""
-        total = squares[self.a] + squares[self.b]
+            out = blocks[begin:end].view(rows, columns)
+            torch.mm(vectors[first : first + rows], vectors[second : second + columns].T, out=out)
+        dots = torch.take(blocks, self._place[chunk.pairs])
+        a, b = self.a[chunk.pairs], self.b[chunk.pairs]
+        total = squares[a] + squares[b]
         result = total - 2 * dots
         close = (result < 1e-9 * total).nonzero()[:, 0]
         if len(close):
-            result[close] = ((vectors[self.a[close]] - vectors[self.b[close]]) ** 2).sum(1)
-        return result.clamp_(min=0)
+            result[close] = ((vectors[a[close]] - vectors[b[close]]) ** 2).sum(1)
+        return dots, result.clamp_(min=0)
 
     def pair_distances(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
         """Each named distance of every token pair, shape (M,), between the vectors as they are."""
-        return dict(self._named(names, self._squares, self._dots, self._distances))
+        names = tuple(names)
+
+        def parts() -> Iterator[_Part]:
+            for chunk in self._chunks:
+                yield chunk, self._named(names, chunk, self._squares, self._dots[chunk.pairs], self._distances[chunk.pairs])
+
+        return self._whole(names, parts())
 
     def replaced(self, vectors: np.ndarray, names: Iterable[str]) -> dict[str, torch.Tensor]:
         """The same between other vectors of the same tokens, shape (n, D)."""
-        return dict(self._named(names, *self._measured(self._sorted(vectors))))
+        names, x = tuple(names), self._sorted(vectors)
+        return self._whole(names, self._parts(names, x, moved=False))
 
-    def _measured(self, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Squared norms of the tokens, and inner products and squared distances of their pairs."""
-        squares, dots = _squared_norms(vectors), self._block_dots(vectors)
-        return squares, dots, self._squared(squares, dots, vectors)
+    def _parts(self, names: tuple[str, ...], vectors: torch.Tensor, *, moved: bool) -> Iterator[_Part]:
+        """Each chunk, and each named distance of its token pairs; ``moved``: by one vector for all tokens of an utterance."""
+        import torch
+
+        squares = _squared_norms(vectors)
+        for chunk in self._chunks:
+            dots, distances = self._measured(chunk, vectors, squares)
+            if moved:
+                # Tokens of one utterance got the same vector: their difference, hence every Euclidean distance, is what it was.
+                distances = torch.where(self._same[chunk.pairs], self._distances[chunk.pairs], distances)
+            yield chunk, self._named(names, chunk, squares, dots, distances)
+
+    def _whole(self, names: tuple[str, ...], parts: Iterator[_Part]) -> dict[str, torch.Tensor]:
+        import torch
+
+        result = {name: torch.empty(len(self.pairs), dtype=torch.float64, device=self.device) for name in names}
+        for chunk, named in parts:
+            for name, values in named:
+                result[name][chunk.pairs] = values
+        return result
+
+    def _sums(self, names: tuple[str, ...], parts: Iterator[_Part]) -> dict[str, np.ndarray]:
+        result = {name: np.empty(len(self.pairs.starts)) for name in names}
+        for chunk, named in parts:
+            for name, values in named:
+                result[name][chunk.cells] = self.cell_sums(values, chunk.cells)
+        return result
 
     def added(self, offsets: np.ndarray, names: Iterable[str]) -> Added:
         """The variant in which every token of utterance u has ``offsets[u]`` added; ``offsets`` has shape (U, D)."""
         return Added(self, self._tensor(offsets), tuple(names))
 
-    def _sums(
-        self, names: Iterable[str], squares: torch.Tensor, dots: torch.Tensor, distances: torch.Tensor
-    ) -> dict[str, np.ndarray]:
-        return {name: self.cell_sums(values) for name, values in self._named(names, squares, dots, distances)}
-
     def _named(
-        self, names: Iterable[str], squares: torch.Tensor, dots: torch.Tensor, distances: torch.Tensor
+        self, names: Iterable[str], chunk: _Chunk, squares: torch.Tensor, dots: torch.Tensor, distances: torch.Tensor
     ) -> Iterator[tuple[str, torch.Tensor]]:
         """Each named distance in turn, so that whoever wants sums alone holds one at a time."""
         import torch
@@ -188,7 +220,7 @@ class PairGeometry:
             else:
                 if cosine is None:
                     size = squares.clamp(min=1e-300).rsqrt()
-                    cosine = (1 - dots * size[self.a] * size[self.b]).clamp_(0, 2)
+                    cosine = (1 - dots * size[self.a[chunk.pairs]] * size[self.b[chunk.pairs]]).clamp_(0, 2)
                 if name == "cosine":
                     yield name, cosine
                 elif name == "l2_unit":
@@ -196,13 +228,14 @@ class PairGeometry:
                 else:
                     yield name, torch.arccos(1 - cosine) / np.pi
 
-    def cell_sums(self, values: torch.Tensor) -> np.ndarray:
-        """Sum of the values of all token pairs over each cell, shape (C,)."""
+    def cell_sums(self, values: torch.Tensor, cells: slice = slice(None)) -> np.ndarray:
+        """Sum over each cell, or over each of some cells that follow each other, of the values of their token pairs."""
         if values.device.type == "cpu":
-            return np.add.reduceat(values.numpy(), self.pairs.starts)
+            starts = self.pairs.starts[cells]
+            return np.add.reduceat(values.numpy(), starts - starts[0])
         import torch
 
-        return torch.segment_reduce(values, "sum", lengths=self._lengths).cpu().numpy()
+        return torch.segment_reduce(values, "sum", lengths=self._lengths[cells]).cpu().numpy()
 
 
 class Added:
@@ -213,20 +246,17 @@ class Added:
 
     def pair_distances(self, permutation: np.ndarray | None = None) -> dict[str, torch.Tensor]:
         """Each named distance of every token pair; utterance u is given the vector of ``permutation[u]``."""
-        return dict(self.geometry._named(self.names, *self._measured(permutation)))
+        return self.geometry._whole(self.names, self._parts(permutation))
 
     def sums(self, permutation: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Sums over each cell, shape (C,), of each named distance."""
-        return self.geometry._sums(self.names, *self._measured(permutation))
+        return self.geometry._sums(self.names, self._parts(permutation))
 
-    def _measured(self, permutation: np.ndarray | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        import torch
-
+    def _parts(self, permutation: np.ndarray | None) -> Iterator[_Part]:
         geometry = self.geometry
         offsets = self.offsets if permutation is None else self.offsets[geometry._index(permutation)]
-        squares, dots, distances = geometry._measured(offsets[geometry.utterance].add_(geometry.vectors))
-        # Tokens of one utterance get the same vector: their difference, hence every Euclidean distance, is what it was.
-        return squares, dots, torch.where(geometry._same, geometry._distances, distances)
+        vectors = offsets[geometry.utterance].add_(geometry.vectors)
+        return geometry._parts(self.names, vectors, moved=True)
 
 
 def _squared_norms(vectors: torch.Tensor) -> torch.Tensor:
@@ -236,26 +266,64 @@ def _squared_norms(vectors: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(vectors, dim=1).square_()
 
 
-def _block_layout(pairs: TokenPairs, rank: np.ndarray) -> tuple[list[tuple[int, int, int, int]], np.ndarray]:
-    """Where the inner products of token pairs lie; ``rank`` is the place of each token among those sorted by type.
+@dataclass(frozen=True)
+class _Chunk:
+    """Some type pairs that follow each other.
+
+    Attributes
+    ----------
+    slices : list of (first, rows, second, columns)
+        The two slices of each type pair's block, among tokens sorted by type.
+    products : int
+        Inner products of all these blocks.
+    pairs, cells : slice
+        Their token pairs and cells.
+    """
+
+    slices: list[tuple[int, int, int, int]]
+    products: int
+    pairs: slice
+    cells: slice
+
+
+#: A chunk, and each named distance of its token pairs.
+_Part = tuple[_Chunk, Iterator[tuple[str, "torch.Tensor"]]]
+
+
+def _chunks(pairs: TokenPairs, rank: np.ndarray, products: int) -> tuple[list[_Chunk], np.ndarray]:
+    """Type pairs in chunks of about so many products; ``rank`` is the place of each token among those sorted by type.
 
     Returns
     -------
-    list of (first, rows, second, columns)
-        The two slices of each type pair's block, among tokens sorted by type.
+    list of _Chunk
     ndarray of int, shape (M,)
-        Place of each token pair among all blocks laid end to end.
+        Place of each token pair among all blocks of its chunk laid end to end.
     """
     count = np.bincount(pairs.type, minlength=len(pairs.types))
     start = np.concatenate([[0], np.cumsum(count)[:-1]])
     type_a = np.array([pairs.type[first[0]] for _, first, _ in pairs.blocks])
     type_b = np.array([pairs.type[second[0]] for _, _, second in pairs.blocks])
     size = count[type_a] * count[type_b]
-    begin = np.concatenate([[0], np.cumsum(size)[:-1]])
+    begin = np.cumsum(size) - size
+    # a chunk ends with the type pair in which a multiple of ``products`` is reached
+    number = begin // products
+    first_block = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(size))
+    first_cell = np.searchsorted(pairs.cell_type_pair, first_block)
+    first_pair = np.append(pairs.starts, len(pairs))[first_cell]
+    slices = [tuple(one) for one in np.stack([start[type_a], count[type_a], start[type_b], count[type_b]], axis=1).tolist()]
+    chunks = [
+        _Chunk(
+            slices[first_block[k] : first_block[k + 1]],
+            int(size[first_block[k] : first_block[k + 1]].sum()),
+            slice(int(first_pair[k]), int(first_pair[k + 1])),
+            slice(int(first_cell[k]), int(first_cell[k + 1])),
+        )
+        for k in range(len(first_block) - 1)
+    ]
+    begin -= np.repeat(begin[first_block[:-1]], np.diff(first_block))
     code = np.repeat(pairs.cell_type_pair, pairs.cell_count)
     row, column = rank[pairs.a] - start[type_a[code]], rank[pairs.b] - start[type_b[code]]
-    slices = np.stack([start[type_a], count[type_a], start[type_b], count[type_b]], axis=1).tolist()
-    return [tuple(one) for one in slices], begin[code] + row * count[type_b[code]] + column
+    return chunks, begin[code] + row * count[type_b[code]] + column
 
 
 class TokenDots:
@@ -277,16 +345,18 @@ class TokenDots:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.vectors = torch.as_tensor(np.ascontiguousarray(vectors, dtype=np.float64), device=device)
-        self.utterance = torch.as_tensor(np.asarray(utterance, dtype=np.int64), device=device)
+        # a sample of tokens may come from few of the utterances: the offsets of the others are never touched
+        self._used, codes = np.unique(np.asarray(utterance, dtype=np.int64), return_inverse=True)
+        self.utterance = torch.as_tensor(codes, device=device)
         n = len(self.vectors)
         self._gram = self.vectors @ self.vectors.T if keep and n * n <= _MATRIX_LIMIT else None
-        self._squares = (self.vectors**2).sum(1)
+        self._squares = _sums_of_squares(self.vectors)
 
     def squares(self, offsets: np.ndarray | None = None) -> np.ndarray:
         """Squared norms, shape (n,), with ``offsets`` of shape (U, D) added by utterance."""
         if offsets is None:
             return self._squares.cpu().numpy()
-        return ((self.vectors + self._tensor(offsets)[self.utterance]) ** 2).sum(1).cpu().numpy()
+        return _sums_of_squares(self._added(offsets)).cpu().numpy()
 
     def rows(self, size: int = 2**20) -> list[np.ndarray]:
         """The rows of each block of about ``size`` products; of long rows more than that, so that a product pays its reading."""
@@ -303,6 +373,12 @@ class TokenDots:
 
     def blocks(self, offsets: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(rows, inner products with all tokens, shape (len(rows), n)), row after row, with ``offsets`` added by utterance."""
+        if offsets is not None and 2 * len(self._used) > len(self.vectors):
+            # about as many offsets as tokens: their products with each other would cost more than those of the sums
+            vectors = self._added(offsets)
+            for rows in self.rows():
+                yield rows, (vectors[rows[0] : rows[-1] + 1] @ vectors.T).cpu().numpy()
+            return
         if offsets is not None:
             added = self._tensor(offsets)
             cross = added @ self.vectors.T
@@ -319,10 +395,22 @@ class TokenDots:
             block += both[own]
             yield rows, block.cpu().numpy()
 
+    def _added(self, offsets: np.ndarray) -> torch.Tensor:
+        return self._tensor(offsets)[self.utterance].add_(self.vectors)
+
     def _tensor(self, offsets: np.ndarray) -> torch.Tensor:
+        """The offsets of the utterances in use."""
         import torch
 
-        return torch.as_tensor(np.ascontiguousarray(offsets, dtype=np.float64), device=self.vectors.device)
+        used = np.asarray(offsets, dtype=np.float64)[self._used]
+        return torch.as_tensor(used, device=self.vectors.device)
+
+
+def _sums_of_squares(vectors: torch.Tensor) -> torch.Tensor:
+    """Shape (n,), some rows at a time: no array of squares as large as the vectors."""
+    import torch
+
+    return torch.cat([(part**2).sum(1) for part in vectors.split(4096)])
 
 
 def type_distances(

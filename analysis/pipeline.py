@@ -72,7 +72,7 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
         _claim(output_folder(config, corpus.name))
     modules = _modules(config)
     if stored is not None:
-        quality, tokens = quality_table([]), _tokens_of(stored, corpus)
+        quality, tokens = quality_table([]), _tokens_of(stored, corpus, ledger)
         pairs = _pairs(config, corpus, tokens, _inventory_of(config), ledger)
         embed = partial(_chosen, stored)
     else:
@@ -224,8 +224,8 @@ def _chosen(
     return stored.select(np.flatnonzero(stored.tokens["token"].isin(tokens["token"]))), {}, {}
 
 
-def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus) -> pd.DataFrame:
-    """The stored tokens, of utterances of the corpus alone."""
+def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus, ledger: _Ledger) -> pd.DataFrame:
+    """The stored tokens, of utterances of the corpus alone; a warning where utterances have none."""
     known = {utterance.id for utterance in corpus}
     tokens = stored.tokens[stored.tokens["utterance"].isin(known)].reset_index(drop=True)
     if tokens.empty:
@@ -233,6 +233,11 @@ def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus) -> pd.DataFrame:
             f"The stored vectors and the corpus {corpus.name} share no utterance: the store holds "
             f"{stored.tokens['utterance'].iloc[0]!r}, the corpus {corpus.utterances[0].id!r}. Name the corpus that was extracted."
         )
+    silent = sorted(known - set(tokens["utterance"]))
+    if silent:
+        reason = f"The store holds no token of {len(silent)} of the {len(corpus)} utterances, such as {silent[0]!r}."
+        remedy = "failures.csv in the store's folder says why; where the corpus has grown since, extract it again."
+        ledger.add([Failure("embeddings", corpus.name, reason, remedy, "warning")])
     return tokens
 
 

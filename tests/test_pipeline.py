@@ -14,7 +14,10 @@ import pytest
 import soundfile as sf
 
 import analysis
+from analysis.corpus.utterance import Corpus
+from analysis.embeddings import SyllableEmbeddings
 from analysis.errors import ConfigurationError, CorpusError, EncoderError, SemanticsError, SeparationError, StrictError
+from analysis.pipeline import _Ledger, _tokens_of
 from analysis.report.model import Report
 from analysis.separation.settings import SeparationSettings
 from analysis.settings import DecoupleConfig, ProjectionSettings
@@ -456,6 +459,15 @@ def test_vectors_that_were_extracted_apart_give_the_same_scores(tmp_path, demo, 
     assert apart.provenance["configuration_hash"] == together.provenance["configuration_hash"]
     columns = ["variant", "statistic", "null", "distance", "relation", "split", "estimate"]
     pd.testing.assert_frame_equal(apart.separation[columns], together.separation[columns], rtol=1e-4, atol=1e-9)
+    assert "embeddings" not in set(apart.failures["stage"])
+    grown = Corpus("grown", (*demo.utterances[:16], demo.utterances[40]))
+    ledger = _Ledger(strict=False)
+    assert set(_tokens_of(SyllableEmbeddings.read(store), grown, ledger)["utterance"]) == {
+        one.id for one in grown.utterances[:16]
+    }
+    assert [row.reason for row in ledger.failures] == [
+        f"The store holds no token of 1 of the 17 utterances, such as {grown.utterances[16].id!r}."
+    ]
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(demo.utterances[0].audio, other / "another.wav")

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING
 
 from analysis.console import exit_code
 from analysis.engine import PLACES, available_cores, command_shards
-from analysis.errors import ConfigurationError, Failure
+from analysis.errors import ConfigurationError, Failure, failure_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from analysis.corpus import Corpus
     from analysis.embeddings.store import EmbeddingStore
+
+# Failures named on the console; the file has them all.
+_FAILURES_SHOWN = 20
 
 _EPILOG = """
 examples:
@@ -97,7 +100,7 @@ def _layers(text: str) -> list[int] | None:
     numbers: list[int] = []
     for piece in text.split(","):
         first, dash, last = piece.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not first.isdigit() or (dash and not (last.isdigit() and int(first) <= int(last))):
             raise ConfigurationError(f"--layers {text!r} is not understood. Write 'all', or numbers and ranges such as 0,6-9.")
         numbers.extend(range(int(first), int(last if dash else first) + 1))
     return numbers
@@ -106,7 +109,10 @@ def _layers(text: str) -> list[int] | None:
 def _token_table(options: argparse.Namespace, corpus: Corpus) -> tuple[pd.DataFrame, list[Failure], str]:
     """Token table of the corpus, what failed on the way, and the aligner."""
     if options.tokens is not None:
-        return _read_tokens(options.tokens), [], str(options.tokens)
+        from analysis.phonology import read_token_table
+
+        columns = ("utterance", "start", "nucleus_start", "coda_start", "end")
+        return read_token_table(options.tokens, columns), [], str(options.tokens)
     if options.unit == "utterance":
         return _whole_utterances(corpus), [], "none"
     from analysis.alignment import align_cached, make_aligner, named_options, options_for, within_limits
@@ -138,16 +144,6 @@ def _token_table(options: argparse.Namespace, corpus: Corpus) -> tuple[pd.DataFr
     lexicon = load_lexicon(options.lexicon, inventory=options.inventory)
     tokens, more = token_table(aligned, [alignments[utterance.id] for utterance in aligned], unit=options.unit, lexicon=lexicon)
     return tokens, failures + more, aligner.source
-
-
-def _read_tokens(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    if not path.is_file():
-        raise ConfigurationError(f"There is no token table at {path}.")
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    return pd.read_csv(path, keep_default_na=False, dtype={"utterance": str, "type": str})
 
 
 def _whole_utterances(corpus: Corpus) -> pd.DataFrame:
@@ -185,6 +181,17 @@ def _print_status(store: EmbeddingStore) -> int:
     return 0 if len(complete) == len(states) else 1
 
 
+def _write_failures(path: Path, failures: list[Failure]) -> None:
+    """What never reached a shard is in no other file: recordings, transcripts and alignments that could not be used."""
+    import csv
+    from dataclasses import fields
+
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [item.name for item in fields(Failure)])
+        writer.writeheader()
+        writer.writerows(failure_rows(failures))
+
+
 def _print_storage_error(store: EmbeddingStore) -> None:
     errors = [note["storage_error"] for note in store.notes() if note["storage_error"]]
     if errors:
@@ -214,6 +221,9 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     corpus = open_corpus(options.corpus)
     tokens, failures, source = _token_table(options, corpus)
     failures = [*corpus.failures, *failures]
+    if tokens.empty:
+        first = f" The first that was left out is {failures[0].item}: {failures[0].reason}" if failures else ""
+        raise ConfigurationError(f"{options.corpus} gives no token, so there is nothing to embed.{first}")
     encoder = load_encoder(options.encoder, device=options.device, dtype=options.dtype, revision=options.revision)
     recipe = make_recipe(encoder, layers=layers, pooling=options.pooling, slicing=options.slicing)
     with_tokens = set(tokens["utterance"])
@@ -239,10 +249,13 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     if counts.others == 0:
         failures += store.failures()
         _print_storage_error(store)
-    for failure in failures[:20]:
+    suffix = "" if options.num_shards == 1 else f"-{options.shard}-of-{options.num_shards}"
+    path = options.out / f"failures{suffix}.csv"
+    _write_failures(path, failures)
+    for failure in failures[:_FAILURES_SHOWN]:
         print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
-    if len(failures) > 20:
-        print(f"... and {len(failures) - 20} more; the completion files in {options.out}/complete list them", file=sys.stderr)
+    if len(failures) > _FAILURES_SHOWN:
+        print(f"... and {len(failures) - _FAILURES_SHOWN} more; {path} lists them", file=sys.stderr)
     return 3 if options.strict and any(failure.severity == "error" for failure in failures) else 0
 
 

@@ -64,36 +64,13 @@ def read_spoken(path: str | Path) -> list[Spoken]:
 
     Raises
     ------
-    FaceError
-        If the file is missing, a column is, or a time is no number.
+    ConfigurationError
+        If the file is missing or cannot be read, a column is missing, or a time is no number.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FaceError(f"There is no token table {path}.")
-    needed = ("utterance", "type", "start", "end")
-    if path.suffix == ".parquet":
-        import pyarrow.parquet
+    from analysis.phonology import read_token_table
 
-        table = pyarrow.parquet.read_table(path)
-        columns, rows = table.column_names, table.to_pylist()
-    else:
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-            columns = list(reader.fieldnames or [])
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        raise FaceError(
-            f"{path} has no column {', '.join(missing)}; it has {', '.join(columns)}. Give a token table of analysis.phonology."
-        )
-    spoken = []
-    for number, row in enumerate(rows, start=2):
-        try:
-            start, end = float(row["start"]), float(row["end"])
-        except (TypeError, ValueError):
-            raise FaceError(f"{path}, line {number}: start {row['start']!r} and end {row['end']!r} must be seconds.") from None
-        spoken.append(Spoken(str(row["utterance"]), str(row["type"]), start, end))
-    return spoken
+    columns = ["utterance", "type", "start", "end"]
+    return [Spoken(*row) for row in read_token_table(path, columns)[columns].itertuples(index=False, name=None)]
 
 
 def spoken_from_alignments(alignments: Iterable[Any]) -> list[Spoken]:
@@ -153,11 +130,15 @@ def pairs_of(spoken: Sequence[Spoken], path: str | Path | None = None) -> list[P
         path = Path(path)
         if not path.is_file():
             raise FaceError(f"There is no pair table {path}.")
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            rows = [row for row in reader if row.get("relation") in (None, "", "near_homophone")]
-            if not {"type_a", "type_b"} <= set(reader.fieldnames or ()):
-                raise FaceError(f"{path} has no columns type_a and type_b; it has {', '.join(reader.fieldnames or ())}.")
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as stream:
+                reader = csv.DictReader(stream)
+                rows = [row for row in reader if row.get("relation") in (None, "", "near_homophone")]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise FaceError(f"The pair table {path} cannot be read: {error}. Save it as CSV in UTF-8.") from None
+        if not {"type_a", "type_b"} <= set(reader.fieldnames or ()):
+            there = ", ".join(reader.fieldnames or ()) or "none"
+            raise FaceError(f"{path} has no columns type_a and type_b; it has {there}.")
         source = str(path)
     pairs = sorted(
         {tuple(sorted((row["type_a"], row["type_b"]))) for row in rows if row["type_a"] in types and row["type_b"] in types}

@@ -104,7 +104,13 @@ def read_region(spec: str | Path) -> Region:
 
         array = np.asarray(open_array(file))
         return Region(file.name, np.flatnonzero(array) if array.dtype == bool else array.reshape(-1))
-    words = [word for word in re.split(r"[,\s]+", file.read_text(encoding="utf-8").strip().strip("[]")) if word]
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise FaceError(
+            f"Region file {file} is no text. It should list whole numbers separated by commas, or be .npy or .pkl."
+        ) from None
+    words = [word for word in re.split(r"[,\s]+", text.strip().strip("[]")) if word]
     try:
         return Region(file.name, np.array([int(word) for word in words], dtype=np.int64))
     except ValueError:

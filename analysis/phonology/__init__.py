@@ -28,6 +28,7 @@ _LAZY = {
     "pair_lists": "pairs",
     "pair_table": "pairs",
     "pronunciations": "lexicon",
+    "read_token_table": "tokens",
     "segment_features": "features",
     "syllabify": "syllabification",
     "syllables": "syllabification",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.alignment.types import Alignment
@@ -18,7 +20,7 @@ from analysis.timebase import Interval
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["UNITS", "token_table"]
+__all__ = ["UNITS", "read_token_table", "token_table"]
 
 #: What a token can be.
 UNITS = ("syllable", "word", "phone", "utterance")
@@ -95,6 +97,72 @@ def token_table(
     n_rows = len(columns["utterance"])
     table = pd.DataFrame({name: range(n_rows) if name == "token" else columns[name] for name in TOKEN_COLUMNS})
     return table.astype(TOKEN_COLUMNS), failures
+
+
+def read_token_table(path: str | Path, columns: Sequence[str] = ("utterance", "type", "start", "end")) -> pd.DataFrame:
+    """A token table from a file: ``.parquet``, or CSV in UTF-8.
+
+    Parameters
+    ----------
+    path : str or Path
+    columns : sequence of str
+        Those that must be there. Columns of ``TOKEN_COLUMNS`` come back with their dtypes, others as they are.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read, lacks a column, or a row's times are no seconds in order; the row is named.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigurationError(f"There is no token table at {path}.")
+    parquet = path.suffix == ".parquet"
+    text = {name: str for name, kind in TOKEN_COLUMNS.items() if kind == "str"}
+    try:
+        table = (
+            pd.read_parquet(path)
+            if parquet
+            else pd.read_csv(path, keep_default_na=False, dtype=text, encoding="utf-8-sig", low_memory=False)
+        )
+    except (ValueError, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigurationError(
+            f"{path} cannot be read as a token table: {reason}. Give a .parquet file, or a CSV file in UTF-8 with a line of column names."
+        ) from error
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        there = ", ".join(map(str, table.columns)) or "none"
+        raise ConfigurationError(
+            f"The token table {path} lacks the columns {', '.join(missing)}; it has {there}. python -m analysis.embeddings stores "
+            "such tables, and analysis.phonology.token_table makes them of alignments."
+        )
+    for name, kind in TOKEN_COLUMNS.items():
+        if name not in table.columns:
+            continue
+        if kind == "str":
+            table[name] = table[name].fillna("").astype(str)
+            continue
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        _refuse_rows(path, parquet, table, numbers.isna() | numbers.abs().eq(float("inf")), name, "no number")
+        table[name] = numbers.astype(kind)
+    times = [name for name in ("start", "nucleus_start", "coda_start", "end") if name in table.columns]
+    _refuse_rows(path, parquet, table, table[times[0]] < 0, times[0], "before the recording begins")
+    for before, after in pairwise(times):
+        _refuse_rows(path, parquet, table, table[after] < table[before], after, f"before {before}")
+    return table
+
+
+def _refuse_rows(path: Path, parquet: bool, table: pd.DataFrame, bad: pd.Series, name: str, fault: str) -> None:
+    """Raise for the first row that ``bad`` marks, saying what its column ``name`` holds."""
+    if bad.any():
+        row = int(bad.to_numpy().argmax())
+        value = table[name].iloc[row]
+        shown = repr(value) if isinstance(value, str) else str(value)
+        place = f"row {row}" if parquet else f"line {row + 2}"
+        remedy = " Times are seconds from the start of the recording." if TOKEN_COLUMNS[name] == "float64" else ""
+        raise ConfigurationError(f"{path}, {place}: {name} is {shown}, which is {fault}.{remedy}")
 
 
 def _unknown_phones(alignment: Alignment) -> Failure | None:

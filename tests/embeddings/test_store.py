@@ -322,12 +322,15 @@ def test_killed_run_resumes_to_the_same_bytes_and_computes_nothing_twice(
     assert files_of(killed) == files_of(whole)
     assert main(["--out", str(killed), "--status"]) == 0
     assert "40 of 40 shards complete, 232 tokens, 8 failures" in capsys.readouterr().out
+    left_out = pd.read_csv(whole / "failures.csv")
+    assert len(left_out) == 8 and set(left_out["stage"]) == {"embeddings"}
 
 
 def test_command_line_errors_are_one_message_and_exit_code_2(
     on_disk: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = arguments(on_disk, tmp_path / "out")
+    pd.read_csv(on_disk[1]).iloc[:0].to_csv(tmp_path / "none.csv", index=False)
     for extra, message in (
         (["--layers", "x"], "error: --layers 'x' is not understood. Write 'all', or numbers and ranges such as 0,6-9.\n"),
         (["--pooling", "sum"], "error: Pooling 'sum' is not known. Choose one of mean, center, middle, parts, max, medoid.\n"),
@@ -337,6 +340,11 @@ def test_command_line_errors_are_one_message_and_exit_code_2(
             "context).\n",
         ),
         (["--tokens", "nowhere.csv"], "error: There is no token table at nowhere.csv.\n"),
+        (
+            ["--tokens", str(tmp_path / "none.csv")],
+            f"error: {on_disk[0]} gives no token, so there is nothing to embed.\n",
+        ),
+        (["--layers", "5-2"], "error: --layers '5-2' is not understood. Write 'all', or numbers and ranges such as 0,6-9.\n"),
         (["--layers", "3"], "error: mfcc has layers 0 to 0 (0 is the input of the first Transformer layer); asked for [3]. "
             "Give each layer once, without negative numbers.\n"),
     ):  # fmt: skip
@@ -361,6 +369,10 @@ def test_on_ray_the_store_is_that_of_one_run(
     assert "14 shards made, 0 kept, 26 left to other machines" in capsys.readouterr().out
     assert ray_stand_in == [{"num_cpus": 2, "num_gpus": 0}] * 3
     assert main(arguments(on_disk, whole)) == 0
+    told = [path.name for path in sorted(shared.glob("failures*"))]
+    assert told == ["failures-0-of-3.csv", "failures-1-of-3.csv", "failures-2-of-3.csv"]
+    for path in (*shared.glob("failures*"), *whole.glob("failures*")):
+        path.unlink()
     assert files_of(shared) == files_of(whole)
     capsys.readouterr()
     assert main([*arguments(on_disk, shared), "--where", "ray", "--num-shards", "3", "--shard", "1"]) == 2

@@ -170,7 +170,7 @@ def test_no_prediction_belongs_to_a_clip(small_set, capsys) -> None:
             ("--near-homophones", "pairs.csv"),
             "--near-homophones needs to know when syllables are spoken: give --tokens or --textgrids too.",
         ),
-        (("--tokens", "nowhere.csv"), "There is no token table nowhere.csv."),
+        (("--tokens", "nowhere.csv"), "There is no token table at nowhere.csv."),
     ],
 )
 def test_requests_that_cannot_be_met(small_set, capsys, more: tuple[str, ...], message: str) -> None:

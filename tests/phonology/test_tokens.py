@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.alignment.types import Alignment
 from analysis.corpus.utterance import Utterance
 from analysis.errors import ConfigurationError, Failure
-from analysis.phonology import TOKEN_COLUMNS, token_table
+from analysis.phonology import TOKEN_COLUMNS, read_token_table, token_table
 from analysis.timebase import Interval
 
 
@@ -162,3 +163,70 @@ def test_tokens_of_real_alignments(shared_data):
     assert failures == []
     assert " ".join(table["type"]).split() == [phone.label.rstrip("012").upper() for phone in phones]
     assert table["word"].drop_duplicates().tolist() == list(dict.fromkeys(word.label.lower() for word in words))
+
+
+def token_rows(**changes):
+    row = {"token": 0, "utterance": "007", "type": "SH IY P", "stress": 1, "start": 0.5, "nucleus_start": 0.6}
+    row |= {"coda_start": 0.75, "end": 0.8, "mine": 3}
+    return pd.DataFrame([row, row | {"token": 1, "start": 0.55} | changes])
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_stored_token_table_is_read_as_it_was(tmp_path, ending):
+    path = tmp_path / f"tokens.{ending}"
+    table = token_rows()
+    table.to_parquet(path) if ending == "parquet" else table.to_csv(path, index=False, encoding="utf-8-sig")
+    found = read_token_table(path)
+    assert found.astype(object).to_dict("records") == table.to_dict("records")
+    kinds = {name: TOKEN_COLUMNS[name] for name in found.columns if TOKEN_COLUMNS.get(name, "str") != "str"}
+    assert found.dtypes.astype(str)[list(kinds)].to_dict() == kinds
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"start": "soon"}, "line 3: start is 'soon', which is no number. Times are seconds from the start of the recording."),
+        ({"end": float("nan")}, "line 3: end is '', which is no number. Times are seconds from the start of the recording."),
+        ({"end": float("inf")}, "line 3: end is inf, which is no number. Times are seconds from the start of the recording."),
+        ({"stress": "x"}, "line 3: stress is 'x', which is no number."),
+        (
+            {"start": -0.1},
+            "line 3: start is -0.1, which is before the recording begins. Times are seconds from the start of the ",
+        ),
+        ({"end": 0.7}, "line 3: end is 0.7, which is before coda_start. Times are seconds from the start of the recording."),
+    ],
+)
+def test_a_row_of_a_token_table_that_cannot_be_is_named(tmp_path, changes, message):
+    path = tmp_path / "tokens.csv"
+    token_rows(**changes).to_csv(path, index=False)
+    with pytest.raises(ConfigurationError) as raised:
+        read_token_table(path)
+    assert str(raised.value).startswith(f"{path}, {message}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.csv",
+            b"",
+            "{path} cannot be read as a token table: No columns to parse from file. Give a .parquet file, or a CSV file in ",
+        ),
+        ("a.csv", b"type\n\xe4\n", "{path} cannot be read as a token table: 'utf-8' codec can't decode byte 0xe4"),
+        ("a.csv", b"a,b\n1,2\n1,2,3\n", "{path} cannot be read as a token table: Error tokenizing data."),
+        ("a.parquet", b"no parquet", "{path} cannot be read as a token table: Could not open Parquet input source"),
+        (
+            "a.csv",
+            b"path,transcript\n",
+            "The token table {path} lacks the columns utterance, type, start, end; it has path, transcript.",
+        ),
+    ],
+)
+def test_a_file_that_is_no_token_table_is_told_in_one_message(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError) as raised:
+        read_token_table(path)
+    assert str(raised.value).startswith(message.format(path=path))
+    with pytest.raises(ConfigurationError, match=r"There is no token table at nowhere\.csv\."):
+        read_token_table("nowhere.csv")

@@ -223,9 +223,9 @@ def _measure(
                 for condition in tokens.abx:
                     counters[condition, name].see(rows, values)
     if frames is not None and tokens.abx and variant.by_token is None:
-        added = [variant.frames(one) for one in frames]
+        added = (variant.frames(one) for one in frames)
         if offsets is not None:
-            added = [one + offsets[own] for one, own in zip(added, tokens.utterances, strict=True)]
+            added = (one + offsets[own] for one, own in zip(added, tokens.utterances, strict=True))
         warped = dtw_distances(added, distance="angular")
         for condition, design in tokens.abx.items():
             counters[condition, "dtw_angular"] = design.counter()

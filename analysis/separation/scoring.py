@@ -100,7 +100,7 @@ def score(
     frames : mapping of int to sequence of ndarray, optional
         By layer, the frames of every token of ``embeddings``, shape (frames, D) each: ABX is then also taken of frames aligned by
         dynamic time warping (distance ``dtw_angular``), which is how zero-resource ABX scores are published. Those of tokens that
-        :func:`rows_of_abx` does not name are not looked at. Each thread that scores holds the frames of one variant in float64.
+        :func:`rows_of_abx` does not name are not looked at. Each thread that scores holds the frames of one variant once, in float64.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -17,12 +17,12 @@ FRAME_DISTANCES = ("angular", "cosine", "l2")
 _BLOCK = 2**17
 
 
-def dtw_distances(sequences: Sequence[np.ndarray], *, distance: str = "angular") -> np.ndarray:
+def dtw_distances(sequences: Iterable[np.ndarray], *, distance: str = "angular") -> np.ndarray:
     """Dynamic time warping distance of every two frame sequences, shape (N, N), symmetric.
 
     Parameters
     ----------
-    sequences : sequence of ndarray, shape (frames, D)
+    sequences : iterable of ndarray, shape (frames, D)
     distance : str
         Between frames: ``angular`` (arccos over pi), ``cosine`` or ``l2``.
 
@@ -43,12 +43,19 @@ def dtw_distances(sequences: Sequence[np.ndarray], *, distance: str = "angular")
     """
     if distance not in FRAME_DISTANCES:
         raise SeparationError(f"DTW has no frame distance {distance!r}. Valid: {', '.join(FRAME_DISTANCES)}.")
-    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    if len(lengths) and lengths.min() < 1:
-        raise SeparationError(f"Sequence {int(lengths.argmin())} has no frame, so it has no distance. Leave such tokens out.")
-    groups = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
-    frames = [_stacked([sequences[row] for row in rows], rows, distance) for rows in groups]
-    result = np.zeros((len(lengths), len(lengths)))
+    by_length: dict[int, list[tuple[int, np.ndarray]]] = {}
+    total = 0
+    for row, sequence in enumerate(sequences):
+        if not len(sequence):
+            raise SeparationError(f"Sequence {row} has no frame, so it has no distance. Leave such tokens out.")
+        by_length.setdefault(len(sequence), []).append((row, np.asarray(sequence, dtype=np.float64)))
+        total += 1
+    groups, frames = [], []
+    for length in sorted(by_length):
+        rows, members = zip(*by_length.pop(length), strict=True)
+        groups.append(np.array(rows))
+        frames.append(_stacked(members, groups[-1], distance))
+    result = np.zeros((total, total))
     for place, (rows, short) in enumerate(zip(groups, frames, strict=True)):
         for columns, long in zip(groups[place:], frames[place:], strict=True):
             for first, second, values in _of_lengths(short, long, distance, same=rows is columns):
@@ -58,7 +65,7 @@ def dtw_distances(sequences: Sequence[np.ndarray], *, distance: str = "angular")
 
 def _stacked(sequences: Sequence[np.ndarray], rows: np.ndarray, distance: str) -> np.ndarray:
     """Sequences of one length as an array of shape (sequences, frames, D); frames of unit norm where only angles count."""
-    frames = np.stack([np.asarray(sequence, dtype=np.float64) for sequence in sequences])
+    frames = np.stack(sequences)
     finite = np.isfinite(frames).all(axis=(1, 2))
     if not finite.all():
         raise SeparationError(

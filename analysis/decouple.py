@@ -170,7 +170,8 @@ def _console(report: Report, folder: Path) -> str:
     failures = report.failures
     lost = int((failures["severity"] == "error").sum()) if len(failures) else 0
     if len(failures):
-        lines += ["", f"{lost} left out, {len(failures) - lost} warnings; the first of them (all are in the report):"]
+        warnings = len(failures) - lost
+        lines += ["", f"{lost} left out, {warnings} warning{'s' * (warnings != 1)}; the first of them (all are in the report):"]
         first = failures.sort_values("severity", key=lambda column: column != "error", kind="stable").head(_FAILURES_SHOWN)
         lines += [f"  {row.stage}: {row.item}: {row.reason}" for row in first.itertuples()]
     lines += [

@@ -67,6 +67,8 @@ def _align(arguments: list[str]) -> int:
     parser.add_argument("--strict", action="store_true", help="stop at the first failure")
     options = parser.parse_args(arguments)
 
+    if options.num_shards < 1:
+        raise ConfigurationError(f"--num-shards must be at least 1, not {options.num_shards}.")
     if options.where != "local":
         return _align_elsewhere(arguments, options)
     if not 0 <= options.shard < options.num_shards:
@@ -78,6 +80,10 @@ def _align(arguments: list[str]) -> int:
     from analysis.config import cache_folder
     from analysis.corpus import open_corpus
 
+    if options.inventory:
+        from analysis.phonology import load_inventory
+
+        load_inventory(options.inventory)  # an unknown name must not go unnoticed where the aligner has no use for it
     settings: dict[str, Any] = options_for(
         options.aligner,
         lexicon=options.lexicon,

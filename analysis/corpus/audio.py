@@ -11,12 +11,23 @@ import numpy as np
 from analysis.corpus.utterance import Utterance
 from analysis.errors import AudioError
 
-__all__ = ["AUDIO_SUFFIXES", "MIN_DURATION", "AudioHeader", "is_audio", "read_audio", "read_header"]
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "MIN_DURATION",
+    "OTHER_SUFFIXES",
+    "AudioHeader",
+    "is_audio",
+    "is_other_audio",
+    "read_audio",
+    "read_header",
+]
 
 #: File name endings (lower case) that are taken for audio; libsndfile decides by content whether they are.
 AUDIO_SUFFIXES = frozenset(
     ".wav .flac .ogg .oga .opus .mp3 .aiff .aif .aifc .au .snd .sph .nist .w64 .caf .rf64 .voc .mat5".split()
 )
+#: Endings of sound and video that libsndfile does not read.
+OTHER_SUFFIXES = frozenset(".m4a .mp4 .m4b .aac .wma .amr .webm .mka .mkv .mov .avi .3gp .ape .wv".split())
 #: Shorter recordings hold no syllable that an encoder could describe, s.
 MIN_DURATION = 0.1
 # Below three steps of 16-bit audio: digital silence with dither, or a recording from an unplugged microphone.
@@ -48,6 +59,12 @@ def is_audio(name: str | Path) -> bool:
     """Whether a file name ends as audio files do; hidden files (``._a.wav`` of macOS archives) do not count."""
     path = Path(name)
     return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+
+
+def is_other_audio(name: str | Path) -> bool:
+    """Whether a file name ends as recordings do that must be converted first."""
+    path = Path(name)
+    return path.suffix.lower() in OTHER_SUFFIXES and not path.name.startswith(".")
 
 
 def read_header(path: str | Path) -> AudioHeader:
@@ -151,7 +168,9 @@ def _why_unreadable(path: Path, error: Exception) -> str:
         return f"{path} is a Git LFS pointer, not the recording itself. Run `git lfs pull` in its repository."
     if head.startswith(b"NIST_1A") and b"shorten" in head:
         return f"{path} is NIST SPHERE with shorten compression, which libsndfile does not read. Convert it with sph2pipe."
+    # one sentence of ours: libsndfile's own may be several
     reason = str(error).removeprefix(f"Error opening {str(path)!r}: ").removeprefix("Error : ").strip().rstrip(".")
+    reason = reason.replace(". ", ", ")
     return (
         f"{path} cannot be read as audio: {reason} ({size} bytes). It is truncated, damaged or of a format that libsndfile does "
         f"not know; fetch it again, or convert it to WAV or FLAC."

@@ -247,7 +247,7 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
                 yield from batch.to_pylist()
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise CorpusError(
-            f"{path} cannot be read as Parquet: {error}. It is incomplete or of another kind; write it again."
+            f"{path} cannot be read as Parquet: {str(error).rstrip('.')}. It is incomplete or of another kind; write it again."
         ) from error
 
 

@@ -210,6 +210,8 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         if getattr(options, name) is None:
             raise ConfigurationError(f"{'CORPUS' if name == 'corpus' else '--encoder'} is needed to extract; see --help.")
     layers = _layers(options.layers)
+    if options.num_shards < 1:
+        raise ConfigurationError(f"--num-shards must be at least 1, not {options.num_shards}.")
     if options.where != "local":
         return _run_elsewhere(arguments, options)
 

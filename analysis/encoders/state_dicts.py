@@ -38,7 +38,6 @@ def read_weights(path: Path) -> Any:
     import pickle
 
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if not path.is_file():
@@ -56,10 +55,11 @@ def read_weights(path: Path) -> Any:
             f"would run code from the file. If you trust it, open it where it was made and save its state dict alone: "
             f"torch.save(model.state_dict(), 'weights.pth')"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # what torch raises for a file of another kind is of many classes, IndexError and KeyError too
+        told = (str(error).strip().splitlines() or [""])[0]
         raise CheckpointError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}: {str(error).splitlines()[0]}). "
-            f"It is damaged or cut short; copy it again."
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}: {told}). It is damaged, cut short or of another kind; "
+            f"copy it again."
         ) from error
 
 

@@ -194,6 +194,8 @@ def write_gif(sequence: np.ndarray, path: str | Path, *, fps: int, faces: np.nda
     from PIL import Image
 
     path = Path(path)
+    if path.suffix.lower() != ".gif":
+        raise FaceError(f"A sequence is drawn as .gif, not as {path.suffix or 'a file without ending'}: {path}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(size / 100, size / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)

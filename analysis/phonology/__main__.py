@@ -66,11 +66,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+#: Classes of minimal pairs, in any inventory.
+_EDIT_CLASSES = ("voicing", "aspiration", "place", "manner", "vowel", "tone", "insertion", "other")
+
+
 def _pairs(arguments: argparse.Namespace) -> None:
     from analysis.phonology.lexicon import load_lexicon
 
     if arguments.min_tokens < 1:
         raise ConfigurationError(f"--min-tokens is {arguments.min_tokens}; a type is said at least once, so give 1 or more.")
+    _check_listing(arguments)
     lexicon = load_lexicon(arguments.lexicon, inventory=arguments.inventory)
     if arguments.corpus is None:
         _dictionary_pairs(arguments, lexicon)
@@ -80,6 +85,17 @@ def _pairs(arguments: argparse.Namespace) -> None:
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _check_listing(arguments: argparse.Namespace) -> None:
+    """Raise for what could not be listed or written, before minutes of work."""
+    from analysis.phonology.pairs import PairWriter
+
+    unknown = [name for name in _listed(arguments.edit_classes) if name not in _EDIT_CLASSES]
+    if unknown:
+        raise ConfigurationError(f"There is no edit class {unknown[0]!r}; choose among {', '.join(_EDIT_CLASSES)}.")
+    if arguments.out:
+        PairWriter(arguments.out)
 
 
 def _dictionary_pairs(arguments: argparse.Namespace, lexicon) -> None:
@@ -184,7 +200,9 @@ def _corpus_pairs(arguments: argparse.Namespace, lexicon) -> None:
     missing = sorted(set(said) - set(known))
     print(f"{sum(said.values()):,} words said, {len(said):,} different, {len(missing):,} of them not in {lexicon.name}", end="")
     print(f" ({', '.join(missing[:8])}{', ...' if len(missing) > 8 else ''})" if missing else "")
-    print(f"{len(types):,} {arguments.unit}s said at least {arguments.min_tokens} times; {len(table):,} pairs:")
+    print(
+        f"{len(types):,} {arguments.unit}s said at least {arguments.min_tokens} times; {len(table):,} pairs{':' if len(table) else ''}"
+    )
     for relation, number in table["relation"].value_counts().items():
         print(f"  {relation:34}{number:>10,}")
     for kind, number in table.loc[table["edit_class"] != "", "edit_class"].value_counts().items():
@@ -195,7 +213,7 @@ def _corpus_pairs(arguments: argparse.Namespace, lexicon) -> None:
         with PairWriter(arguments.out, comments=(f"Pairs of {lexicon.name} said in {Path(arguments.corpus).name}.",)) as writer:
             writer.write(table)
         print(f"written to {arguments.out}")
-    else:
+    elif len(table):
         columns = [name for name in table if name not in ("phones_a", "phones_b")]
         print(table.loc[table["relation"] != "unrelated", columns].head(40).to_string(index=False, float_format="%.3f"))
 

@@ -98,6 +98,9 @@ def _load(name: str, inventory: str | None) -> Lexicon:
     if name == "cmudict":
         import lzma
 
+        if inventory is not None:
+            load_inventory(inventory)  # of the alignments then; CMUdict itself is written in ARPAbet
+
         path = lexicon_folder() / "cmudict" / "cmudict.dict.xz"
         lines = enumerate(lzma.decompress(path.read_bytes()).decode("ascii").splitlines(), 1)
         return Lexicon(name, _entries(str(path), ((n, line.partition(" #")[0]) for n, line in lines)), "arpabet")

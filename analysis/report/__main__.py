@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN_DIR; with --compare: B)")
     made.add_argument("--no-audio", action="store_true", help="leave the recordings' sound out of the page")
     made.add_argument(
-        "--audio-budget", type=float, default=15.0, metavar="MB",
+        "--audio-budget", type=_megabytes, default=15.0, metavar="MB",
         help="sound up to this size is inside the page, more lies in audio/ beside it (default: %(default)s)",
     )  # fmt: skip
     made.add_argument(
@@ -52,6 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cli.error("give one RUN_DIR, or --compare A B")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     return exit_code(lambda: _written(asked))
+
+
+def _megabytes(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no size; give megabytes, 0 or more")
+    return value
 
 
 def _written(asked: argparse.Namespace) -> int:

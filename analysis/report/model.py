@@ -121,7 +121,7 @@ class Report:
     def read(cls, path: Path) -> Report:
         """The report in ``report.json``, or in the run folder that holds it."""
         path = Path(path)
-        path = path / "report.json" if path.is_dir() else path
+        path = path if path.is_file() or path.suffix == ".json" else path / "report.json"
         if not path.is_file():
             raise StoreError(f"There is no report at {path}. Run `python -m analysis.decouple --out {path.parent}` first.")
         return cls.from_json(path.read_text(encoding="utf-8"))

@@ -220,12 +220,16 @@ def question(report: Report) -> str:
 
 
 def verdicts(report: Report) -> list[dict[str, str]]:
-    """The verdicts as ``{"level", "words", "text", "encoder"}``, supported or not; a report without any says so."""
+    """The verdicts as ``{"level", "words", "text", "encoder"}``, supported or not; a report without any says so.
+
+    Where several encoders were analysed, each text begins with its encoder.
+    """
+    several = len({str(v.get("encoder", "")) for v in report.verdicts}) > 1
     found = [
         {
             "level": str(v.get("level", "unclear")),
             "words": LEVEL_WORDS.get(str(v.get("level", "")), str(v.get("level", ""))),
-            "text": str(v.get("text", "")),
+            "text": f"{v.get('encoder', '')}: {v.get('text', '')}" if several else str(v.get("text", "")),
             "encoder": str(v.get("encoder", "")),
             "rule": str(v.get("rule", "")),
         }

@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -314,12 +315,18 @@ def fuse(
         return np.concatenate([vectors, added.astype(vectors.dtype)], axis=1)
     if semantics.shape[1] != vectors.shape[1]:
         source, target = semantics.shape[1], vectors.shape[1]
-        kept = "which keeps their distances" if target >= source else "which keeps their distances only on average"
-        log.info(
-            "semantic vectors of %d dims go to %d dims through a fixed orthonormal map (seed %d), %s", source, target, seed, kept
-        )
+        _say_mapped(source, target, seed)
         added = added @ isometry(source, target, seed=seed)
     return (vectors + added).astype(vectors.dtype)
+
+
+@cache
+def _say_mapped(source: int, target: int, seed: int) -> None:
+    """Said once, not for every layer, module and draw."""
+    kept = "which keeps their distances" if target >= source else "which keeps their distances only on average"
+    log.info(
+        "semantic vectors of %d dims go to %d dims through a fixed orthonormal map (seed %d), %s", source, target, seed, kept
+    )
 
 
 def _trained(vectors: np.ndarray, semantics: np.ndarray, mode: str, weights: FusionWeights | None) -> np.ndarray:

@@ -51,6 +51,16 @@ def test_shards_share_the_folder_and_keep_their_own_tables(corpus, tmp_path, cap
     pd.testing.assert_frame_equal(together, whole.sort_values(["utterance", "start"], ignore_index=True))
 
 
+def test_settings_that_the_aligner_has_no_use_for_are_checked_all_the_same(corpus, tmp_path, capsys):
+    for more, message in (
+        (["--inventory", "klingon"], "error: There is no inventory 'klingon'. Choose one of arpabet, "),
+        (["--num-shards", "0"], "error: --num-shards must be at least 1, not 0.\n"),
+        (["--num-shards", "2", "--shard", "1", "--where", "ray"], "error: --where ray makes every shard: leave out --shard 1.\n"),
+    ):
+        assert main(arguments(corpus, tmp_path / "out", *more)) == 2
+        assert capsys.readouterr().err.startswith(message)
+
+
 def test_a_shard_that_does_not_exist_is_refused(corpus, tmp_path, capsys):
     assert main(arguments(corpus, tmp_path / "out", "--shard", "2", "--num-shards", "2")) == 2
     assert capsys.readouterr().err == "error: --shard must lie in 0 to 1, not be 2.\n"

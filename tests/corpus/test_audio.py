@@ -80,6 +80,11 @@ def test_empty_and_foreign_files(tmp_path: Path):
         f"{path} cannot be read as audio: Format not recognised (110 bytes). It is truncated, damaged or of a format that "
         f"libsndfile does not know; fetch it again, or convert it to WAV or FLAC."
     )
+    path.write_bytes(b"RIFF\x24\x00\x00\x00WAVEgarbage")
+    assert message(path) == (
+        f"{path} cannot be read as audio: Error in WAV file, No 'data' chunk marker (19 bytes). It is truncated, damaged or of a "
+        f"format that libsndfile does not know; fetch it again, or convert it to WAV or FLAC."
+    )
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
     assert message(path) == f"{path} is a Git LFS pointer, not the recording itself. Run `git lfs pull` in its repository."
     path.write_bytes(b"NIST_1A\n   1024\nsample_coding -s26 pcm,embedded-shorten-v2.00\n")

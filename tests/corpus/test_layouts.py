@@ -78,6 +78,9 @@ def test_folder(tmp_path: Path, sound, text):
     sound(root / "bert" / "five.wav")
     text(sound(root / "bert" / "six.wav").with_suffix(".lab"), " \n")
     text(root / "bert" / "._six.wav", "left by an archive")
+    text(root / "bert" / "seven.txt", "from a telephone")
+    text(root / "bert" / "seven.M4A", "AAC")
+    text(root / "bert" / "holiday.mp4", "a film that nobody transcribed")
     assert layout_of(root) == "folder"
     corpus = open_corpus(root)
     assert {utterance.id: (utterance.speaker, utterance.text) for utterance in corpus} == {
@@ -93,11 +96,20 @@ def test_folder(tmp_path: Path, sound, text):
             f"Write its words in {root / 'bert' / 'five.lab'}.",
         ),
         (
+            "seven",
+            f"{root / 'bert' / 'seven.M4A'} is of a format that libsndfile does not read (.m4a).",
+            "Convert it, with ffmpeg -i seven.M4A seven.wav for example.",
+        ),
+        (
             "six",
             f"The transcript of {root / 'bert' / 'six.wav'} is empty.",
             f"Write its words in {root / 'bert' / 'six.lab'}, or leave it out.",
         ),
     ]
+    only = tmp_path / "telephone"
+    text(only / "a.m4a", "AAC")
+    text(only / "a.lab", "hello")
+    assert [failure.item for failure in open_corpus(only).failures] == ["a"], "a corpus that must be converted is recognised"
 
 
 def test_folders_whose_file_names_repeat(tmp_path: Path, sound, text):

@@ -303,9 +303,13 @@ def test_files_that_are_no_checkpoint(model_folder: Callable[[str], Path], tmp_p
     torch.save({"model": Trap()}, tmp_path / "trap2.pth")
     with pytest.raises(CheckpointError, match=r"trap2\.pth was refused: .*torch\.save\(model\.state_dict\(\)"):
         load_encoder(f"faceformer:{tmp_path / 'trap2.pth'}?base={base}")
+    for name, content in (("sound.wav", b"RIFF\xc4E\x01\x00WAVEfmt "), ("empty.pth", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=rf"{name} cannot be read as a checkpoint .* or of another kind; copy it again"):
+            load_encoder(f"faceformer:{tmp_path / name}?base={base}")
     torch.save(pack("faceformer", base_state(base)), tmp_path / "cut.pth")
     (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:5000])
-    with pytest.raises(CheckpointError, match=r"cut\.pth cannot be read as a checkpoint .* damaged or cut short"):
+    with pytest.raises(CheckpointError, match=r"cut\.pth cannot be read as a checkpoint .* damaged, cut short"):
         load_encoder(f"faceformer:{tmp_path / 'cut.pth'}?base={base}")
 
 

@@ -11,6 +11,7 @@ import pytest
 from analysis.errors import FaceError
 from analysis.face.__main__ import main
 from analysis.face.datasets import Truth, read_templates
+from analysis.face.figures import write_gif
 from analysis.face.regions import Region, read_region
 from analysis.face.sequences import as_sequence, at_rate, open_array
 
@@ -238,6 +239,11 @@ def test_regions_with_any_separator(tmp_path: Path, text: str) -> None:
     assert region.sha1 == Region("x", np.array([0, 2, 4])).sha1
 
 
+def test_sequences_are_drawn_as_gif_only(tmp_path: Path) -> None:
+    with pytest.raises(FaceError, match=r"A sequence is drawn as \.gif, not as \.mp4: clip\.mp4\."):
+        write_gif(np.zeros((2, 4, 3)), "clip.mp4", fps=25)
+
+
 def test_regions_as_arrays_and_bad_regions(tmp_path: Path) -> None:
     np.save(tmp_path / "mask.npy", np.array([False, True, True]))
     assert read_region(tmp_path / "mask.npy").indices.tolist() == [1, 2]
@@ -259,6 +265,9 @@ def test_regions_as_arrays_and_bad_regions(tmp_path: Path) -> None:
         f"Region file {tmp_path / 'bad.txt'} holds '1;', which is no vertex index. It should list whole numbers separated "
         "by commas."
     )
+    (tmp_path / "bad.txt").write_bytes(b"RIFF\xc4E")
+    with pytest.raises(FaceError, match=r"Region file .*bad\.txt is no text\. It should list whole numbers"):
+        read_region(tmp_path / "bad.txt")
     with pytest.raises(FaceError, match="must be a flat list of whole numbers, not float64"):
         read_region(tmp_path / "floats.npy")
     with pytest.raises(FaceError, match="There is no region file"):

@@ -140,6 +140,19 @@ def test_check_syllables_prints_the_agreement(tmp_path, capsys):
             ["pairs", "--unit", "syllable"],
             "error: --unit syllable needs --corpus: a dictionary does not say how often a syllable is said.\n",
         ),
+        (
+            ["pairs", "--edit-classes", "voicing,voice"],
+            "error: There is no edit class 'voice'; choose among voicing, aspiration, place, manner, vowel, tone, insertion, other.\n",
+        ),
+        (
+            ["pairs", "--out", "pairs.xlsx"],
+            "error: A pair table is written as .tsv, .csv or .parquet, not as .xlsx: pairs.xlsx.\n",
+        ),
+        (
+            ["pairs", "--inventory", "klingon"],
+            "error: There is no inventory 'klingon'. Choose one of arpabet, buckeye, english_ipa, english_mfa, english_us_arpa, "
+            "english_us_mfa, ipa, mandarin, timit, xsampa, or give a file.\n",
+        ),
     ],
 )
 def test_what_cannot_be_met_ends_with_two(arguments, message, capsys):

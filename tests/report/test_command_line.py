@@ -59,10 +59,18 @@ def test_compare_from_the_command_line(silent_report, tmp_path, capsys):
 
 
 def test_a_folder_without_a_report_is_one_clean_message(tmp_path, capsys):
-    assert main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err == (
-        f"error: There is no report at {tmp_path}/report.json. Run `python -m analysis.decouple --out {tmp_path}` first.\n"
-    )
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        assert main([str(folder)]) == 2
+        assert capsys.readouterr().err == (
+            f"error: There is no report at {folder}/report.json. Run `python -m analysis.decouple --out {folder}` first.\n"
+        )
+
+
+@pytest.mark.parametrize("size", ["-1", "nan", "inf", "much"])
+def test_a_size_that_is_none_is_a_usage_error(size, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["run", "--audio-budget", size])
+    assert left.value.code == 2 and "argument --audio-budget: " in capsys.readouterr().err
 
 
 def test_neither_run_nor_comparison_is_a_usage_error(capsys):

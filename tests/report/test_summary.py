@@ -122,6 +122,15 @@ def test_a_run_without_a_module_still_has_a_headline(report):
     assert question(plain) == "Does the module move near-homophones further apart?"
 
 
+def test_verdicts_on_several_encoders_say_which(report):
+    one, other = {"encoder": "mfcc", "text": "it rises", "level": "unclear"}, {"encoder": "bundled", "text": "it rises"}
+    assert [found["text"] for found in verdicts(replace(report, verdicts=[one, one]))] == ["it rises", "it rises"]
+    assert [found["text"] for found in verdicts(replace(report, verdicts=[one, other]))] == [
+        "mfcc: it rises",
+        "bundled: it rises",
+    ]
+
+
 def test_an_empty_table_gives_an_empty_headline(report):
     empty = replace(report, tables={"separation": report.separation.head(0), "failures": report.failures}, figures={})
     assert len(headline_table(empty)) == 0

@@ -204,6 +204,15 @@ def test_ranks_at_both_ends_of_the_scale():
     assert (ranks(np.ones((5, 5)), gallery, np.arange(5)) == 3).all()
 
 
+def test_a_map_between_dims_is_told_once(caplog):
+    rng = np.random.default_rng(0)
+    with caplog.at_level("INFO", logger="analysis"):
+        for _ in range(3):
+            fuse(rng.standard_normal((2, 7)), rng.standard_normal((2, 31)), share=0.5, frame_norm=1.0, seed=11)
+    told = [record.message for record in caplog.records if "31 dims go to 7 dims" in record.message]
+    assert len(told) == 1 and told[0].endswith("which keeps their distances only on average")
+
+
 def test_fusion_scales_and_keeps_distances():
     rng = np.random.default_rng(0)
     x, s = rng.standard_normal((6, 12)), rng.standard_normal((2, 4))

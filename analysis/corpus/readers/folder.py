@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from analysis.corpus.audio import is_audio
+from analysis.corpus.audio import is_audio, is_other_audio
 from analysis.corpus.labels import transcript_of_textgrid
-from analysis.corpus.recording import Recording, failure_of, read_text, stems_are_unique, tree
+from analysis.corpus.recording import Recording, corpus_failure, failure_of, read_text, stems_are_unique, tree
 from analysis.errors import CorpusError, Failure
 
 #: In the order in which they are looked for, lower case.
@@ -22,24 +22,31 @@ _LABELS = re.compile(r"\s*(?:[\w ]*\n)?#\s*\n\s*\d|\s*\d+\s+\d+\s+\S+\s*(?:\n|$)
 
 
 def fits(root: Path, sample: Sequence[str]) -> bool:
-    """Whether an audio file lies beside a transcript of the same name."""
+    """Whether a recording lies beside a transcript of the same name."""
     names = {name.lower() for name in sample}
-    stems = (str(PurePosixPath(name).with_suffix("")).lower() for name in sample if is_audio(name))
+    stems = (str(PurePosixPath(name).with_suffix("")).lower() for name in sample if is_audio(name) or is_other_audio(name))
     return any(stem + suffix in names for stem in stems for suffix in TRANSCRIPT_SUFFIXES)
 
 
 def read(root: Path) -> Iterator[Recording | Failure]:
     """Recordings of all folders below ``root``.
 
-    Ids are file names without ending; where two recordings share one, all ids are paths below ``root`` joined by ``-``.
+    Ids are file names without ending; where two recordings share one, all ids are paths below ``root`` joined by ``-``. A
+    recording with a transcript in a format that cannot be read is a failure.
     """
     short = stems_are_unique(folder / name for folder, names in tree(root) for name in names)
     for folder, names in tree(root):
         present = {name.lower(): name for name in names}
         for name in names:
-            if not is_audio(name):
-                continue
             path = folder / name
+            if not is_audio(name):
+                if is_other_audio(name) and any(path.stem.lower() + suffix in present for suffix in TRANSCRIPT_SUFFIXES):
+                    yield corpus_failure(
+                        path.stem,
+                        f"{path} is of a format that libsndfile does not read ({path.suffix.lower()}).",
+                        f"Convert it, with ffmpeg -i {path.name} {path.stem}.wav for example.",
+                    )
+                continue
             utterance = path.stem if short else "-".join(path.relative_to(root).with_suffix("").parts)
             yield _recording(utterance, path, present)
 

@@ -208,7 +208,7 @@ class AbxDesign:
             every = np.argsort(self._code, kind="stable")
             every = every[self._askers(number, every)]
             count = layout.count.astype(np.float64)
-            step = max(1, 2**20 // max(count.shape))
+            step = max(1, 2**20 // max(*count.shape, self._utterance_size.max()))
             for first in range(0, len(every), step):
                 rows = every[first : first + step]
                 row, mate = self._mates(number, rows)
@@ -325,7 +325,7 @@ def abx(
     vectors = _finite(vectors, "token vectors")
     # by type, so that the tokens of a block of rows have much the same a's
     groups = [np.lexsort((speakers, types))]
-    if condition == "within_speaker":
+    if condition == "within_speaker" and len(types):
         # no token is compared with another speaker's, so the distances between speakers are not taken at all
         groups = [groups[0][speakers[groups[0]] == speaker] for speaker in np.unique(speakers)]
 

@@ -74,6 +74,8 @@ def test_a_type_without_an_a_is_b_alone():
     assert found.error.tolist() == [1.0, 0.125] and found.triples.tolist() == [2, 4]
     alone = abx(x[2:], types[2:], np.zeros(3, int), utterances[2:], distance="l2")
     assert len(alone.error) == 0 and np.isnan(alone.mean())
+    for condition in CONDITIONS:
+        assert np.isnan(abx(np.zeros((0, 3)), [], [], [], condition=condition).mean())
 
 
 def test_the_number_of_threads_changes_nothing(monkeypatch):

@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from analysis.errors import AnalysisError
+
 __all__ = ["pytest_addoption", "separation_baseline"]
 
 
@@ -43,11 +45,19 @@ def separation_baseline(request: pytest.FixtureRequest) -> Callable[[str | Path,
         from analysis.regression import compare, read_baseline, write_baseline
 
         path = request.config.rootpath / path
-        if request.config.getoption("--accept-separation-baseline"):
-            write_baseline(report, path)
-        comparison = compare(report, read_baseline(path))
+        try:
+            if request.config.getoption("--accept-separation-baseline"):
+                write_baseline(report, path)
+            comparison = compare(report, read_baseline(path))
+        except AnalysisError as error:
+            pytest.fail(_in_pytest(str(error)), pytrace=False)
         if comparison.exit_code:
-            pytest.fail(str(comparison), pytrace=False)
+            pytest.fail(_in_pytest(str(comparison)), pytrace=False)
         return comparison
 
     return check
+
+
+def _in_pytest(text: str) -> str:
+    """What the gate says, with the option as it is called here."""
+    return text.replace("--accept-baseline", "--accept-separation-baseline")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -104,3 +107,33 @@ def test_a_worse_encoder_fails_the_projects_own_baseline(repository, monkeypatch
     comparison = compare(analysis.run(config, write=False), baseline)
     assert comparison.exit_code == 1, comparison.message
     assert "between_within_ratio" in {found.row.statistic for found in comparison.rows if found.verdict == "regression"}
+
+
+def test_the_fixture_writes_holds_and_tells_in_words_of_pytest(report, tmp_path, repository):
+    report.write(tmp_path / "good.json")
+    _report(noise=1.5).write(tmp_path / "worse.json")
+    write_baseline(report, tmp_path / "kept.json")
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["analysis.pytest_plugin"]\n', encoding="utf-8")
+    (tmp_path / "test_gate.py").write_text(
+        "from pathlib import Path\nimport pytest\nfrom analysis.report.model import Report\n"
+        "@pytest.mark.parametrize(('baseline', 'report'), [('kept', 'good'), ('kept', 'worse'), ('missing', 'good')])\n"
+        "def test_gate(separation_baseline, baseline, report):\n"
+        "    separation_baseline(f'{baseline}.json', Report.read(Path(f'{report}.json')))\n",
+        encoding="utf-8",
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(repository), os.environ.get("PYTHONPATH", "")])}
+
+    def run_pytest(*options):
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *options]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True).stdout
+
+    held = run_pytest()
+    assert "1 passed" in held and "2 failed" in held and "Traceback" not in held and "REGRESSION" in held
+    assert f"There is no baseline at {tmp_path}/missing.json. Write one with --accept-separation-baseline." in held
+    assert "3 passed" in run_pytest("--accept-separation-baseline")
+    assert read_baseline(tmp_path / "missing.json") == write_baseline(report, tmp_path / "again.json")
+
+
+def test_a_report_fits_into_a_console(report):
+    shown = repr(replace(report, verdicts=[{"text": "It does not."}]))
+    assert shown == f"<Report: t\n  It does not.\n  tables: separation ({len(report.separation)})>"

@@ -63,6 +63,12 @@ class Report:
         """The failures table."""
         return self.tables["failures"]
 
+    def __repr__(self) -> str:
+        """The title, the verdicts and which tables there are: what fits into a console."""
+        said = "".join(f"\n  {verdict.get('text', '')}" for verdict in self.verdicts)
+        tables = ", ".join(f"{name} ({len(table)})" for name, table in self.tables.items())
+        return f"<Report: {self.title}{said}\n  tables: {tables or 'none'}>"
+
     def _repr_html_(self) -> str:
         from analysis.report.display import report_html
 
@@ -100,15 +106,21 @@ class Report:
             raise StoreError(
                 f"The report has schema version {version}, this toolkit reads {SCHEMA_VERSION}. Run analysis.decouple again."
             )
-        return cls(
-            title=document["title"],
-            corpus=document["corpus"],
-            provenance=document["provenance"],
-            configuration=document["configuration"],
-            verdicts=document["verdicts"],
-            figures=document["figures"],
-            tables={name: _table_from_plain(table) for name, table in document["tables"].items()},
-        )
+        try:
+            return cls(
+                title=document["title"],
+                corpus=document["corpus"],
+                provenance=document["provenance"],
+                configuration=document["configuration"],
+                verdicts=document["verdicts"],
+                figures=document["figures"],
+                tables={name: _table_from_plain(table) for name, table in document["tables"].items()},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"The report lacks a part or holds another in its place ({type(error).__name__}: {error}). Was it edited? Run "
+                "analysis.decouple again."
+            ) from error
 
     def write(self, path: Path) -> Path:
         """Write ``report.json`` atomically; returns the path."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from analysis.errors import StoreError
 from analysis.report import Report, compare_tables, write_comparison, write_report
 from analysis.report.__main__ import main
 
@@ -27,6 +28,27 @@ def test_report_survives_json(silent_report):
     assert back.to_json() == silent_report.to_json()
     for name, table in silent_report.tables.items():
         pd.testing.assert_frame_equal(back.tables[name], table)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "",
+            "This is not a report.json of this toolkit (Expecting value: line 1 column 1 (char 0)). Run analysis.decouple again.",
+        ),
+        ("[]", "This is not a report.json of this toolkit (list indices must be integers or slices, not str). Run analysis"),
+        ('{"schema_version": 0}', "The report has schema version 0, this toolkit reads 1. Run analysis.decouple again."),
+        (
+            '{"schema_version": 1}',
+            "The report lacks a part or holds another in its place (KeyError: 'title'). Was it edited? Run",
+        ),
+    ],
+)
+def test_a_file_that_is_no_report_is_told_in_one_message(text, message):
+    with pytest.raises(StoreError) as raised:
+        Report.from_json(text)
+    assert str(raised.value).startswith(message)
 
 
 def test_two_runs_side_by_side(silent_report, tmp_path):

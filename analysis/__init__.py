@@ -37,8 +37,24 @@ _PUBLIC = {
 
 __all__ = ["__version__", *_PUBLIC]
 
-if TYPE_CHECKING:
-    from analysis.pipeline import run  # noqa: F401
+# ruff: noqa: F401
+if TYPE_CHECKING:  # the same names for editors and type checkers, which do not run __getattr__
+    from analysis.alignment import make_aligner
+    from analysis.alignment.types import Alignment
+    from analysis.corpus import open_corpus
+    from analysis.corpus.utterance import Corpus, Utterance
+    from analysis.embeddings import extract
+    from analysis.embeddings.types import SyllableEmbeddings
+    from analysis.encoders import load_encoder
+    from analysis.errors import AnalysisError, Failure
+    from analysis.phonology import pair_table, syllables, token_table
+    from analysis.pipeline import run
+    from analysis.projection import project
+    from analysis.report.model import Report
+    from analysis.separation import score
+    from analysis.settings import DecoupleConfig
+    from analysis.timebase import FrameGrid, Interval
+    from analysis.wav2sem import load_semantics
 
 
 def __getattr__(name: str) -> Any:

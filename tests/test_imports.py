@@ -81,3 +81,22 @@ def test_every_public_name_loads():
 
     for name in analysis.__all__:
         assert getattr(analysis, name) is not None
+
+
+def test_type_checkers_see_the_public_names(repository):
+    import analysis
+
+    text = (repository / "analysis" / "__init__.py").read_text(encoding="utf-8")
+    checked = next(
+        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    )
+    seen = {alias.name: node.module for node in checked.body for alias in node.names}
+    assert seen == analysis._PUBLIC
+
+
+def test_every_command_is_listed(repository):
+    commands = {path.parent.name for path in (repository / "analysis").glob("*/__main__.py")} | {"decouple"}
+    done = subprocess.run([sys.executable, "-m", "analysis"], cwd=repository, capture_output=True, text=True, check=True)
+    assert {line.split()[2].removeprefix("analysis.") for line in done.stdout.splitlines()[2:]} == commands
+    asked = subprocess.run([sys.executable, "-m", "analysis", "pairs"], cwd=repository, capture_output=True, text=True)
+    assert asked.returncode == 2 and "analysis.phonology" in asked.stderr

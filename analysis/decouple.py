@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.console import exit_code
 from analysis.errors import ConfigurationError
+from analysis.separation.settings import SeparationSettings
 from analysis.settings import DecoupleConfig
 
 if TYPE_CHECKING:
@@ -86,6 +87,10 @@ def preset_names() -> list[str]:
 # Flags that may be given several times on a command line; YAML has lists for that.
 _REPEATABLE = ("encoder", "accept")
 _FIELDS = tuple(item.name for item in dataclasses.fields(DecoupleConfig))
+# Settings of several names, which may be written l2,cosine as well as [l2, cosine].
+_SEQUENCES = tuple(
+    f"separation.{item.name}" for item in dataclasses.fields(SeparationSettings) if str(item.type).startswith("tuple")
+)
 _SWITCHES = tuple(item.name for item in dataclasses.fields(DecoupleConfig) if item.type in ("bool", bool))
 
 
@@ -109,6 +114,9 @@ def _normalised(arguments: Sequence[str]) -> list[str]:
                 raise ConfigurationError(f"--{name} needs a value.")
             value = value if equals else waiting.pop(0)
             lists[name].extend(json.loads(value) if value.startswith("[") else [value])
+        elif name in _SEQUENCES and (equals or waiting):
+            value = value if equals else waiting.pop(0)
+            rest.append(f"--{name}={value if value.startswith('[') else json.dumps([part for part in value.split(',') if part])}")
         elif name in _SWITCHES and not equals and (not waiting or waiting[0].lower() not in ("true", "false")):
             rest.append(f"--{name}=true")
         elif name == "preset":

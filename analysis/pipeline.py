@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,8 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
         If the request cannot be met: no such corpus or encoder, too few pairs. One bad recording never raises: it is a row
         in ``report.failures`` (unless ``strict``).
     """
-    config = replace(config or DecoupleConfig(), **settings)
+    config = _with(config or DecoupleConfig(), settings)
+    _check(config)
     started = datetime.now(UTC)
     ledger = _Ledger(config.strict)
     stored = None
@@ -91,6 +93,29 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
         if write:
             _write(config, report, runs, start)
     return report
+
+
+def _with(config: DecoupleConfig, settings: Mapping[str, Any]) -> DecoupleConfig:
+    names = [item.name for item in fields(DecoupleConfig)]
+    for name in settings:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else "."
+            raise ConfigurationError(f"There is no setting {name!r}{meant} The settings: {', '.join(names)}.")
+    return replace(config, **settings)
+
+
+def _check(config: DecoupleConfig) -> None:
+    """Raise for lists and packages that are not there, before anything is aligned."""
+    from importlib.util import find_spec
+
+    from analysis.phonology import load_lexicon, load_pairs
+
+    load_lexicon(config.lexicon, inventory=config.inventory)
+    if config.pairs:
+        load_pairs(config.pairs, lexicon=config.lexicon, inventory=config.inventory, threshold=config.threshold)
+    if config.projection.method == "pacmap" and find_spec("pacmap") is None:
+        raise ConfigurationError("The projection 'pacmap' needs the package pacmap: pip install pacmap.")
 
 
 def output_folder(config: DecoupleConfig, corpus_name: str) -> Path:
@@ -265,11 +290,12 @@ def _pairs(config: DecoupleConfig, corpus: Corpus, tokens: pd.DataFrame, invento
         if found:
             break
     else:
+        kind = f"pair of the list {config.pairs}" if config.pairs else "near-homophone pair"
         often = f" whose two {config.unit}s occur at least {asked} times" if asked else ""
         lower = ", a lower --min_tokens" if asked and asked > 1 else ""
         raise SeparationError(
-            f"The corpus has no near-homophone pair{often} ({len(tokens)} tokens of {len(counts)} types). "
-            f"Use a larger corpus{lower} or a higher --threshold."
+            f"The corpus has no {kind}{often} ({len(tokens)} tokens of {len(counts)} types). "
+            f"Use a larger corpus{lower} or {'another list' if config.pairs else 'a higher --threshold'}."
         )
     ledger.add(rare)
     few = ""
@@ -323,7 +349,7 @@ def _pairs_among(
 
     if not config.pairs:
         return pair_table(_phones_of(tokens, frequent), threshold=config.threshold, seed=config.seed, inventory=inventory), []
-    pairs = load_pairs(config.pairs)
+    pairs = load_pairs(config.pairs, lexicon=config.lexicon, inventory=config.inventory, threshold=config.threshold)
     if config.unit == "syllable":
         pairs = _pairs_of_syllables(pairs)
     known = pairs["type_a"].isin(frequent) & pairs["type_b"].isin(frequent)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import PurePath
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from analysis.config import content_hash
 from analysis.errors import ConfigurationError
@@ -156,6 +157,11 @@ class DecoupleConfig:
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
 
     def __post_init__(self) -> None:
+        self._accept_what_notebooks_write()
+        for item in fields(self):
+            valid = _VALID.get(item.name, ())
+            if valid and getattr(self, item.name) not in valid:
+                raise ConfigurationError(f"--{item.name} takes {', '.join(valid)}, not {getattr(self, item.name)!r}.")
         if not self.encoder:
             raise ConfigurationError("Name at least one encoder, for example --encoder bundled.")
         if len(set(self.encoder)) != len(self.encoder):
@@ -166,6 +172,9 @@ class DecoupleConfig:
             raise ConfigurationError(f"--share must be positive (at most 10), not {self.share}; the usual value is 0.5.")
         if self.min_tokens is not None and self.min_tokens < 1:
             raise ConfigurationError(f"--min_tokens must be at least 1, not {self.min_tokens}.")
+        for name in ("max_pairs", "workers"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"--{name} must be 0 or more, not {getattr(self, name)}.")
         if self.aligner == "textgrid" and not self.alignments:
             raise ConfigurationError("--aligner textgrid reads existing files: name their folder with --alignments DIR.")
         self.layer_numbers()
@@ -179,6 +188,17 @@ class DecoupleConfig:
         object.__setattr__(self, "separation", settings)
         if self.dtw:
             self._check_dtw()
+
+    def _accept_what_notebooks_write(self) -> None:
+        """One encoder as a string, and paths as such; what a command line hands over is left as it is."""
+        if isinstance(self.encoder, str | PurePath):
+            object.__setattr__(self, "encoder", [str(self.encoder)])
+        for item in fields(self):
+            if isinstance(value := getattr(self, item.name), PurePath):
+                object.__setattr__(self, item.name, str(value))
+        for name, kind in (("separation", SeparationSettings), ("projection", ProjectionSettings)):
+            if not isinstance(getattr(self, name), kind):
+                raise ConfigurationError(f"{name} takes {kind.__name__}(...), not {type(getattr(self, name)).__name__}.")
 
     def _check_dtw(self) -> None:
         if self.vectors:
@@ -234,3 +254,7 @@ class DecoupleConfig:
             if settings[name] == usual:
                 settings.pop(name)
         return content_hash(settings)
+
+
+# What each closed setting takes: command lines are checked by their parser, notebooks here.
+_VALID = {name: get_args(hint) for name, hint in get_type_hints(DecoupleConfig).items() if get_origin(hint) is Literal}

@@ -6,6 +6,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -57,6 +58,28 @@ def test_every_preset_is_a_valid_configuration(name):
     assert config != DecoupleConfig()
 
 
+def test_several_names_are_written_with_commas_or_as_a_list():
+    for value in ("l2,cosine", "[l2, cosine]", '["l2", "cosine"]'):
+        for words in (["--separation.distances", value], [f"--separation.distances={value}"]):
+            assert decouple.parse(words)[0].separation.distances == ("l2", "cosine")
+    found = decouple.parse(["--separation.splits", "same_speaker+different_utterance", "--separation.abx="])[0].separation
+    assert (found.splits, found.abx) == (("same_speaker+different_utterance",), ())
+
+
+def test_notebooks_may_write_one_encoder_and_paths():
+    config = DecoupleConfig(encoder="mfcc", corpus=Path("speech"), out=Path("out"))
+    assert (config.encoder, config.corpus, config.out) == (["mfcc"], "speech", "out")
+    config.hash()
+    for settings, message in (
+        ({"unit": "phoneme"}, "--unit takes syllable, word, not 'phoneme'."),
+        ({"dtype": "float64"}, "--dtype takes float32, bfloat16, float16, int8, fastest, not 'float64'."),
+        ({"separation": {"n_nulls": 3}}, "separation takes SeparationSettings(...), not dict."),
+    ):
+        with pytest.raises(ConfigurationError) as raised:
+            DecoupleConfig(**settings)
+        assert str(raised.value) == message
+
+
 def test_a_preset_yields_to_flags():
     assert decouple.parse(["--preset", "quick", "--layers", "all"])[0].layers == "all"
 
@@ -72,6 +95,13 @@ def test_a_preset_yields_to_flags():
         (["--share", "0"], "--share must be positive (at most 10), not 0.0; the usual value is 0.5."),
         (["--aligner", "textgrid"], "--aligner textgrid reads existing files: name their folder with --alignments DIR."),
         (["--min_tokens", "0"], "--min_tokens must be at least 1, not 0."),
+        (["--max_pairs", "-1"], "--max_pairs must be 0 or more, not -1."),
+        (["--workers", "-2"], "--workers must be 0 or more, not -2."),
+        (
+            ["--separation.distances", "l2,l3"],
+            "Separation setting distances has unknown value 'l3'. Valid: l2, l2_unit, mse, cosine, angular, l2_standardised, "
+            "l2_whitened.",
+        ),
         (
             ["--dtw", "--vectors", "store"],
             "--dtw aligns the frames of tokens, and store holds one pooled vector a token. Leave --vectors out, so that the corpus is "

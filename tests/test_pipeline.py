@@ -16,7 +16,15 @@ import soundfile as sf
 import analysis
 from analysis.corpus.utterance import Corpus
 from analysis.embeddings import SyllableEmbeddings
-from analysis.errors import ConfigurationError, CorpusError, EncoderError, SemanticsError, SeparationError, StrictError
+from analysis.errors import (
+    ConfigurationError,
+    CorpusError,
+    EncoderError,
+    LexiconError,
+    SemanticsError,
+    SeparationError,
+    StrictError,
+)
 from analysis.pipeline import _Ledger, _tokens_of
 from analysis.report.model import Report
 from analysis.separation.settings import SeparationSettings
@@ -383,6 +391,19 @@ def test_an_encoder_that_is_not_there_is_refused_before_any_work(tmp_path, encod
             "The report cannot be written to {folder}/taken/report: Not a directory.",
         ),
         ({"wav2sem": "{folder}/none"}, ConfigurationError, "There is no semantic module '{folder}/none'."),
+        ({"pairs": "{folder}/none"}, LexiconError, "There is no pair list '{folder}/none'."),
+        ({"pairs": "{folder}/taken"}, LexiconError, "{folder}/taken has the columns a file; missing: type_a, type_b."),
+        (
+            {"pairs": "{folder}/empty"},
+            LexiconError,
+            "The pair list {folder}/empty cannot be read: No columns to parse from file.",
+        ),
+        ({"inventory": "klingon"}, LexiconError, "There is no inventory 'klingon'."),
+        (
+            {"encoders": "mfcc"},
+            ConfigurationError,
+            "There is no setting 'encoders'; did you mean 'encoder'? The settings: corpus, ",
+        ),
         (
             {"fusion": "linear", "fusion_weights": "{folder}/none", "oracle": "none", "layers": "4"},
             SemanticsError,
@@ -392,6 +413,7 @@ def test_an_encoder_that_is_not_there_is_refused_before_any_work(tmp_path, encod
 )
 def test_what_is_missing_at_the_end_is_refused_before_anything_is_aligned(tmp_path, monkeypatch, small, settings, kind, message):
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    (tmp_path / "empty").touch()
     monkeypatch.setattr("analysis.pipeline._align", lambda *_: pytest.fail("aligned"))
     settings = {"out": str(tmp_path / "out")} | {name: value.format(folder=tmp_path) for name, value in settings.items()}
     with pytest.raises(kind) as raised:

@@ -276,7 +276,9 @@ def _list_path(name_or_path: str | Path) -> Path:
     return path
 
 
-def load_pairs(name_or_path: str | Path, *, lexicon: str | Path = "cmudict", threshold: float = 0.4) -> pd.DataFrame:
+def load_pairs(
+    name_or_path: str | Path, *, lexicon: str | Path = "cmudict", inventory: str | None = None, threshold: float = 0.4
+) -> pd.DataFrame:
     """A list of pairs as a pair table.
 
     Parameters
@@ -286,6 +288,9 @@ def load_pairs(name_or_path: str | Path, *, lexicon: str | Path = "cmudict", thr
         It needs the columns ``type_a`` and ``type_b`` (or ``word_a`` and ``word_b``); where ``phones_a`` and ``phones_b`` are
         given they are used, else the first pronunciation in the lexicon. What the file says of distances is computed anew.
     lexicon : str or Path
+        Where words without phones are looked up.
+    inventory : str, optional
+        Of the lexicon's phones and of those in the list; by default the lexicon's own.
     threshold : float
         At or under which a pair is called near-homophonic.
 
@@ -297,25 +302,33 @@ def load_pairs(name_or_path: str | Path, *, lexicon: str | Path = "cmudict", thr
     Raises
     ------
     LexiconError
-        If the list is missing, lacks a column, pairs a type with itself, or holds a word without a pronunciation.
+        If the list is missing or cannot be read, lacks a column, pairs a type with itself, or holds a word without a pronunciation.
     """
     import pandas as pd
 
     from analysis.phonology.lexicon import load_lexicon
 
     path = _list_path(name_or_path)
-    if path.suffix == ".parquet":
-        rows = pd.read_parquet(path)
-    else:
-        separator = "," if path.suffix == ".csv" else "\t"
-        rows = pd.read_csv(
-            path, sep=separator, comment="#", dtype=str, keep_default_na=False, quoting=0 if separator == "," else 3
+    separator = "," if path.suffix == ".csv" else "\t"
+    try:
+        rows = (
+            pd.read_parquet(path)
+            if path.suffix == ".parquet"
+            else pd.read_csv(
+                path, sep=separator, comment="#", dtype=str, keep_default_na=False, quoting=0 if separator == "," else 3
+            )
         )
+    except (ValueError, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise LexiconError(
+            f"The pair list {path} cannot be read: {reason}. Give a .tsv, .csv (both in UTF-8) or .parquet file with the columns "
+            "type_a and type_b."
+        ) from error
     rows = rows.rename(columns={"word_a": "type_a", "word_b": "type_b"})
     missing = [column for column in ("type_a", "type_b") if column not in rows]
     if missing:
         raise LexiconError(f"{path} has the columns {', '.join(map(str, rows.columns))}; missing: {', '.join(missing)}.")
-    words = load_lexicon(lexicon)
+    words = load_lexicon(lexicon, inventory=inventory)
     phones = load_inventory(words.inventory)
     known: dict[str, str] = {}
     wanted: set[tuple[str, str]] = set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -92,14 +92,21 @@ def failure_of(item: str, error: AnalysisError) -> Failure:
 
 
 def validated(recordings: Iterable[Recording | Failure]) -> Iterator[Utterance | Failure]:
-    """Utterances whose transcript exists, whose audio has a readable header and whose id is new; failures for the others."""
+    """Utterances whose transcript exists, whose audio has a readable header and whose id is new text; failures for the others."""
     ids = Seen()
     for recording in recordings:
         if isinstance(recording, Failure):
-            yield recording
+            yield _as_text_failure(recording)
             continue
         place = f" in {recording.transcript}" if recording.transcript else ""
-        if not recording.id:
+        if not _is_text(f"{recording.id}{recording.audio}"):
+            # no table, report or library takes such a name, and one of them must not stop a corpus
+            yield corpus_failure(
+                _as_text(recording.id),
+                f"The name of {_as_text(str(recording.audio))} is not UTF-8.",
+                "Rename it, with convmv -f latin1 -t utf8 --notest for example.",
+            )
+        elif not recording.id:
             yield corpus_failure(str(recording.audio), "It has no id.", f"Give it one{place}.")
         elif not ids.add(recording.id):
             yield corpus_failure(
@@ -115,6 +122,26 @@ def validated(recordings: Iterable[Recording | Failure]) -> Iterator[Utterance |
             )
         else:
             yield _utterance(recording)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written: Python carries bytes of file names that are not UTF-8 as lone surrogates."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _as_text(name: str) -> str:
+    """The name with its stray bytes shown as ``\\xfc``."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _as_text_failure(failure: Failure) -> Failure:
+    if _is_text(failure.item + failure.reason):
+        return failure
+    return replace(failure, item=_as_text(failure.item), reason=_as_text(failure.reason), remedy=_as_text(failure.remedy))
 
 
 def _utterance(recording: Recording) -> Utterance | Failure:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,21 @@ def test_folder(tmp_path: Path, sound, text):
     text(only / "a.lab", "hello")
     with pytest.raises(CorpusError, match=r"Not one of the 1 recordings .* does not read \(\.m4a\)\. Convert it, with ffmpeg"):
         open_corpus(only)
+
+
+def test_a_name_that_is_not_utf8_stops_no_corpus(tmp_path: Path, sound, text):
+    for name in ("good", "quote'\"", "line\nbreak", "a,b;c", "näme\u0301"):
+        text(sound(tmp_path / f"{name}.wav").with_suffix(".txt"), "hello")
+    for ending in (".wav", ".txt", ".m4a"):
+        name = (b"m\xfcde" if ending != ".m4a" else b"m\xfcde2") + ending.encode()
+        (Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))).write_bytes((tmp_path / "good.wav").read_bytes())
+    (Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), b"m\xfcde2.txt")))).write_text("hello")
+    corpus = open_corpus(tmp_path)
+    assert sorted(utterance.id for utterance in corpus) == sorted(["good", "quote'\"", "line\nbreak", "a,b;c", "näme\u0301"])
+    assert [(failure.item, failure.reason) for failure in corpus.failures] == [
+        ("m\\xfcde", f"The name of {tmp_path}/m\\xfcde.wav is not UTF-8."),
+        ("m\\xfcde2", f"{tmp_path}/m\\xfcde2.m4a is of a format that libsndfile does not read (.m4a)."),
+    ]
 
 
 def test_folders_whose_file_names_repeat(tmp_path: Path, sound, text):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from analysis.errors import CheckpointError
-from analysis.wav2sem.module import ReferenceModule, load_strictly
+from analysis.wav2sem.module import ReferenceModule, load_strictly, named
 
 __all__ = ["convert", "converted_weights", "sizes"]
 
@@ -167,10 +167,12 @@ def sizes(weights: dict[str, torch.Tensor], where: Path | str) -> dict[str, Any]
     }
     absent = [key for key in needed.values() if key not in weights]
     if absent:
-        some = ", ".join(sorted(weights)[:4])
+        others = sorted(key for key in weights if not key.startswith((*_RENAMED.values(), "masked_spec_embed")))
         raise CheckpointError(
-            f"{where} is no Wav2Sem checkpoint: it lacks {', '.join(absent)}. Its {len(weights)} entries begin with {some}. "
-            "It is a checkpoint of something else; an animation model's encoder is read by the encoders instead."
+            f"{where} is no Wav2Sem checkpoint: it lacks {', '.join(absent)}; of its {len(weights)} entries, unexpected: "
+            f"{named(others) or 'none'}. It is a checkpoint of something else, or a part of one. Give the model.pth.tar of the "
+            "release. A folder that `train` wrote needs no conversion; an animation model's own encoder is measured with "
+            "`python -m analysis.decouple --encoder FRAMEWORK:CHECKPOINT`."
         )
     hidden = weights[needed["hidden_size"]].shape[0]
     conv = []

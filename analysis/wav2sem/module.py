@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from analysis.errors import CheckpointError, SemanticsError
 
-__all__ = ["ReferenceModule", "SharedConfig", "SharedModule", "averaged", "masked_mean"]
+__all__ = ["ReferenceModule", "SharedConfig", "SharedModule", "averaged", "load_strictly", "masked_mean", "named"]
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,18 @@ class SharedConfig:
         return cls(**{**values, "layers": tuple(values["layers"])})
 
 
-def averaged(states: torch.Tensor, stride: int) -> torch.Tensor:
-    """Means of ``stride`` frames in a row: ``(layers, frames, dims)`` to ``(layers, ceil(frames / stride), dims)``.
+def averaged(layers: Sequence[torch.Tensor] | torch.Tensor, stride: int) -> torch.Tensor:
+    """Means of ``stride`` frames in a row: ``(frames, dims)`` of each layer to ``(layers, ceil(frames / stride), dims)``.
 
     The last mean is over the frames that are left.
     """
-    layers, frames, dims = states.shape
+    frames, dims = layers[0].shape
     whole = frames // stride
-    means = states[:, : whole * stride].reshape(layers, whole, stride, dims).mean(2)
-    if frames % stride:
-        means = torch.cat([means, states[:, whole * stride :].mean(1, keepdim=True)], 1)
+    means = layers[0].new_empty(len(layers), -(-frames // stride), dims)
+    for mean, layer in zip(means, layers, strict=True):
+        torch.mean(layer[: whole * stride].reshape(whole, stride, dims), 1, out=mean[:whole])
+        if frames % stride:
+            torch.mean(layer[whole * stride :], 0, out=mean[whole])
     return means
 
 
@@ -218,21 +220,22 @@ def load_strictly(model: nn.Module, weights: dict[str, torch.Tensor], where: Pat
     if missing or unexpected or shaped:
         told = []
         if missing:
-            told.append(f"missing: {_some(missing)}")
+            told.append(f"missing: {named(missing)}")
         if unexpected:
-            told.append(f"unexpected: {_some(unexpected)}")
+            told.append(f"unexpected: {named(unexpected)}")
         if shaped:
             told.append(
-                "of another shape: " + _some([f"{k} {tuple(weights[k].shape)} for {tuple(expected[k].shape)}" for k in shaped])
+                "of another shape: " + named([f"{k} {tuple(weights[k].shape)} for {tuple(expected[k].shape)}" for k in shaped])
             )
         raise CheckpointError(
             f"{where} does not fit {type(model).__name__}: {'; '.join(told)}. It is a checkpoint of something else, or its "
-            "configuration is another one."
+            "configuration is another one. Give the weights and the configuration that were written together."
         )
     model.load_state_dict(weights)
 
 
-def _some(names: Sequence[str], most: int = 6) -> str:
+def named(names: Sequence[str], most: int = 6) -> str:
+    """The first names for an error message, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

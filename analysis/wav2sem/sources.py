@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from analysis.wav2sem.types import SemanticsCard
 
 if TYPE_CHECKING:
     from analysis.encoders.types import Encoder
+    from analysis.wav2sem.quick import QuickModule
 
 __all__ = ["ReferenceSemantics", "SharedSemantics", "read_module"]
 
@@ -141,7 +141,7 @@ class SharedSemantics(_Module):
         config = module.config
         self.max_seconds = config.max_seconds
         self._encoder = encoder
-        self._quick: SharedModule | None = None
+        self._quick: QuickModule | None = None
         self.card = SemanticsCard(name=name, source="frames", dims=config.dims, revision=revision, target=config.target)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> SharedSemantics:
@@ -152,19 +152,16 @@ class SharedSemantics(_Module):
         super().to(device, dtype)
         return self
 
-    def _running(self) -> SharedModule:
-        """The module with the products that this processor is quickest with, as its host has them."""
-        if self.device.type != "cpu" or self.module.pool_out.weight.dtype != torch.float32:
-            return self.module
+    def _quickest(self) -> QuickModule | None:
+        """The module with the steps that this processor is quickest with; None where that is the module as it is."""
         if self._quick is None:
-            from analysis.encoders.precision import apply_precision
-            from analysis.encoders.products import OneDnnProduct, prefers_onednn
+            from analysis.encoders.products import prefers_onednn
+            from analysis.wav2sem.quick import QuickModule
 
-            self._quick = copy.deepcopy(self.module)
-            for block in self._quick.blocks if prefers_onednn() else ():  # the GELU inside the product
-                block.feed_in = OneDnnProduct(block.feed_in.weight, block.feed_in.bias, gelu=True)
-                block.activation = torch.nn.Identity()
-            apply_precision(self._quick, "float32")
+            weight = self.module.pool_out.weight
+            if not prefers_onednn() or weight.device.type != "cpu" or weight.dtype != torch.float32:
+                return None
+            self._quick = QuickModule(self.module)
         return self._quick
 
     @property
@@ -207,16 +204,19 @@ class SharedSemantics(_Module):
                 f"The module {self.card.name!r} reads layers {', '.join(map(str, config.layers))} of {config.host_dims} dims "
                 f"from all hidden states of its host; it was given states of shape {tuple(states.shape)}."
             )
-        return self._from_layers(states[list(config.layers)])
+        return self._from_layers([states[layer] for layer in config.layers])
 
     @torch.inference_mode()
-    def _from_layers(self, states: torch.Tensor) -> torch.Tensor:
-        config = self.module.config
-        means = averaged(states.to(self.device, self.module.pool_out.weight.dtype), config.stride)
+    def _from_layers(self, states: Iterable[torch.Tensor]) -> torch.Tensor:
+        config, weight = self.module.config, self.module.pool_out.weight
+        means = averaged([layer.to(weight.device, weight.dtype) for layer in states], config.stride)
         limit = config.max_seconds * 50 / config.stride + 1
         if means.shape[1] > limit:
             self._check_length(means.shape[1] * config.stride / 50, "The utterance")
-        return self._running()(means[None], torch.tensor([means.shape[1]], device=self.device))[0]
+        quick = self._quickest()
+        if quick is not None:
+            return quick(means)
+        return self.module(means[None], torch.tensor([means.shape[1]], device=self.device))[0]
 
     def from_waveforms(self, waveforms: Sequence[np.ndarray | torch.Tensor]) -> torch.Tensor:
         """Vectors ``(B, dims)`` of waveforms at 16 kHz; the host encoder runs here."""

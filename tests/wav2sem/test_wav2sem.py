@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
+from analysis.encoders.products import has_onednn
 from analysis.errors import CheckpointError, SemanticsError
 from analysis.wav2sem import fuse, load_semantics, normalized, plug
 from analysis.wav2sem.conversion import convert
 from analysis.wav2sem.evaluation import ranks
 from analysis.wav2sem.fusion import isometry
-from analysis.wav2sem.module import SharedConfig, SharedModule
+from analysis.wav2sem.module import SharedConfig, SharedModule, averaged
+from analysis.wav2sem.quick import QuickModule
 
 SMALL = {
     "hidden_size": 32,
@@ -75,10 +79,48 @@ def test_missing_entries_are_refused_by_name(released, tmp_path):
         convert(path, tmp_path / "other", config=config)
 
 
-def test_a_checkpoint_of_something_else_is_refused(tmp_path):
-    torch.save({"state_dict": {"fc.weight": torch.zeros(2, 2)}}, tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match="is no Wav2Sem checkpoint"):
+def test_a_checkpoint_of_something_else_is_refused_with_what_it_lacks_and_what_to_do(tmp_path):
+    state = {"fc.weight": torch.zeros(2, 2), "feature_extractor.conv_layers.0.conv.weight": torch.zeros(2, 1, 3)}
+    torch.save({"state_dict": state | {f"decoder.{i}.weight": torch.zeros(1) for i in range(9)}}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError) as told:
         convert(tmp_path / "x.pth", tmp_path / "out")
+    assert str(told.value) == (
+        f"{tmp_path / 'x.pth'} is no Wav2Sem checkpoint: it lacks feature_projection.projection.weight, "
+        "encoder.layers.0.feed_forward.intermediate_dense.weight, encoder.pos_conv_embed.conv.parametrizations.weight.original1; "
+        "of its 11 entries, unexpected: decoder.0.weight, decoder.1.weight, decoder.2.weight, decoder.3.weight, "
+        "decoder.4.weight, decoder.5.weight and 4 more. It is a checkpoint of something else, or a part of one. Give the "
+        "model.pth.tar of the release. A folder that `train` wrote needs no conversion; an animation model's own encoder is "
+        "measured with `python -m analysis.decouple --encoder FRAMEWORK:CHECKPOINT`."
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_head_on_top_of_a_wav2sem_checkpoint_is_refused_by_name(released, tmp_path):
+    *_, path, state, config = released
+    torch.save({"state_dict": state | {"lm_head.weight": torch.zeros(32, 32)}}, path)
+    with pytest.raises(CheckpointError) as told:
+        convert(path, tmp_path / "other", config=config)
+    assert str(told.value) == (
+        f"{path} does not fit Wav2Vec2Model: unexpected: lm_head.weight. It is a checkpoint of something else, or its "
+        "configuration is another one. Give the weights and the configuration that were written together."
+    )
+
+
+@pytest.mark.parametrize("architecture", ["shared", "reference"])
+def test_a_folder_whose_weights_are_of_something_else_is_refused_when_loaded(released, tmp_path, architecture):
+    folder = tmp_path / "module"
+    if architecture == "shared":
+        SharedModule(SharedConfig(host="x@1", host_dims=16, layers=(0,), dims=8, width=16, hidden=32, heads=2)).save(folder)
+    weights = load_file(folder / "model.safetensors")
+    lost, shape = next((name, tuple(value.shape)) for name, value in sorted(weights.items()) if value.ndim > 1)
+    save_file(weights | {lost: torch.zeros(5, 7), "fc.weight": torch.zeros(2, 2)}, folder / "model.safetensors")
+    with pytest.raises(CheckpointError) as told:
+        load_semantics(str(folder), device="cpu")
+    assert str(told.value) == (
+        f"{folder / 'model.safetensors'} does not fit {'SharedModule' if architecture == 'shared' else 'Wav2Vec2Model'}: "
+        f"unexpected: fc.weight; of another shape: {lost} (5, 7) for {shape}. It is a checkpoint of something else, or its "
+        "configuration is another one. Give the weights and the configuration that were written together."
+    )
 
 
 def test_a_plug_is_frozen_and_leaves_no_trace(released):
@@ -235,14 +277,51 @@ def test_the_bundled_module_knows_its_host():
     assert module.from_states(torch.randn(5, 40, 384), module.host).shape == (384,)
 
 
-def test_quicker_products_give_the_same_vectors():
-    from analysis.wav2sem.module import averaged
+@pytest.fixture(scope="module")
+def bundled():
+    return load_semantics("wav2sem", device="cpu")
 
-    module = load_semantics("wav2sem", device="cpu")
+
+@pytest.mark.parametrize("frames", [1, 4, 5, 41, 1999])  # of the host; the last are the longest clip's
+def test_means_of_frames_in_a_row(frames):
+    states = torch.randn(2, frames, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(frames))
+    expected = [[layer[start : start + 4].mean(0) for start in range(0, frames, 4)] for layer in states]
+    found = averaged(states, 4)
+    torch.testing.assert_close(found, torch.stack([torch.stack(layer) for layer in expected]), atol=1e-12, rtol=0)
+    assert torch.equal(averaged(list(states), 4), found)
+
+
+@pytest.mark.skipif(not has_onednn(), reason="the quick module needs oneDNN's products")
+@pytest.mark.parametrize("frames", [1, 2, 31, 127, 128, 500])
+def test_the_quick_module_gives_the_vectors_of_the_plain_one(bundled, frames):
+    means = torch.randn(2, frames, 384, generator=torch.Generator().manual_seed(frames))
+    expected = copy.deepcopy(bundled.module).double()(means[None].double(), torch.tensor([frames]))[0]
+    found = QuickModule(bundled.module)(means)
+    assert torch.linalg.vector_norm(found - expected) < 2e-6 * torch.linalg.vector_norm(expected)
+
+
+@pytest.mark.skipif(not has_onednn(), reason="the quick module needs oneDNN's products")
+def test_the_quick_module_follows_every_setting():
+    config = SharedConfig(
+        host="x", host_dims=24, layers=(1,), dims=8, width=32, depth=2, heads=2, hidden=48, queries=3, norm=0.0, dropout=0.5
+    )
+    module = SharedModule(config).eval()
+    for norm in (*module.layer_norms, module.pool_norm, *(block.attention_norm for block in module.blocks)):
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    for frames in (1, 9, 140):
+        means = torch.randn(1, frames, 24)
+        with torch.no_grad():
+            expected = module(means[None], torch.tensor([frames]))[0]
+        torch.testing.assert_close(QuickModule(module)(means), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_vectors_of_hidden_states_are_those_of_the_plain_module(bundled):
     states = torch.randn(5, 41, 384, generator=torch.Generator().manual_seed(0))
     means = averaged(states[[2, 4]], 4)
-    expected = module.module(means[None], torch.tensor([means.shape[1]]))[0]
-    torch.testing.assert_close(module.from_states(states, module.host), expected, atol=1e-5, rtol=0)
-    found = module.to("cpu", torch.float64).from_states(states.double(), module.host)
+    expected = bundled.module(means[None], torch.tensor([means.shape[1]]))[0]
+    torch.testing.assert_close(bundled.from_states(states, bundled.host), expected, atol=1e-5, rtol=0)
+    other = load_semantics("wav2sem", device="cpu").to("cpu", torch.float64)
+    found = other.from_states(states.double(), bundled.host)
     assert found.dtype == torch.float64
     torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=0)

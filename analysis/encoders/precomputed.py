@@ -115,16 +115,15 @@ class PrecomputedFrames:
     def _read(self, path: Path) -> np.ndarray | str:
         """The array as ``(layers, frames, dims)`` float32, or what is wrong with the file."""
         try:
-            loaded = np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            return f"{path} cannot be read without running code from it or is damaged ({str(error).splitlines()[0]})"
-        if path.suffix == ".npz":
-            with loaded:
-                if len(loaded.files) != 1:
-                    return f"{path} holds {len(loaded.files)} arrays ({', '.join(loaded.files[:5])}); one is expected"
-                array = loaded[loaded.files[0]]
-        else:
-            array = loaded
+            with path.open("rb") as stream:  # np.load leaves a damaged archive open
+                array = np.load(stream, allow_pickle=False)
+                if not isinstance(array, np.ndarray):  # an archive, whatever the file is called
+                    with array as archive:
+                        if len(archive.files) != 1:
+                            return f"{path} holds {len(archive.files)} arrays ({', '.join(archive.files[:5])}); one is expected"
+                        array = archive[archive.files[0]]
+        except Exception as error:  # what a damaged archive raises shares no base class; NumPy's own words advise to run the code
+            return f"{path} cannot be read without running code from it or is damaged ({type(error).__name__})"
         if array.ndim == 2:
             array = array[None]
         if array.ndim != 3 or 0 in array.shape or array.dtype.kind not in "fiu":

@@ -183,8 +183,19 @@ def test_features_that_do_not_fit_are_failures_with_a_reason(tmp_path: Path) -> 
     np.save(tmp_path / "short.npy", good[:20])
     np.save(tmp_path / "flat.npy", good[:, 0])
     np.save(tmp_path / "object.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "archive.npz", good)
+    np.savez_compressed(tmp_path / "cut.npz", np.random.default_rng(0).standard_normal((50, 4)))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:300])
+    (tmp_path / "renamed.npy").write_bytes((tmp_path / "archive.npz").read_bytes())
+    (tmp_path / "text.npy").write_text("no array", encoding="utf-8")
+    (tmp_path / "empty.npy").touch()
     encoder = load_encoder(f"features:{tmp_path}?rate=50", device="cpu")
+    for name in ("archive", "renamed"):
+        assert encoder.frames_of(utterance(name)).shape == (1, 50, 4)
     for name, reason in (
+        ("cut", "cut.npz cannot be read without running code from it or is damaged (BadZipFile)"),
+        ("text", "text.npy cannot be read without running code from it or is damaged (ValueError)"),
+        ("empty", "empty.npy cannot be read without running code from it or is damaged (EOFError)"),
         ("gone", "holds no array named gone.npy or .npz"),
         ("width", "width.npy holds 1 layers of 5 dims; the others hold 1 of 4"),
         ("nan", "holds 1 values that are not numbers"),

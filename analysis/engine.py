@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 from analysis.errors import ConfigurationError
@@ -27,7 +26,6 @@ __all__ = [
     "command_shards",
     "map",
     "one_thread_each",
-    "shards_of",
 ]
 
 Shard = TypeVar("Shard")
@@ -41,14 +39,6 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 def available_cores() -> int:
     """Cores that this process may use, as a batch system or a container limits them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def shards_of(items: Sequence[Shard], n_shards: int) -> list[list[Shard]]:
-    """``items`` dealt into at most ``n_shards`` contiguous shards whose sizes differ by one at most; empty ones are left out."""
-    if n_shards < 1:
-        raise ConfigurationError(f"The number of shards must be at least 1, not {n_shards}.")
-    bounds = [len(items) * i // n_shards for i in range(n_shards + 1)]
-    return [list(items[a:b]) for a, b in pairwise(bounds) if b > a]
 
 
 def one_thread_each() -> None:

@@ -18,10 +18,10 @@ import pandas as pd
 
 from analysis.errors import ConfigurationError, StoreError
 from analysis.report.model import Report
-from analysis.separation.types import KEY_COLUMNS
+from analysis.separation.types import KEY_COLUMNS, LOWER_IS_BETTER
 from analysis.settings import WITHOUT_INFLUENCE
 
-__all__ = ["GATED", "LOWER_IS_BETTER", "Baseline", "BaselineRow", "Comparison", "RowVerdict", "accept_row", "compare",
+__all__ = ["GATED", "Baseline", "BaselineRow", "Comparison", "RowVerdict", "accept_row", "compare",
            "gated_rows", "read_baseline", "write_baseline"]  # fmt: skip
 
 BASELINE_VERSION = 1
@@ -40,8 +40,6 @@ GATED_EVERYWHERE: dict[str, tuple[str, ...]] = {
     "split": ("different_utterance",),
     "distance": ("l2", "cosine"),
 }
-#: Statistics whose rise is the regression.
-LOWER_IS_BETTER = frozenset({"abx_error", "davies_bouldin", "phone_error_rate"})
 
 _ANNOTATIONS = 10
 

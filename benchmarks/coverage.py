@@ -2,7 +2,7 @@
 
 `python benchmarks/coverage.py` takes 1,000 simulated corpora a line (70 to 250 s of processor
 a line with default draws, about an hour and a half in all on one core);
-`--corpora 100` a tenth of that; `--only NAME ...` some of the lines; `--parts null power cells p_values` some of the tables.
+`--corpora 100` a tenth of that; `--only NAME ...` some of the lines; `--parts null p_values power scale_free cells` some of the tables.
 Every number comes from the code that scores a real corpus (analysis.separation.simulation.simulated_averages).
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # matrices are small: more threads would wait for each other
@@ -20,7 +20,7 @@ import numpy as np
 
 from analysis.separation import SeparationSettings
 from analysis.separation.intervals import CrossedDesign
-from analysis.separation.simulation import CorpusPlan, simulated_averages, simulated_cells
+from analysis.separation.simulation import CorpusPlan, simulated_averages, simulated_cells, simulated_scale_free
 
 DISTANCES = ("l2", "mse", "cosine", "l2_unit")
 
@@ -155,6 +155,31 @@ def power_table(lines: list[Line], corpora: int) -> None:
                   flush=True)  # fmt: skip
 
 
+SCALE_FREE = ("abx_error", "d_prime", "fisher_ratio", "silhouette", "davies_bouldin", "knn_purity", "phone_probe")
+
+
+def scale_free_table(lines: list[Line], corpora: int) -> None:
+    """Coverage of zero by nets of scale-free statistics, with the draws of the default settings."""
+    print(f"\nShare of 95 % intervals of scale-free nets that hold zero, {corpora} corpora a line (binomial standard error "
+          f"{np.sqrt(0.05 * 0.95 / corpora):.3f}), l2.\n")  # fmt: skip
+    header = False
+    for line in lines:
+        began = time.process_time()
+        chosen = replace(settings(line.share, SeparationSettings().n_nulls, ("l2",)), scale_free=SCALE_FREE)
+        held: dict[str, dict[str, list[bool]]] = {}
+        for seed in range(corpora):
+            for row in simulated_scale_free(CorpusPlan(seed=seed, **line.plan), chosen):
+                name = row["statistic"].removesuffix(":net") + (" near" if row["relation"] == "near_homophone" else "")
+                held.setdefault(row["null"], {}).setdefault(name, []).append(row["ci_low"] <= 0 <= row["ci_high"])
+        seconds = (time.process_time() - began) / corpora
+        for null, found in held.items():
+            if not header:
+                print("| corpora | null | " + " | ".join(found) + " | s per corpus |\n|" + " --- |" * (len(found) + 3))
+                header = True
+            shares = " | ".join(f"{np.mean(values):.3f}" for values in found.values())
+            print(f"| {line.name} | {null} | {shares} | {seconds:.3f} |", flush=True)
+
+
 def cell_table(corpora: int) -> None:
     """Averages that have no null (mean distances, gains): crossed variance components alone."""
     print(f"\nWithout a null: 95 % intervals of a mean over cells, {corpora} sets a line.\n")
@@ -180,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpora", type=int, default=1000, help="simulated corpora per line")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of lines, with and without an effect")
-    parts = ("null", "p_values", "power", "cells")
+    parts = ("null", "p_values", "power", "scale_free", "cells")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     given = parser.parse_args()
     every = [line.name for line in NULL_LINES + POWER_LINES]
@@ -196,6 +221,8 @@ def main() -> None:
         p_value_table(without, given.corpora)
     if "power" in given.parts and planted:
         power_table(planted, given.corpora)
+    if "scale_free" in given.parts and without:
+        scale_free_table(without, given.corpora)
     if "cells" in given.parts and not given.only:
         cell_table(given.corpora)
 

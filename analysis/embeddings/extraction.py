@@ -230,8 +230,8 @@ def token_frames(
     Returns
     -------
     dict of int to list of ndarray, shape (frames, dims), float32
-        Of each layer one array a token, in the order of the table. All are held in memory, 4 bytes a number: 4,000 tokens of
-        12 frames and 768 dims are 147 MB a layer. What else is encoded is dropped utterance by utterance.
+        Of each layer one array a token, in the order of the table. All are held in memory, 4 bytes a number: 3,000 tokens of
+        12 frames and 768 dims are 111 MB a layer. What else is encoded is dropped utterance by utterance.
 
     Raises
     ------

@@ -1,4 +1,13 @@
-"""Statistics that no common factor on all distances can move: how well types hold together as clusters."""
+"""Statistics that no common factor on all distances can move: how well types hold together as clusters.
+
+Each is also given as one part per token, whose mean is the statistic: what a token says itself where the statistic is such a mean
+(silhouette, purity, probe), else the statistic and the token's influence on it, to first order (Hampel 1974). Their means over the
+tokens of a speaker and a type are what intervals are made from.
+
+References
+----------
+Hampel, F. R. (1974). The influence curve and its role in robust estimation. Journal of the American Statistical Association 69.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +16,10 @@ import numpy as np
 from analysis.errors import SeparationError
 from analysis.separation.distances import TokenDots
 
-__all__ = ["SilhouetteSum", "d_prime", "davies_bouldin", "fisher_ratio", "knn_purity", "phone_probe", "silhouette"]
+__all__ = [
+    "SilhouetteSum", "d_prime", "davies_bouldin", "davies_bouldin_parts", "fisher_parts", "fisher_ratio", "knn_parts", "knn_purity",
+    "phone_probe", "probe_parts", "silhouette",
+]  # fmt: skip
 
 
 def _codes(types: np.ndarray, needed: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -36,12 +48,37 @@ def fisher_ratio(vectors: np.ndarray, types: np.ndarray) -> float:
     ----------
     Calinski, T. and Harabasz, J. (1974). A dendrite method for cluster analysis. Communications in Statistics 3.
     """
+    return _fisher(vectors, types)[0]
+
+
+def fisher_parts(vectors: np.ndarray, types: np.ndarray) -> np.ndarray:
+    """:func:`fisher_ratio` as a mean over tokens, shape (N,).
+
+    Notes
+    -----
+    With ``B`` and ``W`` the two sums of squares, a token's part is ``F (1 + N b_i / B - N w_i / W)``,
+    ``b_i = ||m_t - m||^2 + 2 <m_t - m, x_i - m_t>`` and ``w_i = ||x_i - m_t||^2``.
+    """
+    value, parts = _fisher(vectors, types)
+    return value + parts
+
+
+def _fisher(vectors: np.ndarray, types: np.ndarray) -> tuple[float, np.ndarray]:
+    """The ratio and each token's influence, whose mean is zero."""
     vectors = np.asarray(vectors, dtype=np.float64)
     codes, counts = _codes(types)
     centroids = _centroids(vectors, codes, counts)
-    between = float(counts @ ((centroids - vectors.mean(0)) ** 2).sum(1)) / (len(counts) - 1)
-    within = float(((vectors - centroids[codes]) ** 2).sum()) / (len(codes) - len(counts))
-    return between / within if within > 0 else float("inf")
+    apart, own = centroids - vectors.mean(0), vectors - centroids[codes]
+    squares = (apart**2).sum(1)
+    within = (own**2).sum(1)
+    above, below = float(counts @ squares), float(within.sum())
+    if below <= 0:
+        return float("inf"), np.zeros(len(codes))
+    value = (above / (len(counts) - 1)) / (below / (len(codes) - len(counts)))
+    if above <= 0:
+        return value, np.zeros(len(codes))
+    between = squares[codes] + 2 * np.einsum("ij,ij->i", apart[codes], own)
+    return value, value * len(codes) * (between / above - within / below)
 
 
 def davies_bouldin(vectors: np.ndarray, types: np.ndarray) -> float:
@@ -51,15 +88,51 @@ def davies_bouldin(vectors: np.ndarray, types: np.ndarray) -> float:
     ----------
     Davies, D. L. and Bouldin, D. W. (1979). A cluster separation measure. IEEE PAMI 1.
     """
+    return _davies_bouldin(vectors, types)[0]
+
+
+def davies_bouldin_parts(vectors: np.ndarray, types: np.ndarray) -> np.ndarray:
+    """:func:`davies_bouldin` as a mean over tokens, shape (N,).
+
+    Notes
+    -----
+    A token moves its type's spread and centroid, and with them every worst ratio in which that type takes part; and its type's
+    own worst ratio is one of those averaged over. Which type is the worst neighbour is held fixed.
+    """
+    value, parts = _davies_bouldin(vectors, types)
+    return value + parts
+
+
+def _davies_bouldin(vectors: np.ndarray, types: np.ndarray) -> tuple[float, np.ndarray]:
+    """The index and each token's influence, whose mean is zero."""
     vectors = np.asarray(vectors, dtype=np.float64)
     codes, counts = _codes(types)
     centroids = _centroids(vectors, codes, counts)
-    spread = np.bincount(codes, np.linalg.norm(vectors - centroids[codes], axis=1)) / counts
+    own = vectors - centroids[codes]
+    length = np.linalg.norm(own, axis=1)
+    spread = np.bincount(codes, length) / counts
     squares = (centroids**2).sum(1)
     apart = np.sqrt(np.maximum(0, squares[:, None] + squares[None, :] - 2 * centroids @ centroids.T))
     np.fill_diagonal(apart, np.inf)
-    with np.errstate(divide="ignore"):
-        return float(np.mean(np.max((spread[:, None] + spread[None, :]) / apart, axis=1)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = (spread[:, None] + spread[None, :]) / apart
+    worst = ratios.argmax(axis=1)
+    kinds = np.arange(len(counts))
+    highest = ratios[kinds, worst]
+    value = float(highest.mean())
+    if not np.isfinite(value):
+        return value, np.zeros(len(codes))
+    # what the sum of worst ratios gains when a type's spread, or its centroid, moves by one
+    distance = apart[kinds, worst]
+    by_spread = 1 / distance + np.bincount(worst, 1 / distance, len(counts))
+    pull = -(highest / distance**2)[:, None] * (centroids - centroids[worst])
+    by_centroid = pull.copy()
+    np.subtract.at(by_centroid, worst, pull)
+    towards = _centroids(own / np.where(length > 0, length, 1.0)[:, None], codes, counts)
+    moved = by_centroid - by_spread[:, None] * towards
+    change = by_spread[codes] * (length - spread[codes]) + np.einsum("ij,ij->i", moved[codes], own)
+    change += highest[codes] - value
+    return value, change * (len(codes) / (len(counts) * counts))[codes]
 
 
 def _unit_or_centred(vectors: np.ndarray, distance: str, device: str):
@@ -93,14 +166,20 @@ def silhouette(vectors: np.ndarray, types: np.ndarray, *, distance: str = "l2", 
 
 
 class SilhouetteSum:
-    """The silhouettes of tokens whose inner products come in blocks of rows."""
+    """The silhouettes of tokens whose inner products come in blocks of rows.
+
+    Attributes
+    ----------
+    values : ndarray, shape (N,)
+        Of each token; NaN until its row was seen.
+    """
 
     def __init__(self, types: np.ndarray) -> None:
         self.codes, self.counts = _codes(types)
         self._order = np.argsort(self.codes, kind="stable")
         self._sorted = bool((np.diff(self.codes) >= 0).all())
         self._starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
-        self._total = 0.0
+        self.values = np.full(len(self.codes), np.nan)
 
     def see(self, rows: np.ndarray, dots: np.ndarray, squares: np.ndarray, distance: str) -> None:
         """Take in the inner products of the tokens ``rows`` with all tokens; ``squares`` holds all squared norms."""
@@ -115,11 +194,11 @@ class SilhouetteSum:
         means[index, own] = np.inf
         b = means.min(axis=1)
         larger = np.maximum(a, b)
-        self._total += float(np.where((n_own > 1) & (larger > 0), (b - a) / np.where(larger > 0, larger, 1.0), 0.0).sum())
+        self.values[rows] = np.where((n_own > 1) & (larger > 0), (b - a) / np.where(larger > 0, larger, 1.0), 0.0)
 
     def mean(self) -> float:
         """Over all tokens, once all rows were seen."""
-        return self._total / len(self.codes)
+        return float(self.values.mean())
 
 
 def _distances(rows: np.ndarray, dots: np.ndarray, squares: np.ndarray, distance: str) -> np.ndarray:
@@ -149,6 +228,15 @@ def knn_purity(
     -----
     Only tokens whose type occurs in another utterance are asked. With fewer than k tokens elsewhere, all of them are taken.
     """
+    shares = knn_parts(vectors, types, utterances, k=k, distance=distance, device=device)
+    asked = np.isfinite(shares)
+    return float(shares[asked].mean()) if asked.any() else float("nan")
+
+
+def knn_parts(
+    vectors: np.ndarray, types: np.ndarray, utterances: np.ndarray, *, k: int = 10, distance: str = "l2", device: str = "cpu"
+) -> np.ndarray:
+    """The share of each token, shape (N,); NaN where its type occurs in no other utterance."""
     import torch
 
     codes = np.unique(np.asarray(types), return_inverse=True)[1]
@@ -166,9 +254,8 @@ def knn_purity(
         found = np.isfinite(distance_of)
         same = (codes[nearest] == codes[chosen][:, None]) & found
         askable = (other & (codes[chosen][:, None] == codes[None, :])).any(1)
-        shares.append(same.sum(1)[askable] / np.maximum(1, found.sum(1))[askable])
-    shares = np.concatenate(shares)
-    return float(shares.mean()) if len(shares) else float("nan")
+        shares.append(np.where(askable, same.sum(1) / np.maximum(1, found.sum(1)), np.nan))
+    return np.concatenate(shares) if shares else np.zeros(0)
 
 
 def d_prime(between: np.ndarray, within: np.ndarray) -> float:
@@ -206,6 +293,11 @@ def phone_probe(vectors: np.ndarray, phones: np.ndarray, utterances: np.ndarray,
     Ridge regression on one-hot phones, dimensions standardised on the training folds, penalty ``N_train / 100``; the phone with
     the largest score is named. Closed form, so with and without differ by the vectors alone.
     """
+    return float(probe_parts(vectors, phones, utterances, folds=folds, seed=seed).mean())
+
+
+def probe_parts(vectors: np.ndarray, phones: np.ndarray, utterances: np.ndarray, *, folds: int = 5, seed: int = 0) -> np.ndarray:
+    """Whether each token's phone was named rightly, 1 or 0, shape (N,)."""
     _, codes = np.unique(np.asarray(phones), return_inverse=True)
     utterance = np.unique(np.asarray(utterances), return_inverse=True)[1]
     n_utterances = int(utterance.max()) + 1
@@ -214,7 +306,7 @@ def phone_probe(vectors: np.ndarray, phones: np.ndarray, utterances: np.ndarray,
     folds = min(folds, n_utterances)
     fold = (np.random.default_rng(seed).permutation(n_utterances) % folds)[utterance]
     vectors = np.asarray(vectors, dtype=np.float64)
-    right = 0
+    right = np.zeros(len(codes))
     target = np.eye(int(codes.max()) + 1)[codes]
     for held_out in range(folds):
         test = fold == held_out
@@ -226,5 +318,5 @@ def phone_probe(vectors: np.ndarray, phones: np.ndarray, utterances: np.ndarray,
         gram = scaled[train].T @ scaled[train]
         gram[np.diag_indices_from(gram)] += train.sum() / 100
         weights = np.linalg.solve(gram, scaled[train].T @ (target[train] - level))
-        right += int(np.sum(np.argmax(scaled[test] @ weights + level, axis=1) == codes[test]))
-    return right / len(codes)
+        right[test] = np.argmax(scaled[test] @ weights + level, axis=1) == codes[test]
+    return right

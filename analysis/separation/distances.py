@@ -168,10 +168,10 @@ class PairGeometry:
 
         return self._whole(names, parts())
 
-    def replaced(self, vectors: np.ndarray, names: Iterable[str]) -> dict[str, torch.Tensor]:
-        """The same between other vectors of the same tokens, shape (n, D)."""
+    def replaced(self, vectors: np.ndarray, names: Iterable[str]) -> Moments:
+        """Sums over cells for other vectors of the same tokens, shape (n, D)."""
         names, x = tuple(names), self._sorted(vectors)
-        return self._whole(names, self._parts(names, x, moved=False))
+        return self._moments(names, self._parts(names, x, moved=False))
 
     def _parts(self, names: tuple[str, ...], vectors: torch.Tensor, *, moved: bool) -> Iterator[_Part]:
         """Each chunk, and each named distance of its token pairs; ``moved``: by one vector for all tokens of an utterance."""
@@ -194,12 +194,15 @@ class PairGeometry:
                 result[name][chunk.pairs] = values
         return result
 
-    def _sums(self, names: tuple[str, ...], parts: Iterator[_Part]) -> dict[str, np.ndarray]:
-        result = {name: np.empty(len(self.pairs.starts)) for name in names}
+    def _moments(self, names: tuple[str, ...], parts: Iterator[_Part], *, squared: bool = True) -> Moments:
+        sums = {name: np.empty(len(self.pairs.starts)) for name in names}
+        squares = {name: np.empty(len(self.pairs.starts)) for name in names if squared}
         for chunk, named in parts:
             for name, values in named:
-                result[name][chunk.cells] = self.cell_sums(values, chunk.cells)
-        return result
+                sums[name][chunk.cells] = self.cell_sums(values, chunk.cells)
+                if squared:
+                    squares[name][chunk.cells] = self.cell_sums(values**2, chunk.cells)
+        return Moments(sums, squares)
 
     def added(self, offsets: np.ndarray, names: Iterable[str]) -> Added:
         """The variant in which every token of utterance u has ``offsets[u]`` added; ``offsets`` has shape (U, D)."""
@@ -238,6 +241,20 @@ class PairGeometry:
         return torch.segment_reduce(values, "sum", lengths=self._lengths[cells]).cpu().numpy()
 
 
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the token pairs of each cell, by distance.
+
+    Attributes
+    ----------
+    sums, squares : dict of str to ndarray, shape (C,)
+        Of distances, and of their squares.
+    """
+
+    sums: dict[str, np.ndarray]
+    squares: dict[str, np.ndarray]
+
+
 class Added:
     """One variant of :class:`PairGeometry`: offsets per utterance, in their own order or permuted."""
 
@@ -250,7 +267,11 @@ class Added:
 
     def sums(self, permutation: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Sums over each cell, shape (C,), of each named distance."""
-        return self.geometry._sums(self.names, self._parts(permutation))
+        return self.geometry._moments(self.names, self._parts(permutation), squared=False).sums
+
+    def moments(self, permutation: np.ndarray | None = None) -> Moments:
+        """The same and the sums of squares."""
+        return self.geometry._moments(self.names, self._parts(permutation))
 
     def _parts(self, permutation: np.ndarray | None) -> Iterator[_Part]:
         geometry = self.geometry

@@ -79,10 +79,15 @@ def _turned(body: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if len(body) == 1:
         direction = rng.standard_normal((1, dims))
         return direction * (np.linalg.norm(body) / np.linalg.norm(direction))
-    # coordinates in an orthonormal basis of their span, carried over to a random one
-    coordinates = np.linalg.qr(body.T, mode="r")
-    basis, triangle = np.linalg.qr(rng.standard_normal((dims, len(coordinates))))
-    return coordinates.T @ (basis * np.sign(np.diagonal(triangle))).T
+    if 2 * len(body) > dims:
+        turn, triangle = np.linalg.qr(rng.standard_normal((dims, dims)))
+        return body @ (turn * np.sign(np.diagonal(triangle)))
+    # Only inner products matter: coordinates that have those of the vectors, in as many random orthonormal directions. These are
+    # few beside the dimensions, so that normal ones made orthonormal by their Cholesky factor lose no digits.
+    squares, axes = np.linalg.eigh(body @ body.T)
+    directions = rng.standard_normal((len(body), dims))
+    turn = axes * np.sqrt(np.maximum(squares, 0.0)) @ np.linalg.inv(np.linalg.cholesky(directions @ directions.T))
+    return turn @ directions
 
 
 def shuffled(n: int, rng: np.random.Generator, speakers: np.ndarray | None = None, *, within: str = "blocks") -> np.ndarray:

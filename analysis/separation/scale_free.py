@@ -10,11 +10,14 @@ import numpy as np
 
 from analysis.separation import nulls as null_makers
 from analysis.separation.abx import Abx, AbxDesign, ordering
-from analysis.separation.clusters import SilhouetteSum, davies_bouldin, fisher_ratio, knn_purity, phone_probe
+from analysis.separation.averages import difference
+from analysis.separation.clusters import SilhouetteSum, davies_bouldin_parts, fisher_parts, knn_parts, probe_parts
 from analysis.separation.distances import TokenDots
-from analysis.separation.intervals import CrossedDesign, Interval
+from analysis.separation.intervals import Cells, CrossedDesign, Interval
 from analysis.separation.relations import TokenPairs
 from analysis.separation.settings import SeparationSettings
+from analysis.separation.significance import permutation_p
+from analysis.separation.types import LOWER_IS_BETTER
 from analysis.separation.uncertainty import detectable, interval_columns, too_few, weak
 from analysis.separation.variants import LayerVariants
 from analysis.separation.warping import dtw_distances
@@ -32,6 +35,8 @@ ABX_SPLITS = {
 }
 #: Distances that order tokens differently; the others follow one of these.
 _ORDERINGS = ("l2", "cosine")
+#: Columns of rows that carry no test.
+_NO_TEST = dict.fromkeys(("p_value", "effect_size", "minimum_detectable_effect"), np.nan)
 
 
 @dataclass(frozen=True)
@@ -113,12 +118,28 @@ class _Measured:
 
     Attributes
     ----------
-    numbers : dict of (statistic, distance, split) to float
+    parts : dict of (statistic, distance, split) to ndarray, shape (n,)
+        One part per token, whose mean is the statistic; NaN for tokens that it does not ask.
     abx : dict of (condition, distance) to Abx
     """
 
-    numbers: dict[tuple[str, str, str], float]
+    parts: dict[tuple[str, str, str], np.ndarray]
     abx: dict[tuple[str, str], Abx]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A statistic of one variant, or of the draws of a null.
+
+    Attributes
+    ----------
+    values : ndarray, shape (K,)
+    cells : ndarray, shape (J, C)
+        Of the first J <= K draws, the statistic in each cell of a design: under its weights they average to the value.
+    """
+
+    values: np.ndarray
+    cells: np.ndarray
 
 
 def scale_free_rows(
@@ -142,17 +163,9 @@ def scale_free_rows(
     for (key, _), one in zip(tasks, measured, strict=True):
         found.setdefault(key, []).append(one)
     yield from _abx_rows(state, {key: [one.abx for one in drawn] for key, drawn in found.items()}, tokens, settings)
-    for (variant, module), drawn in found.items():
-        for key in drawn[0].numbers:
-            statistic, distance, split = key
-            value = float(np.mean([one.numbers[key] for one in drawn]))
-            yield _row(
-                state, tokens, Interval(value, note=tokens.note),
-                statistic=statistic, distance=distance, split=split, relation="all", variant=variant, null=module,
-                average="micro",
-            )  # fmt: skip
-    if "d_prime" in settings.scale_free:
-        yield from _d_prime_rows(state)
+    yield from _part_rows(state, {key: [one.parts for one in drawn] for key, drawn in found.items()}, tokens, settings)
+    if state.d_prime is not None:
+        yield from _d_prime_rows(state, settings)
 
 
 def _null_variants(
@@ -230,29 +243,29 @@ def _measure(
         for condition, design in tokens.abx.items():
             counters[condition, "dtw_angular"] = design.counter()
             counters[condition, "dtw_angular"].see(np.arange(len(warped)), warped)
-    numbers = {("silhouette", name, "all"): one.mean() for name, one in silhouettes.items()}
+    parts = {("silhouette", name, "all"): one.values for name, one in silhouettes.items()}
     if tokens.comparable():
-        numbers |= dict(_of_vectors(vectors, state, tokens, settings))
-    return _Measured(numbers, {key: counter.result() for key, counter in counters.items()})
+        parts |= dict(_of_vectors(vectors, state, tokens, settings))
+    return _Measured(parts, {key: counter.result() for key, counter in counters.items()})
 
 
 def _of_vectors(
     vectors: np.ndarray, state: LayerVariants, tokens: ScaleFreeTokens, settings: SeparationSettings
-) -> Iterator[tuple[tuple[str, str, str], float]]:
-    """((statistic, distance, split), value) of what is made from the vectors themselves."""
+) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]:
+    """((statistic, distance, split), parts by token) of what is made from the vectors themselves."""
     wanted = settings.scale_free
     if "fisher_ratio" in wanted:
-        yield ("fisher_ratio", "l2", "all"), fisher_ratio(vectors, tokens.types)
+        yield ("fisher_ratio", "l2", "all"), fisher_parts(vectors, tokens.types)
     if "davies_bouldin" in wanted:
-        yield ("davies_bouldin", "l2", "all"), davies_bouldin(vectors, tokens.types)
+        yield ("davies_bouldin", "l2", "all"), davies_bouldin_parts(vectors, tokens.types)
     if "knn_purity" in wanted:
         for distance in [name for name in _ORDERINGS if name in settings.distances] or ["l2"]:
-            share = knn_purity(
+            shares = knn_parts(
                 vectors, tokens.types, tokens.utterances, k=settings.neighbours, distance=distance, device=state.device
             )
-            yield ("knn_purity", distance, "different_utterance"), share
+            yield ("knn_purity", distance, "different_utterance"), shares
     if "phone_probe" in wanted and len(np.unique(tokens.utterances)) > 1:
-        right = phone_probe(vectors, state.nucleus[tokens.chosen], tokens.utterances, seed=settings.seed)
+        right = probe_parts(vectors, state.nucleus[tokens.chosen], tokens.utterances, seed=settings.seed)
         yield ("phone_accuracy", "none", "different_utterance"), right
         yield ("phone_error_rate", "none", "different_utterance"), 1 - right
 
@@ -286,47 +299,101 @@ def _abx_relation(
     speakers, then over pairs of types.
     """
     grouped = found["without", ""][0].cells(tokens.near if relation == "near_homophone" else None)
-    cells = grouped.cells
-    if not len(cells):
+    if not len(grouped.cells):
         return
-    errors = {key: np.mean([grouped.errors(one) for one in drawn], axis=0) for key, drawn in found.items()}
-    rows = [(error, "abx_error", variant, module) for (variant, module), error in errors.items()]
-    base = errors["without", ""]
-    for (variant, stands_for), error in errors.items():
+    design = CrossedDesign(grouped.cells, grouped.cells.weights("macro"))
+    errors = {key: np.stack([grouped.errors(one) for one in drawn]) for key, drawn in found.items()}
+    drawn = {key: _Drawn(cells @ design.weights, cells) for key, cells in errors.items()}
+    shared = {**state.base, **tokens.counts, "n_type_pairs": design.n_type_pairs}
+    shared |= {"distance": distance, "split": split, "relation": relation, "average": "macro"}
+    yield from _rows("abx_error", drawn, design, shared, settings, tokens.note)
+
+
+def _part_rows(
+    state: LayerVariants,
+    found: Mapping[tuple[str, str], list[Mapping[tuple[str, str, str], np.ndarray]]],
+    tokens: ScaleFreeTokens,
+    settings: SeparationSettings,
+) -> Iterator[dict[str, Any]]:
+    """Means over tokens, whose cells hold the tokens of one speaker and one type."""
+    for key, base in found["without", ""][0].items():
+        statistic, distance, split = key
+        shared = {**state.base, **tokens.counts, "distance": distance, "split": split, "relation": "all", "average": "micro"}
+        asked = np.flatnonzero(~np.isnan(base))
+        if not len(asked):
+            for variant, module in found:
+                yield {**shared, **_named(statistic, variant, module), **interval_columns(Interval(float("nan"))), **_NO_TEST}
+            continue
+        n_types = int(tokens.types.max()) + 1
+        code, cell, count = np.unique(
+            tokens.speakers[asked] * n_types + tokens.types[asked], return_inverse=True, return_counts=True
+        )
+        cells = Cells(code // n_types, code // n_types, code % n_types, count)
+        design = CrossedDesign(cells, cells.weights("micro"))
+        drawn = {}
+        for name, ones in found.items():
+            parts = [one[key][asked] for one in ones]
+            means = np.stack([np.bincount(cell, part) / count for part in parts])
+            drawn[name] = _Drawn(np.array([part.mean() for part in parts]), means)
+        yield from _rows(statistic, drawn, design, shared, settings, tokens.note)
+
+
+def _d_prime_rows(state: LayerVariants, settings: SeparationSettings) -> Iterator[dict[str, Any]]:
+    """d' between near-homophones and the same type over token pairs of different utterances."""
+    shared = {**state.base, **state.d_prime.counts, "average": "micro"}
+    shared |= {"relation": "near_homophone", "split": "different_utterance"}
+    for distance in dict.fromkeys(distance for *_, distance in state.d_primes):
+        drawn = {(variant, module): _Drawn(*found) for (variant, module, of), found in state.d_primes.items() if of == distance}
+        yield from _rows("d_prime", drawn, state.d_prime.design, {**shared, "distance": distance}, settings, "")
+
+
+def _rows(
+    statistic: str,
+    drawn: Mapping[tuple[str, str], _Drawn],
+    design: CrossedDesign | None,
+    shared: Mapping[str, Any],
+    settings: SeparationSettings,
+    remark: str,
+) -> Iterator[dict[str, Any]]:
+    """A statistic without, with every module and under every null, and what each module changes, also net of each null.
+
+    All variants share their tokens, so that cells are compared one by one. Against several draws of a null the interval is that of
+    :meth:`CrossedDesign.net_intervals`; all others are crossed variance components of the cells.
+    """
+    base, short = drawn["without", ""], too_few(shared, settings)
+    made: list[tuple[dict[str, str], float, np.ndarray]] = []
+    nets: dict[int, tuple[_Drawn, _Drawn]] = {}
+    for (variant, module), one in drawn.items():
+        made.append((_named(statistic, variant, module), float(one.values.mean()), one.cells.mean(axis=0)))
+    for (variant, module), one in drawn.items():
         if variant.startswith("null:"):
-            rows.append((errors[stands_for, ""] - error, "abx_error:net", stands_for, variant.removeprefix("null:")))
+            own = drawn[module, ""]
+            nets[len(made)] = own, one
+            names = _named(f"{statistic}:net", module, variant.removeprefix("null:"))
+            made.append((names, float(own.values[0] - one.values.mean()), difference(own.cells[0], one.cells.mean(axis=0))))
         elif variant != "without":
-            rows.append((error - base, "abx_error:gain", variant, ""))
-    design = CrossedDesign(cells, cells.weights("macro"))
-    counts = {**tokens.counts, "n_type_pairs": design.n_type_pairs}
-    short = too_few(counts, settings)
-    values = np.stack([error for error, *_ in rows])
-    if short:
-        intervals = [Interval(float(estimate), note=short) for estimate in values @ design.weights]
-    else:
-        intervals = design.intervals(values, settings.ci_level)
-    common = {"distance": distance, "split": split, "relation": relation, "average": "macro"}
-    for (_, statistic, variant, null), interval in zip(rows, intervals, strict=True):
-        note = "; ".join(part for part in (interval.note or weak(counts, settings), tokens.note) if part)
-        named = {"statistic": statistic, "variant": variant, "null": null}
-        row = {**_row(state, tokens, replace(interval, note=note), **common, **named), **counts}
-        if statistic.endswith(":net"):
+            names = _named(f"{statistic}:gain", variant, "")
+            made.append((names, float(one.values[0] - base.values[0]), difference(one.cells[0], base.cells[0])))
+    usable = design is not None and not short and all(np.isfinite(cells).all() for _, _, cells in made)
+    found = [Interval(estimate, note=short) for _, estimate, _ in made]
+    if usable:
+        found = design.intervals(np.stack([cells for *_, cells in made]), settings.ci_level)
+        for place, (own, null) in nets.items():
+            if len(null.values) > 1:
+                found[place] = design.net_intervals(own.cells[:1], null.values[None], [null.cells], settings.ci_level)[0]
+    for place, ((names, estimate, _), interval) in enumerate(zip(made, found, strict=True)):
+        shift = estimate - interval.estimate if np.isfinite(estimate) else 0.0
+        note = "; ".join(part for part in (interval.note or (weak(shared, settings) if usable else ""), remark) if part)
+        interval = replace(interval, estimate=estimate, low=interval.low + shift, high=interval.high + shift, note=note)
+        row = {**shared, **names, **interval_columns(interval), **_NO_TEST}
+        if place in nets:
+            own, null = nets[place]
             row["minimum_detectable_effect"] = detectable(interval, settings)
+            if len(null.values) > 1 and np.isfinite(null.values).all() and np.isfinite(own.values[0]):
+                sign = -1.0 if statistic in LOWER_IS_BETTER else 1.0
+                row["p_value"] = permutation_p(sign * float(own.values[0]), sign * null.values)
         yield row
 
 
-def _d_prime_rows(state: LayerVariants) -> Iterator[dict[str, Any]]:
-    """d' between near-homophones and the same type over token pairs of different utterances."""
-    shared = {**state.base, **state.d_prime_counts, "statistic": "d_prime", "average": "micro"}
-    shared |= {"relation": "near_homophone", "split": "different_utterance"}
-    for (variant, module, distance), value in state.d_primes.items():
-        named = {"distance": distance, "variant": variant, "null": module}
-        yield {**shared, **named, **interval_columns(Interval(value)), **_NO_TEST}
-
-
-#: Columns of rows that carry no test.
-_NO_TEST = dict.fromkeys(("p_value", "effect_size", "minimum_detectable_effect"), np.nan)
-
-
-def _row(state: LayerVariants, tokens: ScaleFreeTokens, found: Interval, **named: Any) -> dict[str, Any]:
-    return {**state.base, **tokens.counts, **named, **interval_columns(found), **_NO_TEST}
+def _named(statistic: str, variant: str, null: str) -> dict[str, str]:
+    return {"statistic": statistic, "variant": variant, "null": null}

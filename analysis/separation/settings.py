@@ -45,7 +45,7 @@ class SeparationSettings:
     abx : tuple of str
         ABX conditions: ``any``, ``within_speaker``, ``across_speaker``, each with tokens of different utterances.
     scale_free_draws : int
-        Draws of each null for the scale-free statistics, which cost more than averages do.
+        Draws of each null for the scale-free statistics, which cost more than averages do; d' has those of the averages.
     max_tokens_scale_free : int
         Corpora with more tokens of near-homophones are cut to a seeded sample of this size for them.
     neighbours : int
@@ -105,8 +105,8 @@ class SeparationSettings:
     duration_ratio: float = 1.25
     scale_free: tuple[str, ...] = ("abx_error", "d_prime", "fisher_ratio", "silhouette")
     abx: tuple[str, ...] = ("any",)
-    scale_free_draws: int = 3
-    max_tokens_scale_free: int = 4000
+    scale_free_draws: int = 8
+    max_tokens_scale_free: int = 3000
     neighbours: int = 10
     removed_components: int = 3
     share: float = 0.5

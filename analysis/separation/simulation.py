@@ -12,13 +12,14 @@ from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
 from analysis.separation.averages import average_rows
 from analysis.separation.intervals import Cells
 from analysis.separation.relations import pair_tokens
+from analysis.separation.scale_free import scale_free_rows, tokens_in_use
 from analysis.separation.selections import selections
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.threads import Workers
 from analysis.separation.variants import LayerVariants, vectors_in_use
 from analysis.wav2sem.types import SemanticsCard, UtteranceVectors
 
-__all__ = ["CorpusPlan", "simulated_averages", "simulated_cells", "simulated_corpus"]
+__all__ = ["CorpusPlan", "simulated_averages", "simulated_cells", "simulated_corpus", "simulated_scale_free"]
 
 
 @dataclass(frozen=True)
@@ -183,12 +184,23 @@ def simulated_averages(
     list of dict
         Keys as in the separation table.
     """
+    state = _simulated_state(plan, settings)
+    chosen = [selection for selection in selections(state.pairs, settings) if selection.relation == relation]
+    return [row for row in average_rows(state, chosen, {}) if row["statistic"] == statistic]
+
+
+def simulated_scale_free(plan: CorpusPlan, settings: SeparationSettings) -> list[dict[str, Any]]:
+    """The same of the nets of scale-free statistics that the settings name."""
+    state = _simulated_state(plan, settings)
+    rows = scale_free_rows(state, tokens_in_use(state.pairs, settings), settings)
+    return [row for row in rows if row["statistic"].endswith(":net")]
+
+
+def _simulated_state(plan: CorpusPlan, settings: SeparationSettings) -> LayerVariants:
     embeddings, semantics, table = simulated_corpus(plan)
     pairs = pair_tokens(embeddings.tokens, table, relations=settings.relations, seed=settings.seed)
-    chosen = [selection for selection in selections(pairs, settings) if selection.relation == relation]
     vectors = {"module": vectors_in_use("module", semantics, pairs)}
-    state = LayerVariants(embeddings, 0, "raw", pairs, vectors, settings, Workers(None, 1))
-    return [row for row in average_rows(state, chosen, {}) if row["statistic"] == statistic]
+    return LayerVariants(embeddings, 0, "raw", pairs, vectors, settings, Workers(None, 1))
 
 
 def simulated_cells(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["KEY_COLUMNS", "SEPARATION_COLUMNS"]
+__all__ = ["KEY_COLUMNS", "LOWER_IS_BETTER", "SEPARATION_COLUMNS"]
+
+#: Statistics of which less is better; in the gate their rise is the regression.
+LOWER_IS_BETTER = frozenset({"abx_error", "davies_bouldin", "phone_error_rate"})
 
 #: Columns of the separation table with their dtypes, in order. Full precision: rounding only where a number is shown.
 #: ``vectors``: ``raw``, ``utterance_centred``, ``top_pc_removed``. ``relation``: near_homophone, same_type, unrelated, homophone,
@@ -10,10 +13,12 @@ __all__ = ["KEY_COLUMNS", "SEPARATION_COLUMNS"]
 #: ``same_utterance``, ``different_utterance``, ``same_speaker``, ``different_speaker``, joined by ``+`` when both are asked.
 #: ``variant``: ``without``, ``wav2sem``, ``oracle``, ``null:random``, ``null:shuffled``, ``null:constant``, ``null:frame_noise``.
 #: ``statistic``: ``mean_distance``, ``gain`` (variant minus without), ``net`` (gain minus the null's gain; ``null`` says
-#: which), ``between_within_ratio``, ``abx_error``, ... ``average``: ``macro`` (token pairs, then type pairs) or ``micro``.
+#: which), ``between_within_ratio``, ``abx_error``, ...; of these too the change with the module (``abx_error:gain``) and its excess
+#: over the null (``abx_error:net``). ``average``: ``macro`` (token pairs, then type pairs) or ``micro``.
 #: ``method``: how the interval was made: ``crossed_t``, ``null_t`` (a net, against several draws of its null), ``pigeonhole``,
 #: ``speaker_bootstrap``, ``none``. ``note``: why there is none. ``minimum_detectable_effect``: of a net row, the
-#: smallest true value that this corpus would have told from zero with the power of the settings. Rows of a null (variant ``null:...``) name in ``null`` the module whose vectors it stands in for.
+#: smallest true value that this corpus would have told from zero with the power of the settings. Rows of a null (variant
+#: ``null:...``) name in ``null`` the module whose vectors it stands in for.
 SEPARATION_COLUMNS: dict[str, str] = {
     "encoder": "str",
     "layer": "int64",

@@ -9,10 +9,10 @@ import numpy as np
 
 from analysis.errors import SeparationError
 from analysis.separation import nulls as null_makers
-from analysis.separation.clusters import d_prime
-from analysis.separation.distances import Added, PairGeometry, Whitening, mapped, principal_components
+from analysis.separation.distances import Added, Moments, PairGeometry, Whitening, mapped, principal_components
+from analysis.separation.dprime import DPrime
 from analysis.separation.fusions import module_fusion
-from analysis.separation.relations import TokenPairs, speaker_of_utterance, split_mask
+from analysis.separation.relations import TokenPairs, speaker_of_utterance
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.threads import Workers
 
@@ -26,8 +26,10 @@ __all__ = ["LayerVariants", "vectors_in_use"]
 #: Draws that tell how cells vary by chance alone; their mean is what counts, and more of them hardly move it.
 REFERENCE_DRAWS = 10
 
+#: d' and its value in each cell (:meth:`analysis.separation.dprime.DPrime.of`).
+_DPrimeFound = tuple[float, np.ndarray]
 #: Sums over cells by distance, and d' by distance where it was taken.
-_Draw = tuple[dict[str, np.ndarray], dict[str, float]]
+_Draw = tuple[dict[str, np.ndarray], dict[str, _DPrimeFound]]
 
 
 def vectors_in_use(name: str, given: UtteranceVectors, pairs: TokenPairs) -> np.ndarray:
@@ -87,11 +89,11 @@ class LayerVariants:
     draws : dict of (null, module, distance) to ndarray, shape (draws, cells)
     resized : dict of (module, distance) to ndarray, shape (draws, cells)
         For the intervals of the shuffled null: sums under draws that shuffle the vectors' directions and leave their sizes.
-    d_primes : dict of (variant, module that a null stands in for or "", distance) to float
-        d' between near-homophones and the same type across utterances, of raw vectors if it is asked for; of a null the mean over
-        its first ``scale_free_draws`` draws.
-    d_prime_counts : dict of str to int
-        What those were taken over.
+    d_prime : DPrime or None
+        For raw vectors, if d' is asked for.
+    d_primes : dict of (variant, module that a null stands in for or "", distance) to (ndarray, ndarray)
+        d' of each draw, shape (draws,), and its value in each cell, shape (draws, cells), of the first :data:`REFERENCE_DRAWS`
+        draws; without and with a module there is one.
     """
 
     def __init__(
@@ -148,9 +150,8 @@ class LayerVariants:
         self.speaker_of_utterance = speaker_of_utterance(pairs)
         phone = "nucleus" if "nucleus" in tokens else "type"
         self.nucleus = tokens[phone].astype(str).to_numpy()[pairs.rows]
-        self._d_prime = _DPrime(pairs) if "d_prime" in settings.scale_free and kind == "raw" else None
-        self.d_prime_counts = {} if self._d_prime is None else self._d_prime.counts
-        self.d_primes: dict[tuple[str, str, str], float] = {}
+        self.d_prime = DPrime(pairs) if "d_prime" in settings.scale_free and kind == "raw" else None
+        self.d_primes: dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]] = {}
         self.sums: dict[tuple[str, str], np.ndarray] = {}
         self.draws: dict[tuple[str, str, str], np.ndarray] = {}
         self.resized: dict[tuple[str, str], np.ndarray] = {}
@@ -182,30 +183,29 @@ class LayerVariants:
                 self._draw_nulls(geometry, module, vectors, added, names, matrix)
 
     def _keep(self, geometry: PairGeometry, variant: str, distances: Mapping[str, Any]) -> None:
-        sums, d_primes = self._counted(geometry, distances)
-        for name in distances:
-            self.sums[variant, name] = sums[name]
-            if d_primes:
-                self.d_primes[variant, "", name] = d_primes[name]
+        for name, values in distances.items():
+            self.sums[variant, name] = geometry.cell_sums(values)
+            if self.d_prime is not None:
+                value, linear = self.d_prime.of(self.sums[variant, name], geometry.cell_sums(values**2))
+                self.d_primes[variant, "", name] = np.array([value]), linear[None]
 
-    def _counted(self, geometry: PairGeometry, distances: Mapping[str, Any]) -> _Draw:
-        sums = {name: geometry.cell_sums(values) for name, values in distances.items()}
-        if self._d_prime is None:
-            return sums, {}
-        return sums, {name: self._d_prime(values.cpu().numpy()) for name, values in distances.items()}
-
-    def _drawn(self, number: int, added: Added, permutation: np.ndarray | None = None) -> _Draw:
-        """A null's draw by its number: the first few have their d' taken too, which needs every pair's distance at once."""
-        if self._d_prime is None or number >= self.settings.scale_free_draws:
+    def _drawn(self, added: Added, permutation: np.ndarray | None = None) -> _Draw:
+        if self.d_prime is None:
             return added.sums(permutation), {}
-        return self._counted(added.geometry, added.pair_distances(permutation))
+        return self._with_d_prime(added.moments(permutation))
+
+    def _with_d_prime(self, moments: Moments) -> _Draw:
+        if self.d_prime is None:
+            return moments.sums, {}
+        return moments.sums, {name: self.d_prime.of(moments.sums[name], moments.squares[name]) for name in moments.sums}
 
     def _keep_draws(self, null: str, module: str, drawn: Sequence[_Draw]) -> None:
         for name in drawn[0][0]:
             self.draws[null, module, name] = np.stack([sums[name] for sums, _ in drawn])
-            d_primes = [found[name] for _, found in drawn if found]
-            if d_primes:
-                self.d_primes[f"null:{null}", module, name] = float(np.mean(d_primes))
+            if self.d_prime is not None:
+                found = [d_primes[name] for _, d_primes in drawn]
+                linear = np.stack([linear for _, linear in found[:REFERENCE_DRAWS]])
+                self.d_primes[f"null:{null}", module, name] = np.array([value for value, _ in found]), linear
 
     def _draw_nulls(
         self, geometry: PairGeometry, module: str, vectors: np.ndarray, added: Added, names: tuple[str, ...], matrix: Any
@@ -223,7 +223,7 @@ class LayerVariants:
                 permutations = [
                     null_makers.shuffled(len(vectors), rng, speakers, within=settings.shuffle_within) for _ in range(repeats)
                 ]
-                drawn = self.workers.map(lambda task: self._drawn(task[0], added, task[1]), enumerate(permutations))
+                drawn = self.workers.map(lambda permutation: self._drawn(added, permutation), permutations)
                 resized = self.workers.map(
                     lambda permutation: with_added(null_makers.resized(vectors, permutation)).sums(),
                     permutations[:REFERENCE_DRAWS],
@@ -233,13 +233,11 @@ class LayerVariants:
             elif null == "frame_noise":
                 # one at a time: each draw is as large as the corpus
                 drawn = []
-                for number in range(repeats):
+                for _ in range(repeats):
                     noise = null_makers.frame_noise(vectors, pairs.utterance, self.token_frames, rng)
-                    distances = geometry.replaced(mapped(self.x + self._project(noise), matrix), names)
-                    sums, d_primes = self._counted(geometry, distances)
-                    drawn.append((sums, d_primes if number < settings.scale_free_draws else {}))
+                    drawn.append(self._with_d_prime(geometry.replaced(mapped(self.x + self._project(noise), matrix), names)))
             elif null == "constant":
-                drawn = [self._drawn(0, with_added(null_makers.constant(vectors)))]
+                drawn = [self._drawn(with_added(null_makers.constant(vectors)))]
             else:
                 # a few at a time: all draws of a large corpus would be several copies of its vectors
                 drawn = []
@@ -248,9 +246,7 @@ class LayerVariants:
                         null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers)
                         for _ in range(min(few, repeats - begin))
                     ]
-                    drawn += self.workers.map(
-                        lambda task: self._drawn(task[0], with_added(task[1])), enumerate(made, start=begin)
-                    )
+                    drawn += self.workers.map(lambda one: self._drawn(with_added(one)), made)
             self._keep_draws(null, module, drawn)
 
     def _fused(self, geometry: PairGeometry, module: str, names: tuple[str, ...]) -> None:
@@ -297,7 +293,7 @@ class LayerVariants:
 
         def through(task: tuple[int, np.ndarray]) -> _Draw:
             geometry, one = places[task[0] % len(places)]
-            return self._drawn(task[0], geometry.added(one.offsets(task[1]), names))
+            return self._drawn(geometry.added(one.offsets(task[1]), names))
 
         return self.workers.map(through, enumerate(made))
 
@@ -327,26 +323,6 @@ def _shared_columns(embeddings: SyllableEmbeddings, layer: int, kind: str, setti
         "ci_level": settings.ci_level,
         "seed": settings.seed,
     }
-
-
-class _DPrime:
-    """d' between near-homophones and the same type over token pairs of different utterances, from the distances of all pairs."""
-
-    def __init__(self, pairs: TokenPairs) -> None:
-        relation = pairs.type_pairs["relation"].to_numpy()[pairs.cell_type_pair]
-        elsewhere = ~split_mask(pairs.cell_atom, "same_utterance")
-        cells = [(relation == name) & elsewhere for name in ("near_homophone", "same_type")]
-        self._between, self._within = (np.repeat(chosen, pairs.cell_count) for chosen in cells)
-        self.counts = {
-            "n_tokens": len(pairs.rows),
-            "n_token_pairs": int(self._between.sum() + self._within.sum()),
-            "n_type_pairs": len(np.unique(pairs.cell_type_pair[cells[0]])),
-            "n_speakers": len(pairs.speakers),
-            "n_utterances": len(pairs.utterances),
-        }
-
-    def __call__(self, values: np.ndarray) -> float:
-        return d_prime(values[self._between], values[self._within])
 
 
 def _offsets(vectors: np.ndarray, dims: int, frame_norm: float, settings: SeparationSettings) -> np.ndarray:

@@ -45,12 +45,16 @@ def test_the_size_of_chunks_changes_nothing(monkeypatch):
         geometry = PairGeometry(x, token_pairs)
         added = geometry.added(offsets, NAMES)
         whole = {name: values.numpy() for name, values in added.pair_distances(permutation).items()}
-        found.append((geometry.pair_distances(NAMES), geometry.replaced(x[::-1], NAMES), whole, added.sums(permutation)))
+        other = geometry.replaced(x[::-1], NAMES)
+        moments = added.moments(permutation)
+        found.append((geometry.pair_distances(NAMES), other.sums, other.squares, whole, moments.sums, moments.squares))
         moved = x + offsets[permutation][token_pairs.utterance]
         apart = np.linalg.norm(moved[token_pairs.a] - moved[token_pairs.b], axis=1)
         assert whole["l2"] == pytest.approx(apart, rel=1e-9)
         for name in NAMES:
-            assert added.sums(permutation)[name] == pytest.approx(np.add.reduceat(whole[name], token_pairs.starts), rel=1e-12)
+            assert moments.sums[name] == pytest.approx(np.add.reduceat(whole[name], token_pairs.starts), rel=1e-12)
+            assert moments.squares[name] == pytest.approx(np.add.reduceat(whole[name] ** 2, token_pairs.starts), rel=1e-12)
+            assert (added.sums(permutation)[name] == moments.sums[name]).all()
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):
             for name in NAMES:

@@ -114,7 +114,7 @@ def _of_distance(
     for module in state.offsets:
         own = ratio.linear(state.sums[module, distance])
         yield {**common, "variant": module, "statistic": STATISTIC}, *own, np.nan, None
-        gain = own[0] - base[0], difference(own[1], base[1])
+        gain = float(difference(own[0], base[0])), difference(own[1], base[1])
         yield {**common, "variant": module, "statistic": f"{STATISTIC}:gain"}, *gain, np.nan, None
         for null in state.settings.nulls:
             if (null, module, distance) not in null_means:
@@ -128,7 +128,7 @@ def _of_distance(
                 if not too_few(ratio.counts, state.settings) and np.isfinite(draws).all() and np.isfinite(own[0]):
                     reference = state.reference(null, module, distance)
                     interval = ratio.net_interval(state.sums[module, distance], draws, reference, state.settings.ci_level)
-            net = own[0] - other[0], difference(own[1], other[1])
+            net = float(difference(own[0], other[0])), difference(own[1], other[1])
             yield {**common, "variant": module, "statistic": f"{STATISTIC}:net", "null": null}, *net, p_value, interval
 
 

@@ -370,10 +370,12 @@ def _rows(
             own = drawn[module, ""]
             nets[len(made)] = own, one
             names = _named(f"{statistic}:net", module, variant.removeprefix("null:"))
-            made.append((names, float(own.values[0] - one.values.mean()), difference(own.cells[0], one.cells.mean(axis=0))))
+            made.append(
+                (names, float(difference(own.values[0], one.values.mean())), difference(own.cells[0], one.cells.mean(axis=0)))
+            )
         elif variant != "without":
             names = _named(f"{statistic}:gain", variant, "")
-            made.append((names, float(one.values[0] - base.values[0]), difference(one.cells[0], base.cells[0])))
+            made.append((names, float(difference(one.values[0], base.values[0])), difference(one.cells[0], base.cells[0])))
     usable = design is not None and not short and all(np.isfinite(cells).all() for _, _, cells in made)
     found = [Interval(estimate, note=short) for _, estimate, _ in made]
     if usable:

@@ -19,7 +19,7 @@ class Rule:
     ----------
     name : str
     signs : mapping of str to tuple of str
-        For each named quantity (``gain``, ``net``, ``same``, ``ratio``), the signs under which the rule holds: ``rises``,
+        For each named quantity (``gain``, ``net``, ``ratio``, ``ratio_gain``), the signs under which the rule holds: ``rises``,
         ``falls``, ``unclear`` (the interval holds zero) or ``none`` (no interval).
     level : str
         ``supported``, ``not_supported`` or ``unclear``.
@@ -33,7 +33,8 @@ class Rule:
 
 
 #: Read from the first to the last; the first that holds speaks. Quantities are macro l2 averages of raw vectors over
-#: near-homophones: ``gain`` and ``net`` (against the shuffle) across utterances, ``ratio`` the net between/within ratio there.
+#: near-homophones: ``gain`` and ``net`` (against the shuffle) across utterances, ``ratio`` the net between/within ratio there and
+#: ``ratio_gain`` its change against no vectors at all.
 RULES: tuple[Rule, ...] = (
     Rule("no_interval", {"net": ("none",)}, "unclear", "The corpus is too small for an interval, so nothing is claimed."),
     Rule(
@@ -55,6 +56,20 @@ RULES: tuple[Rule, ...] = (
         {"gain": ("rises",), "net": ("unclear",)},
         "not_supported",
         "The raw distance rises; net of the shuffled null it does not: any vector per utterance would have raised it.",
+    ),
+    Rule(
+        "below_null_but_sharper",
+        {"net": ("falls",), "ratio": ("rises",), "ratio_gain": ("rises",)},
+        "unclear",
+        "Near-homophones lie less far apart than with shuffled vectors, but relative to tokens of the same type farther than with "
+        "those and than without any.",
+    ),
+    Rule(
+        "below_null_ratio_above",
+        {"net": ("falls",), "ratio": ("rises",)},
+        "not_supported",
+        "Near-homophones lie less far apart than with shuffled vectors; relative to tokens of the same type they lie farther apart than "
+        "with those, but not than without any.",
     ),
     Rule(
         "below_null",
@@ -104,7 +119,12 @@ def verdicts(table: pd.DataFrame, learnt: Collection[str] = ()) -> list[dict[str
     for (encoder, layer, variant), _ in modules.groupby(["encoder", "layer", "variant"], sort=False):
         own = rows[(rows["encoder"] == encoder) & (rows["layer"] == layer) & (rows["variant"] == variant)]
         signs = {}
-        wanted = {"gain": ("gain", ""), "net": ("net", "shuffled"), "ratio": ("between_within_ratio:net", "shuffled")}
+        wanted = {
+            "gain": ("gain", ""),
+            "net": ("net", "shuffled"),
+            "ratio": ("between_within_ratio:net", "shuffled"),
+            "ratio_gain": ("between_within_ratio:gain", ""),
+        }
         for name, (statistic, null) in wanted.items():
             row = own[(own["statistic"] == statistic) & (own["null"] == null)]
             signs[name] = sign(row["ci_low"].iat[0], row["ci_high"].iat[0]) if len(row) else "none"

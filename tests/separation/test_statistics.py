@@ -354,22 +354,26 @@ def test_a_swap_separates_meaning_from_the_recording(corpus):
 
 
 @pytest.mark.parametrize(
-    ("gain", "net", "ratio", "rule"),
+    ("gain", "net", "ratio", "ratio_gain", "rule"),
     [
-        ((1, 2), (np.nan, np.nan), (0, 1), "no_interval"),
-        ((1, 2), (1e-9, 1), (1e-9, 1), "separates"),
-        ((1, 2), (1e-9, 1), (0, 1), "net_but_no_ratio"),
-        ((1, 2), (0, 1), (1, 2), "raw_only"),
-        ((1, 2), (-1, 0), (1, 2), "raw_only"),
-        ((1, 2), (-1, -1e-9), (1, 2), "below_null"),
-        ((0, 2), (0, 1), (1, 2), "nothing"),
+        ((1, 2), (np.nan, np.nan), (0, 1), (0, 1), "no_interval"),
+        ((1, 2), (1e-9, 1), (1e-9, 1), (0, 1), "separates"),
+        ((1, 2), (1e-9, 1), (0, 1), (1, 2), "net_but_no_ratio"),
+        ((1, 2), (0, 1), (1, 2), (1, 2), "raw_only"),
+        ((1, 2), (-1, 0), (1, 2), (1, 2), "raw_only"),
+        ((1, 2), (-1, -1e-9), (1e-9, 2), (1e-9, 2), "below_null_but_sharper"),
+        ((1, 2), (-1, -1e-9), (1e-9, 2), (0, 2), "below_null_ratio_above"),
+        ((1, 2), (-1, -1e-9), (1e-9, 2), (-2, -1), "below_null_ratio_above"),
+        ((1, 2), (-1, -1e-9), (0, 2), (1, 2), "below_null"),
+        ((0, 2), (0, 1), (1, 2), (1, 2), "nothing"),
     ],
 )
-def test_verdicts_at_the_edges_of_their_rules(scored, gain, net, ratio, rule):
+def test_verdicts_at_the_edges_of_their_rules(scored, gain, net, ratio, ratio_gain, rule):
     place = {"relation": "near_homophone", "split": "different_utterance", "distance": "l2", "variant": "m", "average": "macro"}
     rows = scored[(scored["vectors"] == "raw") & np.logical_and.reduce([scored[k] == v for k, v in place.items()])].copy()
     for statistic, null, (low, high) in (
         ("gain", "", gain), ("net", "shuffled", net), ("between_within_ratio:net", "shuffled", ratio),
+        ("between_within_ratio:gain", "", ratio_gain),
     ):  # fmt: skip
         chosen = (rows["statistic"] == statistic) & (rows["null"] == null)
         assert chosen.sum() == 1

@@ -323,6 +323,16 @@ def train(
             save_module(bare.module, out)
         if kept is not None:
             bare.module.load_state_dict(kept)
+        if main:
+            # where there is no terminal for a bar, a job's log says how far it is
+            log.info(
+                "update %d of %d, %.1f hours heard: held-out mrr %.4f, r10 %.4f",
+                state["step"],
+                steps,
+                state["hours"],
+                result["mrr"],
+                result["r10"],
+            )
         return result
 
     bar = tqdm(total=steps, initial=state["step"], unit="step", disable=None if progress and main else True)

@@ -353,6 +353,20 @@ def test_command_line_errors_are_one_message_and_exit_code_2(
     assert main(["--out", str(tmp_path / "none"), "--status"]) == 2
 
 
+def test_what_is_missing_is_told_before_anything_is_aligned(
+    on_disk: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.embeddings.__main__._token_table", lambda *_: pytest.fail("aligned"))
+    (tmp_path / "taken").touch()
+    for encoder, out, message in (
+        ("mfc", tmp_path / "out", "error: There is no encoder 'mfc'; did you mean 'mfcc'?"),
+        ("./nowhere", tmp_path / "out", "error: There is no model folder ./nowhere."),
+        ("mfcc", tmp_path / "taken" / "out", f"error: {tmp_path}/taken/out cannot be used: Not a directory."),
+    ):
+        assert main([str(on_disk[0]), "--encoder", encoder, "--out", str(out)]) == 2
+        assert capsys.readouterr().err.startswith(message)
+
+
 def test_units_without_an_alignment(on_disk: tuple[Path, Path], tmp_path: Path) -> None:
     options = ["--encoder", "mfcc", "--unit", "utterance", "--out", str(tmp_path), "--device", "cpu"]
     assert main([str(on_disk[0]), *options]) == 0

@@ -29,6 +29,9 @@ def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -
     Files that cannot be read or written are the user's to mend, so what the system says of them is told without a traceback.
     Every other exception is a fault of this toolkit and keeps its traceback.
     """
+    if hasattr(sys.stdout, "reconfigure"):
+        # words of other scripts on a console that cannot show them are written as \\u5988; standard error does so by itself
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = command()
         sys.stdout.flush()

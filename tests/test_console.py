@@ -81,6 +81,15 @@ def test_a_reader_that_has_seen_enough_is_no_error(repository):
     assert writer.returncode == 141
 
 
+def test_words_that_a_console_cannot_show_stop_no_command(repository):
+    done = subprocess.run(
+        [sys.executable, "-m", "analysis.phonology", "syllabify", "--lexicon", "mandarin", "大门"],
+        cwd=repository, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"\\u5927\\u95e8\tt a")
+
+
 @pytest.mark.parametrize(
     "command",
     [

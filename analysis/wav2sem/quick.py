@@ -27,9 +27,14 @@ class QuickModule(nn.Module):
 
     def __init__(self, module: SharedModule) -> None:
         super().__init__()
-        self.norm = module.config.norm
-        self.layer_norms, self.pool_norm = module.layer_norms, module.pool_norm
-        self.layer_maps = nn.ModuleList(_product(linear) for linear in module.layer_maps)
+        self.norm, self.pool_norm = module.config.norm, module.pool_norm
+        # All layers in one product, which takes over the scales and shifts of their norms.
+        weights = [linear.weight.detach() for linear in module.layer_maps]
+        self.layers_norm = nn.LayerNorm(module.config.host_dims)
+        self.layers_map = OneDnnProduct(
+            torch.cat([weight * norm.weight for weight, norm in zip(weights, module.layer_norms, strict=True)], dim=1),
+            sum(weight @ norm.bias for weight, norm in zip(weights, module.layer_norms, strict=True)),
+        )
         self.neighbours = _Neighbours(module.neighbours)
         self.blocks = nn.ModuleList(_Block(block) for block in module.blocks)
         self.pool_queries = module.pool_queries.weight  # its bias is the same for all frames: their weights do not change
@@ -38,8 +43,7 @@ class QuickModule(nn.Module):
     @torch.inference_mode()
     def forward(self, means: torch.Tensor) -> torch.Tensor:
         """Semantic vector ``(dims,)`` from averaged hidden states ``(layers, T, host_dims)``."""
-        parts = [project(norm(layer)) for layer, norm, project in zip(means, self.layer_norms, self.layer_maps, strict=True)]
-        x = sum(parts[1:], start=parts[0])
+        x = self.layers_map(self.layers_norm(means.transpose(0, 1)).flatten(1))
         x = self.neighbours(x).add_(x)
         for block in self.blocks:
             x = block(x)

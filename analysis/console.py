@@ -30,7 +30,7 @@ def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -
     Every other exception is a fault of this toolkit and keeps its traceback.
     """
     if hasattr(sys.stdout, "reconfigure"):
-        # words of other scripts on a console that cannot show them are written as \\u5988; standard error does so by itself
+        # words of other scripts on a console that cannot show them are written as \u5988; standard error does so by itself
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = command()

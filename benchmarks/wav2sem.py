@@ -6,8 +6,8 @@
 Each clip is encoded alone (all hidden states), then with the shared module on those states, then with the reference module, an
 encoder of its own (wav2vec2-base, as published). The three take turns on every clip; the least processor time of the rounds counts.
 The shared module has the size of the bundled one whatever the host. Random weights where there are no others: they cost the same.
-One thread, so that a busy machine disturbs the ratios least, and freed memory is kept, as glibc does with MALLOC_TRIM_THRESHOLD_ and
-MALLOC_MMAP_THRESHOLD_ set high: otherwise 20 s of audio cost 2,000 to 18,000 page faults, up to a fifth of the time, by what ran before.
+One thread, so that a busy machine disturbs the ratios least. `--keep-memory` lets glibc keep what is freed (as MALLOC_TRIM_THRESHOLD_ and
+MALLOC_MMAP_THRESHOLD_ do): without it 20 s of audio cost 2,000 to 18,000 page faults, by what ran before, and most of them the encoder's.
 """
 
 from __future__ import annotations
@@ -96,11 +96,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--host", action="append", default=[], help="a further encoder: hub id or folder")
     parser.add_argument("--rounds", type=int, default=25, help="times that everything is done (25)")
+    parser.add_argument("--keep-memory", action="store_true", help="let glibc keep freed memory")
     given = parser.parse_args()
     import torch
     import transformers
 
-    keep_memory()
+    if given.keep_memory:
+        keep_memory()
     torch.set_num_threads(1)
     transformers.logging.disable_progress_bar()
     print(f"{len(SECONDS)} clips of {min(SECONDS):g} to {max(SECONDS):g} s, one at a time, one thread, torch {torch.__version__}")

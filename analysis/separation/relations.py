@@ -15,6 +15,9 @@ __all__ = ["SPLIT_BITS", "TokenPairs", "pair_tokens", "speaker_of_utterance", "s
 #: Bits of an atom: what holds of one token pair. Splits are unions of atoms.
 SPLIT_BITS: dict[str, int] = {"same_utterance": 1, "same_speaker": 2, "matched_duration": 4, "matched_neighbours": 8}
 
+#: Relations that are looked for unless others are named; a pair table need not have all of them.
+USUAL_RELATIONS = ("near_homophone", "unrelated", "homophone", "synonym")
+
 
 def split_mask(atoms: np.ndarray, split: str) -> np.ndarray:
     """Which atoms belong to a split such as ``different_utterance`` or ``different_speaker+matched_duration``."""
@@ -100,7 +103,7 @@ def pair_tokens(
     tokens: pd.DataFrame,
     pairs: pd.DataFrame,
     *,
-    relations: tuple[str, ...] = ("near_homophone", "unrelated", "homophone", "synonym"),
+    relations: tuple[str, ...] = USUAL_RELATIONS,
     duration_ratio: float = 1.25,
     features: tuple[str, ...] = (),
     max_tokens_per_type: int = 100,
@@ -122,8 +125,14 @@ def pair_tokens(
     Raises
     ------
     SeparationError
-        If no type pair of the wanted relations has tokens on both sides.
+        If no type pair of the wanted relations has tokens on both sides, or a wanted relation is neither a usual one nor in the
+        pair table.
     """
+    there = sorted(set(pairs["relation"].astype(str)) | set(USUAL_RELATIONS))
+    if unknown := sorted(set(relations) - {*there, "same_type"}):
+        raise SeparationError(
+            f"There is no relation {unknown[0]!r}, neither among the usual ones nor in the pair table. Choose among {', '.join(there)}."
+        )
     rng = np.random.default_rng([seed, 11])
     sampled: list[str] = []
     names = tokens["type"].astype(str).to_numpy()

@@ -135,3 +135,12 @@ def test_bad_requests_are_told():
         SeparationSettings(distances=("l3",))
     with pytest.raises(SeparationError, match="No type pair can be compared"):
         score(embeddings, {}, pairs.assign(type_a="x"))
+
+
+def test_a_relation_that_nobody_knows_is_named():
+    embeddings, _, pairs = simulated_corpus(CorpusPlan(speakers=3, utterances=2, tokens=6, pairs=3))
+    with pytest.raises(SeparationError, match=r"There is no relation 'near_homophones'.* near_homophone, synonym, unrelated"):
+        score(embeddings, {}, pairs, settings=SeparationSettings(relations=("near_homophones",)))
+    own = pairs.assign(relation="minimal_pair")  # a user's table may have relations of its own
+    table = score(embeddings, {}, own, settings=SeparationSettings(relations=("minimal_pair",), scale_free=())).table
+    assert "minimal_pair" in set(table["relation"])

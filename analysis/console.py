@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from analysis.engine import ShardRun
 from analysis.errors import AnalysisError
 
-__all__ = ["exit_code"]
+__all__ = ["exit_code", "exit_code_of_shards"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -51,6 +52,21 @@ def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
+
+
+def exit_code_of_shards(runs: Iterable[ShardRun]) -> int:
+    """The highest exit code of a command's shards, each of which is heard when it ends.
+
+    A request that one shard cannot meet (2) is one that the others cannot either: they are not waited for.
+    """
+    highest = 0
+    for run in runs:
+        print(run.output, end="", flush=True)
+        print(run.errors, end="", file=sys.stderr, flush=True)
+        if run.code == 2:
+            return 2
+        highest = max(highest, run.code)
+    return highest
 
 
 def _told(error: OSError) -> str:

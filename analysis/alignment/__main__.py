@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.console import exit_code
+from analysis.console import exit_code, exit_code_of_shards
 from analysis.engine import PLACES, command_shards
 from analysis.errors import AlignmentError, ConfigurationError, Failure, StrictError, failure_rows
 
@@ -143,18 +143,13 @@ def _align_elsewhere(arguments: Sequence[str], options: argparse.Namespace) -> i
     """Every shard of this command where it is asked to run; the highest exit code."""
     if options.shard:
         raise ConfigurationError(f"--where {options.where} makes every shard: leave out --shard {options.shard}.")
-    codes = [0]
     gpus = 1 if options.device.startswith("cuda") else 0
     once = [*arguments, "--where", "local"]
-    for run in command_shards(
-        "analysis.alignment.__main__", once, options.num_shards, where=options.where, workers=options.workers, gpus=gpus
-    ):
-        print(run.output, end="", flush=True)
-        print(run.errors, end="", file=sys.stderr, flush=True)
-        if run.code == 2:  # the other shards would say the same
-            return 2
-        codes.append(run.code)
-    return max(codes)
+    return exit_code_of_shards(
+        command_shards(
+            "analysis.alignment.__main__", once, options.num_shards, where=options.where, workers=options.workers, gpus=gpus
+        )
+    )
 
 
 def _compare(arguments: list[str]) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.console import exit_code
+from analysis.console import exit_code, exit_code_of_shards
 from analysis.engine import PLACES, available_cores, command_shards
 from analysis.errors import ConfigurationError, Failure, failure_rows
 
@@ -268,17 +268,12 @@ def _run_elsewhere(arguments: Sequence[str], options: argparse.Namespace) -> int
     """Every shard of this command where it is asked to run; the highest exit code."""
     if options.shard:
         raise ConfigurationError(f"--where {options.where} makes every shard: leave out --shard {options.shard}.")
-    cores, codes = options.workers or 1, [0]
+    cores = options.workers or 1
     once = [*arguments, "--where", "local", "--workers", str(cores)]
     gpus = 1 if options.device.startswith("cuda") else 0
-    runs = command_shards("analysis.embeddings.__main__", once, options.num_shards, where=options.where, workers=cores, gpus=gpus)
-    for run in runs:
-        print(run.output, end="", flush=True)
-        print(run.errors, end="", file=sys.stderr, flush=True)
-        if run.code == 2:  # the other shards would say the same
-            return 2
-        codes.append(run.code)
-    return max(codes)
+    return exit_code_of_shards(
+        command_shards("analysis.embeddings.__main__", once, options.num_shards, where=options.where, workers=cores, gpus=gpus)
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -123,10 +123,12 @@ def score(
     ``net``            gain with the module, less the mean gain over the draws of the null that the row names
     =================  ============================================================================================
 
+    Every scale-free statistic ``s`` has the rows ``s``, ``s:gain`` and ``s:net``, which mean the same of it.
+
     A row of a null (variant ``null:random``) names in its ``null`` column the module whose vectors it stands in for. Inside
     one utterance both tokens get the same vector, so Euclidean gains there are exactly zero (facts of additive fusion).
-    The p-value of ``net`` is that of a permutation test (:func:`permutation_p`), one-sided; ``effect_size`` is the estimate
-    over the standard deviation of the type pairs' means.
+    The p-value of ``net`` is that of a permutation test (:func:`permutation_p`), one-sided towards the better; ``effect_size`` is
+    the estimate over the standard deviation of the type pairs' means.
     """
     settings = settings or SeparationSettings()
     with workers(settings.device) as threads:

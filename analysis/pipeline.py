@@ -66,8 +66,8 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     if config.vectors:
         config, stored = _stored(config, ledger)
     else:
-        for name in config.encoder:  # a name that leads nowhere must not cost hours of alignment first
-            check_encoder(name, revision=config.revision)
+        for name in config.encoder:  # what cannot be loaded must not cost hours of alignment first
+            check_encoder(name, device=config.device, dtype=config.dtype, revision=config.revision)
 
     corpus = _read_corpus(config, ledger)
     if write:

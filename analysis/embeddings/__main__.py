@@ -220,8 +220,8 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     from analysis.embeddings.shards import plan_extraction
     from analysis.encoders import check_encoder, load_encoder
 
-    # a name that leads nowhere and a folder that cannot be made must not cost hours of alignment first
-    check_encoder(options.encoder, revision=options.revision)
+    # what cannot be loaded and a folder that cannot be made must not cost hours of alignment first
+    check_encoder(options.encoder, device=options.device, dtype=options.dtype, revision=options.revision)
     corpus = open_corpus(options.corpus)
     options.out.mkdir(parents=True, exist_ok=True)
     tokens, failures, source = _token_table(options, corpus)

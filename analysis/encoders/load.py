@@ -81,15 +81,18 @@ def load_encoder(
     return encoder
 
 
-def check_encoder(spec: str, *, revision: str | None = None) -> None:
-    """Raise for a name that leads nowhere; reads no weights, so that it can be asked before hours of other work.
+def check_encoder(spec: str, *, device: str | torch.device = "auto", dtype: str = "float32", revision: str | None = None) -> None:
+    """Raise for what cannot be loaded as asked; reads no weights, so that it can be asked before hours of other work.
 
     Raises
     ------
     ConfigurationError, EncoderError
-        As :func:`load_encoder`, if there is no such encoder on the hub or the disk.
+        As :func:`load_encoder`, if there is no such encoder on the hub or the disk, or the device cannot compute in ``dtype``.
     """
+    from analysis.encoders.precision import resolve_precision
+
     parsed = parse_spec(spec)
+    resolve_precision(dtype, choose_device(device))
     if parsed.kind == "random":
         parsed = parse_spec(parsed.target)
     if parsed.kind == "pretrained":

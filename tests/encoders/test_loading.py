@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from analysis.corpus.utterance import Utterance
-from analysis.encoders import Encoder, load_encoder
+from analysis.encoders import Encoder, check_encoder, load_encoder
 from analysis.errors import CheckpointError, ConfigurationError, EncoderError, Failure
 from tests.encoders.conftest import FAMILY_CONFIGS, write_model
 from tests.reference.hidden_states import one_clip_states
@@ -247,6 +247,22 @@ def test_names_that_are_no_encoder() -> None:
         load_encoder("./nowhere/model")
     with pytest.raises(ConfigurationError, match=r"Device 'gpu' is not known\. Choose auto, cpu, cuda, cuda:1 or mps"):
         load_encoder("mfcc", device="gpu")
+
+
+def test_what_cannot_be_loaded_is_known_without_weights(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = model_folder("wav2vec2")
+    check_encoder(str(folder), device="cpu")
+    hollow = tmp_path / "hollow"  # all that it reads
+    hollow.mkdir()
+    (hollow / "preprocessor_config.json").write_bytes((folder / "preprocessor_config.json").read_bytes())
+    check_encoder(str(hollow), device="cpu", dtype="int8")
+    for spec in ("./nowhere/model", "random:./nowhere/model", f"features:{tmp_path}/nowhere"):
+        with pytest.raises(EncoderError):
+            check_encoder(spec)
+    with pytest.raises(ConfigurationError, match="dtype float16 is for accelerators"):
+        check_encoder("bundled", device="cpu", dtype="float16")
+    with pytest.raises(ConfigurationError, match="Device 'gpu' is not known"):
+        check_encoder("bundled", device="gpu")
 
 
 def test_layers_that_do_not_exist(model_folder: Callable[[str], Path], noise: np.ndarray) -> None:

@@ -370,13 +370,14 @@ def _rows(
             own = drawn[module, ""]
             nets[len(made)] = own, one
             names = _named(f"{statistic}:net", module, variant.removeprefix("null:"))
-            made.append(
-                (names, float(difference(own.values[0], one.values.mean())), difference(own.cells[0], one.cells.mean(axis=0)))
-            )
+            made.append((names, *_changed(own, one)))
         elif variant != "without":
-            names = _named(f"{statistic}:gain", variant, "")
-            made.append((names, float(difference(one.values[0], base.values[0])), difference(one.cells[0], base.cells[0])))
-    usable = design is not None and not short and all(np.isfinite(cells).all() for _, _, cells in made)
+            made.append((_named(f"{statistic}:gain", variant, ""), *_changed(one, base)))
+    if not short and design is None:
+        short = "no interval: fewer than two token pairs of a relation"
+    if not short and not all(np.isfinite(estimate) and np.isfinite(cells).all() for _, estimate, cells in made):
+        short = "no interval: not finite, as where tokens of a type do not differ"
+    usable = not short
     found = [Interval(estimate, note=short) for _, estimate, _ in made]
     if usable:
         found = design.intervals(np.stack([cells for *_, cells in made]), settings.ci_level)
@@ -395,6 +396,13 @@ def _rows(
                 sign = -1.0 if statistic in LOWER_IS_BETTER else 1.0
                 row["p_value"] = permutation_p(sign * float(own.values[0]), sign * null.values)
         yield row
+
+
+def _changed(own: _Drawn, other: _Drawn) -> tuple[float, np.ndarray]:
+    """A variant's value and cells, less the means of another's draws; NaN where both are infinite."""
+    with np.errstate(invalid="ignore"):
+        value = difference(own.values[0], other.values.mean())
+        return float(value), difference(own.cells[0], other.cells.mean(axis=0))
 
 
 def _named(statistic: str, variant: str, null: str) -> dict[str, str]:

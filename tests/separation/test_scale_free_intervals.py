@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -206,3 +208,18 @@ def test_less_is_better_where_it_is():
             else row["estimate"] > 0
         )
         assert (row["p_value"] < 0.5) == better
+
+
+def test_statistics_that_are_not_finite_say_so():
+    embeddings, semantics, pairs = simulated_corpus(CorpusPlan(speakers=4, utterances=3, tokens=10, pairs=6, dims=5, seed=3))
+    types = np.unique(embeddings.tokens["type"], return_inverse=True)[1]
+    same = replace(embeddings, vectors=np.eye(types.max() + 1, dtype=np.float32)[types][:, None, :])
+    nothing = replace(semantics, vectors=np.zeros((len(semantics.vectors), types.max() + 1), dtype=np.float32))
+    settings = SeparationSettings(distances=("l2",), vectors=("raw",), n_nulls=2, scale_free=("fisher_ratio", "d_prime"))
+    table = score(same, {"nothing": nothing}, pairs, settings=settings).table
+    for statistic, value in (("fisher_ratio", np.inf), ("d_prime", np.nan)):
+        rows = table[table["statistic"].str.startswith(statistic)]
+        assert len(rows) >= 3 and rows[["ci_low", "ci_high"]].isna().all(axis=None)
+        assert rows["note"].str.startswith("no interval: not finite").all()
+        assert np.array_equal(rows[rows["statistic"] == statistic]["estimate"].unique(), [value], equal_nan=True)
+        assert rows[rows["statistic"] == f"{statistic}:gain"]["estimate"].isna().all()

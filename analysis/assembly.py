@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.config import content_hash
 from analysis.corpus.utterance import Corpus
-from analysis.errors import Failure, failure_rows
+from analysis.errors import FAILURE_COLUMNS, Failure, failure_rows
 from analysis.report.model import Report
 from analysis.settings import DecoupleConfig
 
@@ -148,7 +148,7 @@ def assemble(
             "projection": pd.concat([_coordinates(config, run) for run in runs], ignore_index=True),
             "utterances": utterances,
             "quality": quality,
-            "failures": pd.DataFrame(failure_rows(failures), columns=[item.name for item in fields(Failure)]),
+            "failures": pd.DataFrame(failure_rows(failures), columns=list(FAILURE_COLUMNS)),
             **_beside_published(runs),
         },
         verdicts=[verdict for run in runs for verdict in _headline_verdicts(run)],

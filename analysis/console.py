@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from analysis.engine import ShardRun
-from analysis.errors import AnalysisError
+from analysis.engine import command_shards
+from analysis.errors import AnalysisError, ConfigurationError
 
-__all__ = ["exit_code", "exit_code_of_shards"]
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["exit_code", "run_elsewhere"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -54,13 +58,34 @@ def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -
         return 130
 
 
-def exit_code_of_shards(runs: Iterable[ShardRun]) -> int:
-    """The highest exit code of a command's shards, each of which is heard when it ends.
+def run_elsewhere(module: str, arguments: Sequence[str], options: argparse.Namespace, *, cores: int) -> int:
+    """Run every shard of a command where ``options.where`` says, and return the highest of their exit codes.
 
-    A request that one shard cannot meet (2) is one that the others cannot either: they are not waited for.
+    Parameters
+    ----------
+    module : str
+        Of the command: its ``main`` takes the arguments.
+    arguments : sequence of str
+        As they were given; ``options`` is what they mean, with ``where``, ``shard``, ``num_shards`` and ``device``.
+    cores : int
+        Of each shard.
+
+    Raises
+    ------
+    ConfigurationError
+        If one shard is asked for.
+
+    Notes
+    -----
+    Each shard is heard when it ends. A request that one cannot meet (2) is one that the others cannot either: they are not
+    waited for.
     """
+    if options.shard:
+        raise ConfigurationError(f"--where {options.where} makes every shard: leave out --shard {options.shard}.")
+    once = [*arguments, "--where", "local", "--workers", str(cores)]
+    gpus = 1 if options.device.startswith("cuda") else 0
     highest = 0
-    for run in runs:
+    for run in command_shards(module, once, options.num_shards, where=options.where, workers=cores, gpus=gpus):
         print(run.output, end="", flush=True)
         print(run.errors, end="", file=sys.stderr, flush=True)
         if run.code == 2:

@@ -6,10 +6,13 @@ row in the failures table: one recording (or one word, one pair) could not be us
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 __all__ = [
+    "FAILURE_COLUMNS",
     "AlignmentError",
     "AnalysisError",
     "AudioError",
@@ -27,6 +30,7 @@ __all__ = [
     "StoreError",
     "StrictError",
     "failure_rows",
+    "write_failures",
 ]
 
 
@@ -137,6 +141,18 @@ class Failure:
         return asdict(self)
 
 
+#: Columns of the failures table.
+FAILURE_COLUMNS = tuple(item.name for item in fields(Failure))
+
+
 def failure_rows(failures: Iterable[Failure]) -> list[dict[str, str]]:
     """Rows for the failures table, in the order in which they happened."""
     return [failure.as_row() for failure in failures]
+
+
+def write_failures(path: Path, failures: Iterable[Failure]) -> None:
+    """Write the failures table as CSV, with its line of column names even where there is none."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, FAILURE_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(failure_rows(failures))

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.console import exit_code, exit_code_of_shards
-from analysis.engine import PLACES, command_shards
-from analysis.errors import AlignmentError, ConfigurationError, Failure, StrictError, failure_rows
+from analysis.console import exit_code, run_elsewhere
+from analysis.engine import PLACES
+from analysis.errors import AlignmentError, ConfigurationError, Failure, StrictError, write_failures
 
 _ALIGN_HELP = """\
 Align a corpus: one TextGrid per utterance in DIR (named after the audio file; tiers words and phones), alignment.csv (every
@@ -70,7 +70,7 @@ def _align(arguments: list[str]) -> int:
     if options.num_shards < 1:
         raise ConfigurationError(f"--num-shards must be at least 1, not {options.num_shards}.")
     if options.where != "local":
-        return _align_elsewhere(arguments, options)
+        return run_elsewhere("analysis.alignment.__main__", arguments, options, cores=options.workers)
     if not 0 <= options.shard < options.num_shards:
         raise ConfigurationError(f"--shard must lie in 0 to {options.num_shards - 1}, not be {options.shard}.")
 
@@ -127,8 +127,7 @@ def _align(arguments: list[str]) -> int:
     suffix = "" if options.num_shards == 1 else f"-{options.shard}-of-{options.num_shards}"
     columns = ["utterance", "speaker", "tier", "start", "end", "label", "confidence", "source"]
     pd.DataFrame(rows, columns=columns).to_csv(options.out / f"alignment{suffix}.csv", index=False)
-    failure_columns = ["stage", "item", "reason", "remedy", "severity"]
-    pd.DataFrame(failure_rows(failures), columns=failure_columns).to_csv(options.out / f"failures{suffix}.csv", index=False)
+    write_failures(options.out / f"failures{suffix}.csv", failures)
     table = quality_table(alignments, part)
     table.to_csv(options.out / f"quality{suffix}.csv", index=False)
     n_failed = sum(failure.severity == "error" for failure in failures)
@@ -137,19 +136,6 @@ def _align(arguments: list[str]) -> int:
         print(f"  {row.utterance}: {row.reasons}")
     print(f"Results are in {options.out}")
     return 0
-
-
-def _align_elsewhere(arguments: Sequence[str], options: argparse.Namespace) -> int:
-    """Every shard of this command where it is asked to run; the highest exit code."""
-    if options.shard:
-        raise ConfigurationError(f"--where {options.where} makes every shard: leave out --shard {options.shard}.")
-    gpus = 1 if options.device.startswith("cuda") else 0
-    once = [*arguments, "--where", "local"]
-    return exit_code_of_shards(
-        command_shards(
-            "analysis.alignment.__main__", once, options.num_shards, where=options.where, workers=options.workers, gpus=gpus
-        )
-    )
 
 
 def _compare(arguments: list[str]) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 
 from analysis.corpus.recording import Recording, corpus_failure, read_text, stems_are_unique
 from analysis.corpus.utterance import Utterance
-from analysis.errors import CorpusError, Failure
+from analysis.errors import FAILURE_COLUMNS, CorpusError, Failure
 
 __all__ = ["ALIASES", "MANIFEST_SUFFIXES", "Written", "fits", "read", "write_manifest"]
 
@@ -281,7 +281,7 @@ def write_manifest(items: Iterable[Utterance | Failure], path: str | Path) -> Wr
         tempfile.TemporaryFile("w+", encoding="utf-8", dir=parent) as spool,
         tempfile.TemporaryFile("w+", encoding="utf-8", newline="", dir=parent) as failed,
     ):
-        rejects = csv.DictWriter(failed, ["stage", "item", "reason", "remedy", "severity"], lineterminator="\n")
+        rejects = csv.DictWriter(failed, FAILURE_COLUMNS, lineterminator="\n")
         rejects.writeheader()
         for item in items:
             if isinstance(item, Failure):

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.console import exit_code, exit_code_of_shards
-from analysis.engine import PLACES, available_cores, command_shards
-from analysis.errors import ConfigurationError, Failure, failure_rows
+from analysis.console import exit_code, run_elsewhere
+from analysis.engine import PLACES, available_cores
+from analysis.errors import ConfigurationError, Failure, write_failures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="option of the aligner, such as model=DIR for ctc",
     )
-    parser.add_argument("--keep-marked", action="store_true", help="keep utterances whose alignment is beyond the quality limits")
+    parser.add_argument(
+        "--keep-marked", "--keep_marked", action="store_true", help="keep utterances whose alignment is beyond the quality limits"
+    )
     parser.add_argument("--tokens", type=Path, help="token table (.csv or .parquet) instead of an alignment")
     parser.add_argument("--unit", default="syllable", choices=("phone", "syllable", "word", "utterance"))
     parser.add_argument("--layers", default="all", help="all, or numbers and ranges such as 0,6-9")
@@ -181,17 +183,6 @@ def _print_status(store: EmbeddingStore) -> int:
     return 0 if len(complete) == len(states) else 1
 
 
-def _write_failures(path: Path, failures: list[Failure]) -> None:
-    """What never reached a shard is in no other file: recordings, transcripts and alignments that could not be used."""
-    import csv
-    from dataclasses import fields
-
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [item.name for item in fields(Failure)])
-        writer.writeheader()
-        writer.writerows(failure_rows(failures))
-
-
 def _print_storage_error(store: EmbeddingStore) -> None:
     errors = [note["storage_error"] for note in store.notes() if note["storage_error"]]
     if errors:
@@ -213,7 +204,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     if options.num_shards < 1:
         raise ConfigurationError(f"--num-shards must be at least 1, not {options.num_shards}.")
     if options.where != "local":
-        return _run_elsewhere(arguments, options)
+        return run_elsewhere("analysis.embeddings.__main__", arguments, options, cores=options.workers or 1)
 
     from analysis.corpus import open_corpus
     from analysis.embeddings.extraction import make_recipe
@@ -255,25 +246,14 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         failures += store.failures()
         _print_storage_error(store)
     suffix = "" if options.num_shards == 1 else f"-{options.shard}-of-{options.num_shards}"
+    # what never reached a shard is in no other file: recordings, transcripts and alignments that could not be used
     path = options.out / f"failures{suffix}.csv"
-    _write_failures(path, failures)
+    write_failures(path, failures)
     for failure in failures[:_FAILURES_SHOWN]:
         print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
     if len(failures) > _FAILURES_SHOWN:
         print(f"... and {len(failures) - _FAILURES_SHOWN} more; {path} lists them", file=sys.stderr)
     return 3 if options.strict and any(failure.severity == "error" for failure in failures) else 0
-
-
-def _run_elsewhere(arguments: Sequence[str], options: argparse.Namespace) -> int:
-    """Every shard of this command where it is asked to run; the highest exit code."""
-    if options.shard:
-        raise ConfigurationError(f"--where {options.where} makes every shard: leave out --shard {options.shard}.")
-    cores = options.workers or 1
-    once = [*arguments, "--where", "local", "--workers", str(cores)]
-    gpus = 1 if options.device.startswith("cuda") else 0
-    return exit_code_of_shards(
-        command_shards("analysis.embeddings.__main__", once, options.num_shards, where=options.where, workers=cores, gpus=gpus)
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -37,6 +37,11 @@ class Interval:
     method: str = "none"
     note: str = ""
     components: dict[str, float] = field(default_factory=dict)
+
+    def about(self, estimate: float) -> Interval:
+        """The same interval about another estimate: of a statistic whose linearisation this one was made of."""
+        shift = estimate - self.estimate
+        return replace(self, estimate=estimate, low=self.low + shift, high=self.high + shift)
 
 
 @dataclass(frozen=True)

@@ -142,13 +142,9 @@ def _rows(
     for place, (names, estimate, _, p_value, interval) in enumerate(made):
         found = Interval(estimate, note=short)
         if interval is not None:
-            shift = estimate - interval.estimate
-            found = dataclasses.replace(
-                interval, estimate=estimate, low=interval.low + shift, high=interval.high + shift, note=note
-            )
+            found = dataclasses.replace(interval.about(estimate), note=note)
         elif not short and np.isfinite(estimate):
-            about = centred[place]
-            found = dataclasses.replace(about, estimate=estimate, low=about.low + estimate, high=about.high + estimate, note=note)
+            found = dataclasses.replace(centred[place].about(estimate), note=note)
         yield {
             **state.base,
             **names,

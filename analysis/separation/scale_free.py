@@ -385,9 +385,8 @@ def _rows(
             if len(null.values) > 1:
                 found[place] = design.net_intervals(own.cells[:1], null.values[None], [null.cells], settings.ci_level)[0]
     for place, ((names, estimate, _), interval) in enumerate(zip(made, found, strict=True)):
-        shift = estimate - interval.estimate if np.isfinite(estimate) else 0.0
         note = "; ".join(part for part in (interval.note or (weak(shared, settings) if usable else ""), remark) if part)
-        interval = replace(interval, estimate=estimate, low=interval.low + shift, high=interval.high + shift, note=note)
+        interval = replace(interval.about(estimate) if usable else interval, note=note)
         row = {**shared, **names, **interval_columns(interval), **_NO_TEST}
         if place in nets:
             own, null = nets[place]

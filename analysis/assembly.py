@@ -111,6 +111,9 @@ def assemble(
             "duration": [utterance.duration for utterance in corpus],
         }
     )
+    if any(utterance.is_part for utterance in corpus):
+        utterances["start"] = [utterance.start for utterance in corpus]
+        utterances["channel"] = [utterance.channel for utterance in corpus]
     on_map = pd.concat([run.embeddings.tokens.iloc[run.on_map] for run in runs])
     return Report(
         title=f"Near-homophone separation: {corpus.name}" + (" (synthetic speech)" if corpus.synthetic else ""),

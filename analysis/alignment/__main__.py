@@ -112,8 +112,9 @@ def _align(arguments: list[str]) -> int:
             continue
         alignments.append(outcome)
         failures.extend(outcome.warning_rows())
-        # audio files of several speakers may share a name: then the id, which is unique
-        name = utterance.audio.stem if stems[utterance.audio.stem] == 1 else utterance.id.replace("/", "_")
+        # audio files of several speakers may share a name, and a part is not its file: then the id, which is unique
+        alone = stems[utterance.audio.stem] == 1 and not utterance.is_part
+        name = utterance.audio.stem if alone else utterance.id.replace("/", "_")
         write_textgrid(outcome, options.out / f"{name}.TextGrid")
         scores = outcome.word_confidence or ("",) * len(outcome.words)
         for tier, intervals, confidences in (

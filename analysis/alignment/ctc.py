@@ -135,9 +135,11 @@ class CtcAligner:
 
     def cache_key(self, utterance: Utterance) -> str:
         """Changes whenever the outcome could: model, dictionary, options, audio content, text, the rules here."""
+        from analysis.corpus.audio import audio_digest
+
         path = self._pronouncer.path
         lexicon = hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
-        audio = hashlib.sha256(utterance.audio.read_bytes()).hexdigest()
+        audio = audio_digest(utterance)
         return content_hash(
             [self.source, self._model.revision, _REVISION, lexicon, self._options, utterance.id, utterance.text, audio]
         )

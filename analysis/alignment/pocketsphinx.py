@@ -110,8 +110,10 @@ class PocketsphinxAligner:
 
     def cache_key(self, utterance: Utterance) -> str:
         """Changes whenever the outcome could: audio content, text, dictionary, version of the library and of the rules here."""
+        from analysis.corpus.audio import audio_digest
+
         lexicon = hashlib.sha256(self.lexicon.read_bytes()).hexdigest() if self.lexicon else ""
-        audio = hashlib.sha256(utterance.audio.read_bytes()).hexdigest()
+        audio = audio_digest(utterance)
         return content_hash([self.source, _REVISION, lexicon, utterance.id, utterance.text, audio])
 
     # -- one utterance -------------------------------------------------------------------------------------------------

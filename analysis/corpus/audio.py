@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ __all__ = [
     "MIN_DURATION",
     "OTHER_SUFFIXES",
     "AudioHeader",
+    "audio_digest",
     "is_audio",
     "is_other_audio",
     "read_audio",
@@ -34,6 +37,8 @@ MIN_DURATION = 0.1
 _SILENCE_PEAK = 1e-4
 # Headers written by programs that stream do not know the length and promise the largest possible one.
 _UNKNOWN_LENGTH = 0x7FFFF000
+# Seeking in these starts a decoder afresh, and its first frames differ: they are decoded whole, and the last one is kept.
+_INEXACT = frozenset(("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "OPUS"))
 _PROMISE = re.compile(r"(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)")
 
 
@@ -75,9 +80,19 @@ def read_header(path: str | Path) -> AudioHeader:
     AudioError
         If the file is missing, is no audio that libsndfile reads, is cut off, or lasts less than :data:`MIN_DURATION`.
     """
+    path = Path(path)
+    try:
+        state = path.stat()
+    except (OSError, ValueError) as error:  # a name with NUL in it is a ValueError
+        raise AudioError(_why_unreadable(path, error)) from error
+    # the utterances of one long recording ask for its header one after the other
+    return _header(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=8)
+def _header(path: Path, modified: int, size: int) -> AudioHeader:
     import soundfile
 
-    path = Path(path)
     try:
         info = soundfile.info(str(path), verbose=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
@@ -97,7 +112,8 @@ def read_header(path: str | Path) -> AudioHeader:
 def read_audio(source: str | Path | Utterance, sampling_rate: int | None = 16000) -> np.ndarray:
     """Samples of a recording as one channel at ``sampling_rate``, float32, shape ``(samples,)``, about -1 to 1.
 
-    Channels are averaged, then resampled with soxr (quality HQ).
+    Channels are averaged, then resampled with soxr (quality HQ). Of an utterance that is a part of its file, that part alone is
+    read.
 
     Parameters
     ----------
@@ -113,21 +129,43 @@ def read_audio(source: str | Path | Utterance, sampling_rate: int | None = 16000
     import soundfile
 
     path = Path(source.audio if isinstance(source, Utterance) else source)
+    part = source if isinstance(source, Utterance) and source.is_part else None
     header = read_header(path)
+    rate = header.sampling_rate
+    first, promised = 0, round(header.duration * rate)
+    where = str(path)
+    if part is not None and part.start is not None:
+        first = round(part.start * rate)
+        promised = max(min(round(part.end * rate), promised) - first, 0)
+        where = f"{path}, from {part.start:.3f} to {part.end:.3f} s,"
     try:
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        if part is None or part.start is None:
+            samples, _ = soundfile.read(str(path), dtype="float32", always_2d=True)
+        else:
+            samples = _stretch(path, first, promised)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise AudioError(_why_unreadable(path, error)) from error
-    promised = round(header.duration * rate)
+    if part is not None and promised < MIN_DURATION * rate:
+        raise AudioError(
+            f"{where} holds {promised / rate:.3f} s of sound, less than the {MIN_DURATION} s that hold a syllable; the file lasts "
+            f"{header.duration:.3f} s. Mend start and end, or leave it out."
+        )
     if len(samples) < 0.95 * promised:
         raise AudioError(
             f"{path} is truncated: its header promises {promised} samples and {len(samples)} could be read. "
             f"The copy or download was probably interrupted; fetch the file again."
         )
+    if part is not None and part.channel is not None:
+        if part.channel >= samples.shape[1]:
+            raise AudioError(
+                f"{path} has {samples.shape[1]} channels, and channel {part.channel} (counted from 0) is meant. "
+                f"Mend the channel in the corpus."
+            )
+        samples = samples[:, part.channel : part.channel + 1]
     bad = np.count_nonzero(~np.isfinite(samples))
     if bad:
         raise AudioError(
-            f"{path} holds {bad} samples that are not finite numbers (NaN or infinite), of {samples.size}. "
+            f"{where} holds {bad} samples that are not finite numbers (NaN or infinite), of {samples.size}. "
             f"It was probably written after a division by zero (normalising silence); export it again."
         )
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
@@ -139,12 +177,57 @@ def read_audio(source: str | Path | Utterance, sampling_rate: int | None = 16000
             if cancelled
             else "the recording is probably empty; record or export it again, or leave it out"
         )
-        raise AudioError(f"{path} is silent: no sample exceeds {_SILENCE_PEAK:g} (the largest is {peak:.1e}). Cause: {cause}.")
+        raise AudioError(f"{where} is silent: no sample exceeds {_SILENCE_PEAK:g} (the largest is {peak:.1e}). Cause: {cause}.")
     if sampling_rate is not None and rate != sampling_rate:
         import soxr
 
         mono = soxr.resample(mono, rate, sampling_rate, quality="HQ")
     return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def _stretch(path: Path, first: int, count: int) -> np.ndarray:
+    """``count`` samples of every channel from the sample ``first`` on, ``(count, channels)``."""
+    import soundfile
+
+    with soundfile.SoundFile(str(path)) as file:
+        if file.subtype not in _INEXACT:
+            file.seek(min(first, file.frames))
+            return file.read(count, dtype="float32", always_2d=True)
+    state = path.stat()
+    return _decoded(path, state.st_mtime_ns, state.st_size)[first : first + count]
+
+
+@lru_cache(maxsize=1)
+def _decoded(path: Path, modified: int, size: int) -> np.ndarray:
+    import soundfile
+
+    return soundfile.read(str(path), dtype="float32", always_2d=True)[0]
+
+
+def audio_digest(utterance: Utterance) -> str:
+    """sha256 of what an utterance's samples are made from: the bytes of its file, and which part of it is meant.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    if not utterance.is_part:
+        return _file_digest(utterance.audio)
+    state = utterance.audio.stat()
+    whole = _kept_digest(utterance.audio, state.st_mtime_ns, state.st_size)
+    part = f"{whole} {utterance.start} {utterance.duration:.6f} {utterance.channel}"
+    return hashlib.sha256(part.encode("ascii")).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _kept_digest(path: Path, modified: int, size: int) -> str:
+    return _file_digest(path)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _too_short(path: Path, duration: float) -> str:

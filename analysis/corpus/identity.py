@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal
 
+from analysis.corpus.audio import audio_digest
 from analysis.corpus.utterance import Corpus, Utterance
 from analysis.errors import AudioError, ConfigurationError
 
@@ -38,7 +38,7 @@ def corpus_hash(corpus: Corpus | Iterable[Utterance], *, audio: Literal["content
         raise ConfigurationError(f"corpus_hash reads the audio's 'content' or its 'header', not {audio!r}.")
     total, count = 0, 0
     for utterance in corpus:
-        sound = _content(utterance.audio) if audio == "content" else f"{utterance.duration:.6f} {utterance.sampling_rate}"
+        sound = _content(utterance) if audio == "content" else f"{utterance.duration:.6f} {utterance.sampling_rate}"
         digest = hashlib.sha256()
         for part in (utterance.id, utterance.text, utterance.speaker, sound):
             encoded = part.encode("utf-8", "surrogatepass")
@@ -48,11 +48,10 @@ def corpus_hash(corpus: Corpus | Iterable[Utterance], *, audio: Literal["content
     return hashlib.sha256(f"{audio} {count} {total:064x}".encode("ascii")).hexdigest()
 
 
-def _content(path: Path) -> str:
+def _content(utterance: Utterance) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return audio_digest(utterance)
     except OSError as error:
         raise AudioError(
-            f"{path} cannot be read: {error.strerror}. It was there when the corpus was opened; restore it."
+            f"{utterance.audio} cannot be read: {error.strerror}. It was there when the corpus was opened; restore it."
         ) from error

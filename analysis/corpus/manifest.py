@@ -1,7 +1,8 @@
 """Manifests: tables with one recording a row, read and written one row at a time.
 
 Columns ``path`` and ``transcript`` are needed, ``speaker``, ``id`` and ``alignment`` are understood, all others are kept. The
-names that other tools use for them are accepted. Paths are relative to the manifest.
+names that other tools use for them are accepted. Paths are relative to the manifest. With ``start`` and ``end`` (or
+``duration``), in seconds, a row is a part of its file.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import csv
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from analysis.corpus.recording import Recording, corpus_failure, read_text, stems_are_unique
+from analysis.corpus.recording import Recording, Seen, corpus_failure, failure_of, part_id, read_text, stems_are_unique
 from analysis.corpus.utterance import Utterance
 from analysis.errors import FAILURE_COLUMNS, CorpusError, Failure
 
@@ -34,7 +36,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "speaker": ("speaker", "speaker_id", "spk", "spk_id", "client_id"),
     "id": ("id", "utterance_id", "utt_id", "utterance", "utt", "key"),
     "alignment": ("alignment", "alignment_path", "textgrid", "textgrid_path"),
+    "start": ("start", "start_time", "begin", "begin_time", "offset", "onset", "segment_start"),
+    "end": ("end", "end_time", "stop", "stop_time", "segment_end"),
+    "channel": ("audio_channel",),
 }
+_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
 _FOLDER_NAMES = ("manifest", "metadata")
 _BATCH = 4096
 
@@ -122,13 +128,19 @@ def read(root: Path) -> Iterator[Recording | Failure]:
                 f"The manifest {path} has no column {needed!r}; it has {', '.join(map(repr, first))}. "
                 f"Name the column one of: {', '.join(ALIASES[needed])}."
             )
-    short = "id" in columns or stems_are_unique(Path(str(row.get(columns["path"]) or "")) for row in read_rows(path))
+    short, parts = "id" in columns, False
+    if not short:
+        seen = Seen()
+        parts = not all(seen.add(str(row.get(columns["path"]) or "")) for row in read_rows(path))  # ids then name the part
+        short = stems_are_unique(Path(str(row.get(columns["path"]) or "")) for row in read_rows(path))
     for number, row in enumerate(chain([first], rows), start=1):
-        yield _recording(path, number, row, columns, short)
+        # lines of JSON need not have the same names
+        more = {} if row.keys() == first.keys() else {ours: name for ours, name in _matched(row).items() if ours not in columns}
+        yield _recording(path, number, row, columns | more, short, parts)
 
 
 def _recording(
-    manifest: Path, number: int, row: Mapping[str, Any], columns: Mapping[str, str], short: bool
+    manifest: Path, number: int, row: Mapping[str, Any], columns: Mapping[str, str], short: bool, parts: bool
 ) -> Recording | Failure:
     place = f"row {number} of {manifest}"
     values = {ours: row.get(theirs) for ours, theirs in columns.items()}
@@ -144,27 +156,61 @@ def _recording(
     audio = _text(audio).strip()
     if not audio:
         return corpus_failure(place, "It names no audio file.", f"Fill the column {columns['path']!r}, or remove the row.")
-    offset = _text(row.get("offset")).strip()
-    if offset and _is_number(offset) and float(offset) != 0:
-        return corpus_failure(
-            place,
-            f"It means a part of {audio} that starts at {offset} s; recordings are used whole.",
-            "Cut the recording into one file per utterance.",
-        )
+    try:
+        start, end, channel = _part(row, columns, values)
+    except CorpusError as error:
+        return failure_of(place, error)
     path = Path(os.path.normpath(manifest.parent / Path(audio).expanduser()))
     extra = {
         str(name): _text(value)
         for name, value in row.items()
         if name is not None and name not in columns.values() and _text(value) != ""
     }
+    if start is not None or end is not None:
+        extra.pop(_duration_column(row), None)  # of the part, which is known better once its file is
     alignment = _text(values.get("alignment")).strip()
     if alignment:
         extra["alignment"] = os.path.normpath(manifest.parent / Path(alignment).expanduser())
     stem = path.stem if short else "-".join(part for part in Path(audio).with_suffix("").parts if part not in ("/", "..", "."))
+    if parts and start is not None:
+        stem = part_id(stem, start, end) if end is not None else f"{stem}-{round(1000 * start):07d}"
     utterance = _text(values["id"]).strip() if "id" in columns else stem
     text = values["transcript"]
     speaker = _text(values.get("speaker")).strip() or "unknown"
-    return Recording(utterance, path, None if text is None else _text(text), speaker, extra, transcript=place)
+    text = None if text is None else _text(text)
+    return Recording(utterance, path, text, speaker, extra, transcript=place, start=start, end=end, channel=channel)
+
+
+def _part(
+    row: Mapping[str, Any], columns: Mapping[str, str], values: Mapping[str, Any]
+) -> tuple[float | None, float | None, int | None]:
+    """Start and end in the file, s, and the channel; None for what the row leaves open."""
+    start, end = (_seconds(columns.get(name, name), values.get(name)) for name in ("start", "end"))
+    if start is not None and end is None:
+        name = _duration_column(row)
+        length = _seconds(name, row.get(name))
+        end = None if length is None else start + length
+    channel = _text(values.get("channel")).strip()
+    if channel and not re.fullmatch(r"\d+(\.0*)?", channel):
+        raise CorpusError(f"Its {columns['channel']} is {channel!r}. Write the number of the channel, counted from 0.")
+    return start, end, int(float(channel)) if channel else None
+
+
+def _duration_column(row: Mapping[str, Any]) -> str:
+    return next((str(name) for name in row if str(name).strip().lower() == "duration"), "duration")
+
+
+def _seconds(column: str, value: Any) -> float | None:
+    """Seconds, or ``minutes:seconds`` or ``hours:minutes:seconds``; None for an empty cell."""
+    text = _text(value).strip()
+    if not text:
+        return None
+    if match := _CLOCK.fullmatch(text):
+        hours, minutes, seconds = match.groups()
+        return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(seconds)
+    if _is_number(text):
+        return float(text)
+    raise CorpusError(f"Its {column} is {text!r}. Write seconds from the start of the file, such as 12.5, or 0:12.5.")
 
 
 def _text(value: Any) -> str:
@@ -312,6 +358,10 @@ def _row(utterance: Utterance, parent: Path) -> dict[str, Any]:
     extra = dict(utterance.extra)
     if "alignment" in extra:
         extra["alignment"] = _relative(Path(extra["alignment"]), parent)
+    if utterance.start is not None:
+        extra |= {"start": round(utterance.start, 6), "end": round(utterance.end, 6)}
+    if utterance.channel is not None:
+        extra["audio_channel"] = utterance.channel
     # A manifest that was read before keeps its own columns, except for what is known better now.
     return extra | {
         "id": utterance.id,
@@ -336,7 +386,8 @@ def _write_rows(rows: Iterable[dict[str, Any]], columns: list[str], path: Path, 
         import pyarrow
         import pyarrow.parquet
 
-        kinds = {"duration": pyarrow.float64(), "sampling_rate": pyarrow.int32()}
+        kinds = dict.fromkeys(("duration", "start", "end"), pyarrow.float64())
+        kinds |= dict.fromkeys(("sampling_rate", "audio_channel"), pyarrow.int32())
         schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in columns])
         with pyarrow.parquet.ParquetWriter(path, schema) as writer:
             batch: list[dict[str, Any]] = []

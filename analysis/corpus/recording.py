@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,11 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.corpus.audio import is_audio, read_header
+from analysis.corpus.audio import MIN_DURATION, AudioHeader, is_audio, read_header
 from analysis.corpus.utterance import Utterance
 from analysis.errors import AnalysisError, AudioError, CorpusError, Failure
 
-__all__ = ["Recording", "Seen", "corpus_failure", "failure_of", "read_text", "stems_are_unique", "tree", "validated"]
+__all__ = ["Recording", "Seen", "corpus_failure", "failure_of", "part_id", "read_text", "stems_are_unique", "tree", "validated"]
+
+# Times in tables are rounded: ends this far behind the file's own are taken for it, s.
+_PAST_THE_END = 0.05
+# A part that leaves out less than this at either end is the whole file, s.
+_WHOLE = 0.01
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,10 @@ class Recording:
     extra : mapping of str to str
     transcript : str
         Where the transcript stands, or should stand: for the remedy when it is missing or empty.
+    start, end : float or None
+        The part of the file that is meant, s; None for its start and its end.
+    channel : int or None
+        The channel that is meant, from 0; None for all.
     """
 
     id: str
@@ -39,6 +49,9 @@ class Recording:
     speaker: str
     extra: Mapping[str, str] = field(default_factory=dict)
     transcript: str = ""
+    start: float | None = None
+    end: float | None = None
+    channel: int | None = None
 
 
 class Seen:
@@ -147,17 +160,62 @@ def _as_text_failure(failure: Failure) -> Failure:
 def _utterance(recording: Recording) -> Utterance | Failure:
     try:
         header = read_header(recording.audio)
+        start, duration = _part(recording, header)
         return Utterance(
             id=recording.id,
             audio=recording.audio,
             text=" ".join((recording.text or "").split()),
             speaker=recording.speaker,
-            duration=header.duration,
+            duration=duration,
             sampling_rate=header.sampling_rate,
             extra=recording.extra,
+            start=start,
+            channel=recording.channel,
         )
     except (AudioError, CorpusError) as error:
         return failure_of(recording.id, error)
+
+
+def part_id(stem: str, start: float, end: float) -> str:
+    """Name of a part of a recording: that of the recording, and where it starts and ends in milliseconds."""
+    return f"{stem}-{round(1000 * start):07d}-{round(1000 * end):07d}"
+
+
+def _part(recording: Recording, header: AudioHeader) -> tuple[float | None, float]:
+    """Start and length of what is meant, s; None for the start where it is the whole file."""
+    if recording.channel is not None and not 0 <= recording.channel < header.channels:
+        raise CorpusError(
+            f"Channel {recording.channel} (counted from 0) of {recording.audio} is meant, which has {header.channels}. "
+            f"Mend the channel{_in(recording)}."
+        )
+    if recording.start is None and recording.end is None:
+        return None, header.duration
+    start = recording.start or 0.0
+    end = header.duration if recording.end is None else recording.end
+    outside = ("starts", start) if start >= header.duration else ("ends", end)
+    if outside[1] > header.duration + _PAST_THE_END:
+        raise CorpusError(
+            f"It {outside[0]} at {outside[1]:g} s of {recording.audio}, which lasts {header.duration:.3f} s. "
+            f"Mend the times{_in(recording)}; where they are times in another recording, rename their columns."
+        )
+    if not (math.isfinite(start) and math.isfinite(end)) or start < 0 or end <= start:
+        raise CorpusError(
+            f"It runs from {start:g} to {end:g} s of {recording.audio}. "
+            f"Give start and end in seconds from the file's start{_in(recording)}."
+        )
+    end = min(end, header.duration)
+    if end - start < MIN_DURATION:
+        raise CorpusError(
+            f"It lasts {max(end - start, 0.0):.3f} s, less than the {MIN_DURATION} s that hold a syllable. "
+            f"Mend its times{_in(recording)}, or leave it out."
+        )
+    if start < _WHOLE and header.duration - end < _WHOLE:
+        return None, header.duration
+    return start, end - start
+
+
+def _in(recording: Recording) -> str:
+    return f" in {recording.transcript}" if recording.transcript else ""
 
 
 def tree(root: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -1,4 +1,4 @@
-"""One recording with what was said in it, and the corpus that holds many."""
+"""One recording, or a part of one, with what was said in it; and the corpus that holds many."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Corpus", "Utterance"]
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording and its transcript.
+    """One recording and its transcript; or one stretch of a longer recording, whose file is not copied.
 
     Attributes
     ----------
@@ -27,11 +27,15 @@ class Utterance:
         Transcript as published (case and punctuation kept); never empty.
     speaker : str
     duration : float
-        Seconds, from the file's header.
+        Seconds, from the file's header; of a part, its own length.
     sampling_rate : int
         Of the file, Hz.
     extra : mapping of str to str
         Other columns of the manifest, and paths such as ``alignment``.
+    start : float or None
+        Where in the file the utterance starts, s; None for the whole file. Alignments count from here.
+    channel : int or None
+        The channel of the file that is meant, from 0; None averages all.
     """
 
     id: str
@@ -41,6 +45,8 @@ class Utterance:
     duration: float
     sampling_rate: int
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+    start: float | None = None
+    channel: int | None = None
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -51,11 +57,30 @@ class Utterance:
             raise CorpusError(f"Utterance {self.id} has a duration of {self.duration} s. Is {self.audio} truncated?")
         if self.sampling_rate < 1:
             raise CorpusError(f"Utterance {self.id} has a sampling rate of {self.sampling_rate} Hz.")
+        if self.start is not None and not (math.isfinite(self.start) and self.start >= 0):
+            raise CorpusError(
+                f"Utterance {self.id} starts at {self.start} s of {self.audio}. Give seconds from the file's start."
+            )
+        if self.channel is not None and self.channel < 0:
+            raise CorpusError(f"Utterance {self.id} has the channel {self.channel}. Channels are counted from 0.")
         object.__setattr__(self, "audio", Path(self.audio))
         object.__setattr__(self, "extra", MappingProxyType(dict(self.extra)))
 
     def __reduce__(self):  # a mapping proxy does not pickle; worker processes need utterances
-        return type(self), (self.id, self.audio, self.text, self.speaker, self.duration, self.sampling_rate, dict(self.extra))
+        return type(self), (
+            *(self.id, self.audio, self.text, self.speaker, self.duration, self.sampling_rate, dict(self.extra)),
+            *(self.start, self.channel),
+        )
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is less than its whole file, in time or in channels."""
+        return self.start is not None or self.channel is not None
+
+    @property
+    def end(self) -> float:
+        """Where in the file the utterance ends, s."""
+        return (self.start or 0.0) + self.duration
 
 
 @dataclass(frozen=True)

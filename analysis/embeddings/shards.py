@@ -102,9 +102,14 @@ class ExtractionPlan:
         return total.hexdigest()
 
     def _recording(self, utterance: Utterance) -> str:
-        path = self.encoder.path_of(utterance) if hasattr(self.encoder, "path_of") else utterance.audio
+        from analysis.corpus.audio import audio_digest
+
+        made = hasattr(self.encoder, "path_of")
+        path = self.encoder.path_of(utterance) if made else utterance.audio
         if path is None or not path.is_file():
             return "missing"
+        if not made:
+            return audio_digest(utterance)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -30,6 +30,8 @@ SAMPLING_RATE = 16_000
 _COMPRESSION = 0.8
 # Names kept clips: another way to compress makes others.
 _ENCODING = f"mp3 {SAMPLING_RATE} {_COMPRESSION}"
+# Start and duration, s, and channel: what an utterance is that is its whole file.
+_WHOLE: tuple[float | None, float, float | None] = (None, 0.0, None)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,11 @@ def make_clips(report: Report, folder: Path, utterances: Iterable[str], *, budge
     table = report.tables.get("utterances")
     if table is None or "audio" not in table:
         return Clips(note="No sound: the report names no audio files.")
-    paths = dict(zip(table[_id_column(table)].astype(str), table["audio"], strict=True))
+    names = table[_id_column(table)].astype(str)
+    paths = dict(zip(names, table["audio"], strict=True))
+    parts = {}
+    if "start" in table:  # of utterances that are parts of a longer recording
+        parts = dict(zip(names, table[["start", "duration", "channel"]].itertuples(index=False, name=None), strict=True))
     encoded: dict[str, bytes] = {}
     missing: dict[str, str] = {}
     files: dict[str, Path] = {}
@@ -76,12 +82,16 @@ def make_clips(report: Report, folder: Path, utterances: Iterable[str], *, budge
         else:
             files[utterance] = path
     kept = cache_folder("clips")
+
+    def clip(utterance: str) -> bytes | str:
+        return _clip_of(files[utterance], kept, parts.get(utterance, _WHOLE))
+
     with ThreadPoolExecutor(available_cores()) as pool:  # compression leaves the interpreter to others
-        for utterance, clip in zip(files, pool.map(lambda path: _clip_of(path, kept), files.values()), strict=True):
-            if isinstance(clip, bytes):
-                encoded[utterance] = clip
+        for utterance, made in zip(files, pool.map(clip, files), strict=True):
+            if isinstance(made, bytes):
+                encoded[utterance] = made
             else:
-                missing[utterance] = clip
+                missing[utterance] = made
     for utterance, reason in list(missing.items())[:3]:
         logger.warning("no sound for %s: %s", utterance, reason)
     n_bytes = sum(map(len, encoded.values()))
@@ -125,15 +135,16 @@ def _find(path: object, report: Report, folder: Path) -> Path | None:
     return next((root / path for root in roots if (root / path).is_file()), None)
 
 
-def _clip_of(path: Path, kept: Path) -> bytes | str:
+def _clip_of(path: Path, kept: Path, part: tuple[float | None, float, float | None] = _WHOLE) -> bytes | str:
     """The clip, from ``kept`` where these bytes were compressed before; or why there is none."""
     try:
-        recording = path.read_bytes()
-        name = hashlib.sha256(_ENCODING.encode() + recording).hexdigest()
+        whole = all(value is None or value != value for value in (part[0], part[2]))
+        encoding = _ENCODING if whole else f"{_ENCODING} {part}"
+        name = hashlib.sha256(encoding.encode() + path.read_bytes()).hexdigest()
         clip = kept / name[:2] / f"{name}.mp3"
         if clip.is_file():
             return clip.read_bytes()
-        compressed = _compressed(path)
+        compressed = _compressed(path, _WHOLE if whole else part)
     except (AnalysisError, OSError, RuntimeError, ValueError) as error:  # soundfile raises RuntimeError
         return f"{path.name} cannot be read: {error}"
     try:
@@ -146,11 +157,19 @@ def _clip_of(path: Path, kept: Path) -> bytes | str:
     return compressed
 
 
-def _compressed(path: Path) -> bytes:
+def _compressed(path: Path, part: tuple[float | None, float, float | None]) -> bytes:
     import soundfile
     import soxr
 
-    samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    start, duration, channel = part
+    with soundfile.SoundFile(str(path)) as file:
+        rate, length = file.samplerate, -1
+        if start is not None and start == start:  # a table has NaN for None
+            file.seek(min(round(start * rate), file.frames))
+            length = round(duration * rate)
+        samples = file.read(length, dtype="float32", always_2d=True)
+    if channel is not None and channel == channel:
+        samples = samples[:, int(channel) : int(channel) + 1]
     if not len(samples):
         raise ValueError("it holds no samples")
     mono = np.nan_to_num(samples.mean(axis=1))

@@ -105,7 +105,7 @@ def test_bad_rows_are_listed_beside_the_good_ones(recordings: Path):
         {"id": "good", "path": "clips/c.ogg", "transcript": "yes"},
         {"id": "nameless", "path": "", "transcript": "yes"},
         {"id": "", "path": "clips/c.ogg", "transcript": "yes"},
-        {"id": "part", "path": "clips/c.ogg", "transcript": "yes", "offset": 1.5},
+        {"id": "part", "path": "clips/c.ogg", "transcript": "yes", "offset": 300},
     ]
     path = manifest(recordings / "words", rows, ".jsonl")
     corpus = open_corpus(path)
@@ -143,9 +143,9 @@ def test_bad_rows_are_listed_beside_the_good_ones(recordings: Path):
         ("corpus", str(clips / "c.ogg"), "It has no id.", f"Give it one in row 8 of {path}."),
         (
             "corpus",
-            f"row 9 of {path}",
-            "It means a part of clips/c.ogg that starts at 1.5 s; recordings are used whole.",
-            "Cut the recording into one file per utterance.",
+            "part",
+            f"It starts at 300 s of {clips / 'c.ogg'}, which lasts 0.500 s.",
+            f"Mend the times in row 9 of {path}; where they are times in another recording, rename their columns.",
         ),
     ]
 

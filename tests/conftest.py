@@ -46,6 +46,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Inputs that people report; they lie beside the checkout and are never part of it."""
+    folder = REPOSITORY.parent / "shared" / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"the shared cases are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def demo():
     """The demo corpus, made on first use and cached in the user's cache folder."""
     from analysis.corpus import demo_corpus

@@ -11,6 +11,7 @@ import numpy as np
 from analysis.alignment.arpabet import without_stress
 from analysis.alignment.transcript import same_word
 from analysis.alignment.types import Alignment
+from analysis.spelling import plain_word
 from analysis.timebase import Interval
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def boundary_errors(pairs: Iterable[tuple[Alignment, Alignment]]) -> pd.DataFram
 
 def _matches(left: tuple[Interval, ...], right: tuple[Interval, ...], tier: str) -> list[Interval | None]:
     def key(interval: Interval) -> str:
-        return interval.label.strip().lower() if tier == "words" else without_stress(interval.label.strip().upper())
+        return plain_word(interval.label) if tier == "words" else without_stress(interval.label.strip().upper())
 
     found: list[Interval | None] = [None] * len(left)
     matcher = SequenceMatcher(None, [key(one) for one in left], [key(one) for one in right], autojunk=False)

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["PHONES", "VOWELS", "from_ipa", "is_silence", "without_stress"]
+__all__ = ["PHONES", "VOWELS", "from_ipa", "without_stress"]
 
 VOWELS = frozenset("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
 PHONES = VOWELS | frozenset("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
-
-# Labels without speech in TextGrids of MFA, P2FA, WebMAUS, Gentle, TIMIT, Buckeye and hand-made ones.
-_SILENCES = frozenset(
-    "sil sp spn silence pau pause ssil noi noise brth breath lg ns h# # epi _ - -- … <p:> <usb> <nib> xxx [] (.)".split()
-) | {""}
 
 # Longest first, so that affricates, diphthongs and r-coloured vowels are not read as two phones.
 _IPA = {
@@ -35,15 +30,6 @@ _LONGEST = max(map(len, _IPA))
 def without_stress(phone: str) -> str:
     """An ARPAbet label without its stress digit."""
     return phone.rstrip("012")
-
-
-def is_silence(label: str) -> bool:
-    """Whether a TextGrid label stands for silence, noise or an unknown word rather than for speech.
-
-    Labels wholly in angle, square or curly brackets (``<unk>``, ``[noise]``, ``{SL}``) are taken for mark-up.
-    """
-    label = label.strip().lower()
-    return label in _SILENCES or (len(label) > 1 and label[0] + label[-1] in ("<>", "[]", "{}"))
 
 
 def from_ipa(text: str) -> tuple[str, ...]:

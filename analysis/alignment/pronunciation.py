@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from analysis.alignment.arpabet import PHONES, VOWELS, from_ipa, without_stress
-from analysis.alignment.lexicon_files import lexicon_folder
+from analysis.alignment.lexicon_files import lexicon_folder, read_dictionary
 from analysis.errors import LexiconError
+from analysis.spelling import folded
 
-__all__ = ["Pronouncer", "Pronunciation", "find_lexicon", "read_dictionary", "stressed"]
+__all__ = ["Pronouncer", "Pronunciation", "cmudict", "find_lexicon", "stressed"]
 
-_VARIANT = re.compile(r"\(\d+\)$")
 _SIBILANTS = frozenset("S Z SH ZH CH JH".split())
 _VOICELESS = frozenset("P T K F TH".split())
 
@@ -74,46 +74,10 @@ def find_lexicon(name: Path | str | None, inventory: str | None = None) -> tuple
     return path, inventory or "arpabet"
 
 
-def read_dictionary(path: Path | str) -> dict[str, list[tuple[str, ...]]]:
-    """Pronunciations of a dictionary file, one ``WORD PHONE PHONE ...`` a line, as CMUdict, MFA and Kaldi write them.
-
-    Probabilities between word and phones (MFA) are skipped, variants ``WORD(2)`` joined to their word, comments (``;;;``, ``#``)
-    left out.
-
-    Raises
-    ------
-    LexiconError
-        If the file cannot be read, or a line has a word without phones; the line is quoted.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LexiconError(f"The pronunciation dictionary {path} cannot be read: {error}. It must be UTF-8 text.") from error
-    words: dict[str, list[tuple[str, ...]]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        fields = line.split("#", 1)[0].split() if not line.startswith(";;;") else []
-        if not fields:
-            continue
-        phones = [field for field in fields[1:] if not re.fullmatch(r"\d*\.\d+|\d+", field)]
-        if not phones:
-            raise LexiconError(f"{path}, line {number}: {line.strip()!r} gives a word and no phones. Write `WORD P1 P2 ...`.")
-        words.setdefault(_VARIANT.sub("", fields[0].lower()), []).append(tuple(phones))
-    return words
-
-
 @lru_cache(maxsize=1)
-def _cmudict() -> Mapping[str, list[tuple[str, ...]]]:
-    """CMUdict as it travels in lexicons/."""
-    import lzma
-
-    path = lexicon_folder() / "cmudict" / "cmudict.dict.xz"
-    words: dict[str, list[tuple[str, ...]]] = {}
-    for line in lzma.decompress(path.read_bytes()).decode("utf-8").splitlines():
-        fields = line.split("#", 1)[0].split()
-        if fields and not line.startswith(";;;"):
-            words.setdefault(_VARIANT.sub("", fields[0]).lower(), []).append(tuple(fields[1:]))
-    return words
+def cmudict() -> Mapping[str, list[tuple[str, ...]]]:
+    """CMUdict as it travels in lexicons/: 126,052 words, ARPAbet with stress."""
+    return read_dictionary(lexicon_folder() / "cmudict" / "cmudict.dict.xz")
 
 
 @lru_cache(maxsize=1)
@@ -142,7 +106,7 @@ class Pronouncer:
     def __init__(self, lexicon: Path | str | None = None, inventory: str | None = None) -> None:
         self.path, self.inventory = find_lexicon(lexicon, inventory)
         self.english = self.inventory == "arpabet"
-        self.own = read_dictionary(self.path) if self.path else {}
+        self.own = read_dictionary(self.path, inventory=self.inventory) if self.path else {}
         for word, pronunciations in self.own.items() if self.english else ():
             for phones in pronunciations:
                 strange = [phone for phone in phones if without_stress(phone) not in PHONES]
@@ -154,15 +118,17 @@ class Pronouncer:
 
     def known(self, word: str) -> bool:
         """Whether a dictionary has the word."""
-        return word in self.own or (self.english and word in _cmudict())
+        word = folded(word)
+        return word in self.own or (self.english and word in cmudict())
 
     def written(self, word: str) -> list[Pronunciation]:
         """Pronunciations that a dictionary gives, or none."""
+        word = folded(word)
         if word in self.own:
             return [Pronunciation(phones, "lexicon") for phones in self.own[word]]
         if not self.english:
             return []
-        return [Pronunciation(phones, "cmudict") for phones in _cmudict().get(word, ())]
+        return [Pronunciation(phones, "cmudict") for phones in cmudict().get(word, ())]
 
     def __call__(self, word: str) -> list[Pronunciation]:
         """Pronunciations of ``word``, at least one unless it has no letters that English can read."""
@@ -195,7 +161,7 @@ class Pronouncer:
         if re.search(r"[aeiouy]", letters):
             return from_ipa(_g2p()(letters).ipa)
         # without a vowel letter it is an acronym: say its letters
-        return tuple(phone for letter in letters for phone in _cmudict()[letter][0])
+        return tuple(phone for letter in letters for phone in cmudict()[letter][0])
 
 
 def _without_accents(word: str) -> str:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from analysis.alignment.arpabet import PHONES, is_silence, without_stress
+from analysis.alignment.arpabet import PHONES, without_stress
 from analysis.alignment.tiers import TextGridContent, Tier, read_tiers, write_tiers
 from analysis.alignment.types import Alignment
 from analysis.corpus.utterance import Utterance
 from analysis.errors import AlignmentError, ConfigurationError, Failure
+from analysis.spelling import silent_phone, silent_word
 from analysis.timebase import Interval
 
 __all__ = ["TextGridAligner", "alignment_of", "inventory_of", "read_textgrid", "write_textgrid"]
 
-_WORD_TIERS = frozenset("words word ort-mau ort orthography wrd".split())
-_PHONE_TIERS = frozenset("phones phone phonemes phoneme mau kan-mau segments segment phonetic phn".split())
+# The first that a file has is read, wherever it stands. KAN-MAU holds canonical forms of whole words, so it is in neither list.
+_WORD_TIERS = ("words", "word", "ort-mau", "ort", "orthography", "wrd")
+_PHONE_TIERS = ("phones", "phone", "phonemes", "phoneme", "mau", "segments", "segment", "phonetic", "phn")
 # "A - words" (MFA), "A_words", "words - A": the speaker's name beside that of the tier.
 _SPEAKER_TIER = re.compile(r"^(?P<speaker>.+?)(?:\s+-\s+|\s*[:_/]\s*)(?P<kind>[^-:_/]+)$")
 # Boundaries closer than this are the same boundary, s; TextGrids carry rounding of a millisecond at the most.
@@ -105,8 +107,8 @@ def alignment_of(
             f"{path} has no tier of words or phones. Its tiers: {names}. Name them with words_tier and phones_tier."
         )
     found: list[str] = []
-    words = _intervals(words_found, path, duration, found)
-    phones = _intervals(phones_found, path, duration, found)
+    words = _intervals(words_found, path, duration, found, silent_word)
+    phones = _intervals(phones_found, path, duration, found, silent_phone)
     if strict and found:
         raise AlignmentError(f"{path}: {found[0]} Strict reading refuses this.")
     inventory = inventory or inventory_of([phone.label for phone in phones])
@@ -238,13 +240,13 @@ def _split_name(name: str) -> tuple[str, str]:
     if plain in _WORD_TIERS or plain in _PHONE_TIERS:
         return "", plain
     match = _SPEAKER_TIER.match(name.strip())
-    if match and match["kind"].strip().lower() in _WORD_TIERS | _PHONE_TIERS:
+    if match and match["kind"].strip().lower() in _WORD_TIERS + _PHONE_TIERS:
         return match["speaker"].strip(), match["kind"].strip().lower()
     return "", plain
 
 
 def _chosen(
-    content: TextGridContent, path: Path, wanted: str | None, usual: frozenset[str], speaker: str | None, kind: str
+    content: TextGridContent, path: Path, wanted: str | None, usual: tuple[str, ...], speaker: str | None, kind: str
 ) -> Tier | None:
     if wanted is not None:
         for tier in content.tiers:
@@ -262,10 +264,12 @@ def _chosen(
         raise AlignmentError(
             f"{path} has {kind} of several speakers: {', '.join(map(repr, speakers))}. Say whose to read with speaker."
         )
-    return found[0][1] if found else None
+    return min(found, key=lambda one: usual.index(_split_name(one[1].name)[1]))[1] if found else None
 
 
-def _intervals(tier: Tier | None, path: Path, duration: float, doubts: list[str]) -> tuple[Interval, ...]:
+def _intervals(
+    tier: Tier | None, path: Path, duration: float, doubts: list[str], silent: Callable[[str], bool]
+) -> tuple[Interval, ...]:
     """The tier's intervals without silences; what is mended is told in ``doubts``."""
     if tier is None:
         return ()
@@ -276,7 +280,7 @@ def _intervals(tier: Tier | None, path: Path, duration: float, doubts: list[str]
         doubts.append(f"Tier {tier.name!r}: intervals are out of order; they were sorted.")
     for start, end, label in entries:
         if end <= start:
-            if not is_silence(label):
+            if not silent(label):
                 doubts.append(f"Tier {tier.name!r}: the interval {label!r} at {start:.4f} s has no length; it was left out.")
             continue
         if start < 0:
@@ -294,7 +298,7 @@ def _intervals(tier: Tier | None, path: Path, duration: float, doubts: list[str]
                 )
             start = _cut(kept, previous, start, end)
         previous = (start, end, label)
-        if is_silence(label):
+        if silent(label):
             continue
         if end > duration:
             if start >= duration or end > duration + _END_TOLERANCE:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from analysis.corpus.recording import read_text
 from analysis.errors import CorpusError
+from analysis.spelling import silent_phone, silent_word
 from analysis.timebase import Interval
 
 __all__ = [
-    "SILENCE_LABELS",
-    "is_silence",
     "read_buckeye",
     "read_festival",
     "read_hts",
@@ -25,24 +24,12 @@ __all__ = [
     "transcript_of_textgrid",
 ]
 
-#: Labels that stand for no speech, lower case.
-SILENCE_LABELS = frozenset(
-    (
-        *("", "sil", "silence", "sp", "ssil", "pau", "pause", "h#", "#", "_", "-", "epi", "brth", "noise", "vocnoise", "xxx"),
-        *("<sil>", "<silence>", "<p:>", "<p>", "<eps>", "<s>", "</s>", "<pause>", "{sl}", "[sil]", "[silence]", "(...)"),
-    )
-)
 # <SIL>, <VOCNOISE>, <LAUGH-yes>, {B_TRANS}; in the phone tier SIL, NOISE, IVER: Buckeye's phones are lower case.
 _BUCKEYE_NOISE = re.compile(r"[<{].*|[A-Z_]{3,}")
 _CENTRE_PHONE = re.compile(r"-([^-+]+)\+")
 _PHONE_TIERS = frozenset("phones phone phonemes phoneme segments segment phonetic mau kan-mau".split())
 _WORD_TIERS = frozenset(("words", "word", "ort-mau", "ort", "orthography"))
 _TEXT_TIERS = ("utterance", "utterances", "transcript", "transcription", "text", "sentence", "phrase", "ipu")
-
-
-def is_silence(label: str) -> bool:
-    """Whether a label of a word or phone tier stands for no speech."""
-    return label.strip().lower() in SILENCE_LABELS
 
 
 def read_labels(path: str | Path, *, sampling_rate: int = 16000, keep_silence: bool = False) -> list[Interval]:
@@ -115,7 +102,7 @@ def _read_spans(path: Path, per_second: int, keep_silence: bool, *, full_context
         label = fields[2].strip() if len(fields) > 2 else ""
         if full_context and (centre := _CENTRE_PHONE.search(label)):
             label = centre.group(1)
-        _append(intervals, start, end, label, keep_silence or not is_silence(label), path, number)
+        _append(intervals, start, end, label, keep_silence or not _silent(path, label), path, number)
     return intervals
 
 
@@ -134,12 +121,16 @@ def _read_ends(path: Path, keep_silence: bool, noise: re.Pattern[str] | None) ->
         except ValueError:
             raise _bad_line(path, number, line, "end, colour and label") from None
         label = fields[2].split(";")[0].strip() if len(fields) > 2 else ""
-        silent = is_silence(label) or (noise is not None and noise.fullmatch(label) is not None)
+        silent = _silent(path, label) or (noise is not None and noise.fullmatch(label) is not None)
         _append(intervals, start, end, label, keep_silence or not silent, path, number)
         start = end
     if not inside:
         raise CorpusError(f"{path} has no line `#`, below which the labels stand. Is it a label file, and complete?")
     return intervals
+
+
+def _silent(path: Path, label: str) -> bool:
+    return silent_word(label) if path.suffix.lower() in (".wrd", ".words") else silent_phone(label)
 
 
 def _append(intervals: list[Interval], start: float, end: float, label: str, wanted: bool, path: Path, number: int) -> None:
@@ -185,7 +176,7 @@ def transcript_of_textgrid(path: str | Path) -> tuple[str | None, bool]:
             f"Open it in Praat and save it as a text file, or write the words into a .lab file instead."
         ) from error
     tiers = {
-        name: " ".join(entry.label.strip() for entry in tier.entries if not is_silence(entry.label))
+        name: " ".join(entry.label.strip() for entry in tier.entries if not silent_word(entry.label))
         for name, tier in zip(grid.tierNames, grid.tiers, strict=True)
         if isinstance(tier, textgrid.IntervalTier)
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from analysis.alignment.lexicon_files import lexicon_folder, read_rows
+from analysis.alignment.lexicon_files import INVENTORY_ALIASES, inventory_file, lexicon_folder, read_rows
 from analysis.errors import LexiconError
 
 if TYPE_CHECKING:
@@ -21,11 +21,8 @@ __all__ = ["SILENCE", "Inventory", "Phone", "inventory_names", "load_inventory"]
 #: What stands for silence, or for no phone at all, beside a token.
 SILENCE = "SIL"
 
-_SILENCES = frozenset({"", "sil", "sp", "spn", "pau", "h#", "#h", "<eps>", "<sil>", "<p:>", "_", "#", "noi", "nsn", "epi"})
 _CONSONANT_COLUMNS = ("voicing", "aspiration", "place", "manner")
 _VOWEL_COLUMNS = ("height", "backness", "rounding", "length", "glide")
-# Names under which aligners know the phone sets that the files describe.
-_ALIASES = {"ipa": "english_ipa", "english_mfa": "english_ipa", "english_us_mfa": "english_ipa", "english_us_arpa": "arpabet"}
 
 
 @dataclass(frozen=True)
@@ -125,11 +122,6 @@ class Inventory:
         """Whether the label is a phone of this inventory, with or without stress."""
         return self._split(label) is not None
 
-    @staticmethod
-    def is_silence(label: str) -> bool:
-        """Whether a label stands for silence or noise rather than for a phone."""
-        return label.strip().lower() in _SILENCES
-
     def carries_syllable(self, symbol: str) -> bool:
         """Whether the symbol can be the nucleus of a syllable."""
         return self.phones[symbol].carries_syllable
@@ -208,7 +200,7 @@ def _some(labels: Iterable[str]) -> str:
 
 def inventory_names() -> list[str]:
     """Names that :func:`load_inventory` knows."""
-    return sorted({path.stem for path in (lexicon_folder() / "inventories").glob("*.tsv")} | set(_ALIASES) | {"xsampa"})
+    return sorted({path.stem for path in (lexicon_folder() / "inventories").glob("*.tsv")} | set(INVENTORY_ALIASES) | {"xsampa"})
 
 
 def load_inventory(name: str | Path) -> Inventory:
@@ -235,11 +227,9 @@ def _load(name: str) -> Inventory:
     if name == "xsampa":
         base = _load("arpabet")
         return Inventory(name, "arpabet", base.phones, MappingProxyType({p.xsampa: p.symbol for p in base.phones.values()}))
-    path = lexicon_folder() / "inventories" / f"{_ALIASES.get(name, name)}.tsv"
+    path = inventory_file(name)
     if not path.is_file():
-        path = Path(name)
-        if not path.is_file():
-            raise LexiconError(f"There is no inventory {name!r}. Choose one of {', '.join(inventory_names())}, or give a file.")
+        raise LexiconError(f"There is no inventory {name!r}. Choose one of {', '.join(inventory_names())}, or give a file.")
     rows = read_rows(path, ("symbol",))
     if not rows:
         raise LexiconError(f"{path} describes no phone.")

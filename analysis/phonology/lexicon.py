@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from analysis.alignment.lexicon_files import lexicon_folder, read_lines
-from analysis.alignment.pronunciation import find_lexicon
+from analysis.alignment.lexicon_files import read_dictionary
+from analysis.alignment.pronunciation import cmudict, find_lexicon
 from analysis.errors import LexiconError
 from analysis.phonology.inventory import load_inventory
+from analysis.spelling import folded, plain_word
 
 __all__ = ["Lexicon", "load_lexicon", "pronunciations"]
-
-_ALTERNATIVE = re.compile(r"^(.+)\((\d+)\)$")
-_NUMBER = re.compile(r"^[0-9.eE+-]+$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +34,7 @@ class Lexicon:
     inventory: str = "arpabet"
 
     def __contains__(self, word: str) -> bool:
-        return word.lower() in self.entries
+        return bool(self.pronunciations(word))
 
     def __len__(self) -> int:
         """Number of words."""
@@ -50,7 +47,7 @@ class Lexicon:
 
     def pronunciations(self, word: str) -> tuple[str, ...]:
         """Pronunciations of a word with their stress; empty when it is not in the lexicon."""
-        return self.entries.get(word.lower(), ())
+        return self.entries.get(folded(word)) or self.entries.get(plain_word(word), ())
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Every entry as (name, phones); alternatives are named ``to(2)``, ``to(3)``."""
@@ -79,9 +76,7 @@ def load_lexicon(name: str | Path = "cmudict", *, inventory: str | None = None) 
     Parameters
     ----------
     name : str or Path
-        ``cmudict``, ``mandarin``, or a file: one pronunciation a line, the word first, then its phones, separated by spaces or
-        tabs, as in CMUdict and in dictionaries of the Montreal Forced Aligner (whose columns of probabilities are skipped). A
-        word may stand on several lines or be numbered (``to(2)``); lines that start with ``#`` or ``;;;`` are comments.
+        ``cmudict``, ``mandarin``, or a file as :func:`analysis.alignment.lexicon_files.read_dictionary` takes it.
     inventory : str, optional
         Of the phones; by default that of the name, or ARPAbet.
 
@@ -96,16 +91,11 @@ def load_lexicon(name: str | Path = "cmudict", *, inventory: str | None = None) 
 @cache
 def _load(name: str, inventory: str | None) -> Lexicon:
     if name == "cmudict":
-        import lzma
-
         if inventory is not None:
             load_inventory(inventory)  # of the alignments then; CMUdict itself is written in ARPAbet
-
-        path = lexicon_folder() / "cmudict" / "cmudict.dict.xz"
-        lines = enumerate(lzma.decompress(path.read_bytes()).decode("ascii").splitlines(), 1)
-        return Lexicon(name, _entries(str(path), ((n, line.partition(" #")[0]) for n, line in lines)), "arpabet")
+        return Lexicon(name, _joined(cmudict()), "arpabet")
     path, inventory = find_lexicon(name, inventory)
-    entries = _entries(str(path), read_lines(path))
+    entries = _joined(read_dictionary(path, inventory=inventory))
     phones = load_inventory(inventory)
     for word, alternatives in entries.items():
         for pronunciation in alternatives:
@@ -118,24 +108,8 @@ def _load(name: str, inventory: str | None) -> Lexicon:
     return Lexicon(path.stem if path.parent.name != name else name, entries, inventory)
 
 
-def _entries(source: str, lines: Iterator[tuple[int, str]] | list[tuple[int, str]]) -> dict[str, tuple[str, ...]]:
-    entries: dict[str, list[str]] = {}
-    for number, line in lines:
-        if line.startswith(";;;"):
-            continue
-        word, *phones = line.split()
-        while phones and _NUMBER.match(phones[0]):
-            del phones[0]
-        if not phones:
-            raise LexiconError(f"{source}, line {number}: {word!r} has no phones. Write the word, then its phones, in one line.")
-        match = _ALTERNATIVE.match(word)
-        known = entries.setdefault((match.group(1) if match else word).lower(), [])
-        pronunciation = " ".join(phones)
-        if pronunciation not in known:
-            known.append(pronunciation)
-    if not entries:
-        raise LexiconError(f"{source} holds no pronunciation. Write one a line: the word, then its phones.")
-    return {word: tuple(alternatives) for word, alternatives in entries.items()}
+def _joined(words: Mapping[str, list[tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    return {word: tuple(map(" ".join, alternatives)) for word, alternatives in words.items()}
 
 
 def pronunciations(word: str, lexicon: str | Path = "cmudict") -> tuple[str, ...]:

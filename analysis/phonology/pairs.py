@@ -377,6 +377,7 @@ class PairWriter:
     def __init__(self, path: Path, comments: Iterable[str] = ()) -> None:
         self.path, self.n_rows = Path(path), 0
         self._comments, self._parquet, self._file = tuple(comments), None, None
+        self._has_header = False
         if self.path.suffix not in (".tsv", ".csv", ".parquet"):
             kind = self.path.suffix or "a file without suffix"
             raise ConfigurationError(f"A pair table is written as .tsv, .csv or .parquet, not as {kind}: {self.path}.")
@@ -393,7 +394,8 @@ class PairWriter:
         """Append the rows of a table; all tables of a file have the same columns."""
         if self._file is not None:
             separator = "\t" if self.path.suffix == ".tsv" else ","
-            table.to_csv(self._file, sep=separator, index=False, header=self.n_rows == 0, lineterminator="\n")
+            table.to_csv(self._file, sep=separator, index=False, header=not self._has_header, lineterminator="\n")
+            self._has_header = True
         else:
             import pyarrow as pa
             import pyarrow.parquet as pq

@@ -13,6 +13,7 @@ from analysis.errors import Failure, LexiconError
 from analysis.phonology.inventory import Inventory, load_inventory
 from analysis.phonology.lexicon import Lexicon, load_lexicon
 from analysis.phonology.types import Syllable
+from analysis.spelling import plain_word, silent_phone, silent_word
 from analysis.timebase import Interval
 
 __all__ = ["aligned_words", "legal_onsets", "syllabify", "syllables"]
@@ -99,10 +100,10 @@ def aligned_words(
     phones = load_inventory(alignment.inventory)
     centers = [phone.center for phone in alignment.phones]
     for index, word in enumerate(alignment.words):
-        if phones.is_silence(word.label):
+        if silent_word(word.label):
             continue
         inside = alignment.phones[bisect_left(centers, word.start) : bisect_left(centers, word.end)]
-        inside = tuple(phone for phone in inside if not phones.is_silence(phone.label))
+        inside = tuple(phone for phone in inside if not silent_phone(phone.label))
         where = f"word {index} {word}"
         if not inside:
             yield Failure(
@@ -134,7 +135,7 @@ def aligned_words(
         split = [phones.split(phone.label) for phone in inside]
         symbols, stress = tuple(symbol for symbol, _ in split), tuple(level for _, level in split)
         if lexicon is not None and phones.base == "arpabet" and all(level < 0 for level in stress):
-            stress = _stress(lexicon, _spelling(word), symbols) or stress
+            stress = _stress(lexicon, word.label, symbols) or stress
         yield index, word, tuple(Interval(p.start, p.end, s) for p, s in zip(inside, symbols, strict=True)), stress
 
 
@@ -162,10 +163,6 @@ def _released(inside: tuple[Interval, ...], phones: Inventory) -> tuple[Interval
     return tuple(joined)
 
 
-def _spelling(word: Interval) -> str:
-    return word.label.strip().lower()
-
-
 def word_syllables(
     index: int, word: Interval, phones: Sequence[Interval], stress: Sequence[int], *, inventory: str, ambisyllabic: bool
 ) -> list[Syllable]:
@@ -184,7 +181,7 @@ def word_syllables(
         built.append(
             Syllable(
                 interval=Interval(phones[first].start, last.end, " ".join(labels)),
-                word=_spelling(word),
+                word=plain_word(word.label),
                 word_index=index,
                 position=position,
                 n_syllables=len(parts),

@@ -15,6 +15,7 @@ from analysis.phonology.inventory import SILENCE, load_inventory
 from analysis.phonology.lexicon import Lexicon
 from analysis.phonology.syllabification import aligned_words, syllables_and_failures
 from analysis.phonology.types import TOKEN_COLUMNS
+from analysis.spelling import plain_word, silent_phone, silent_word
 from analysis.timebase import Interval
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def token_table(
         Columns and dtypes of ``TOKEN_COLUMNS``; rows in order of time within each utterance. ``previous_phone`` and
         ``next_phone`` are the phones next to the token, ``SIL`` at the ends of the recording and beside a gap.
     failures : list of Failure
-        Words with no phones, with phones outside the inventory, or, for syllables, with no vowel; alignments in unknown phones.
+        Words with no phones, with phones outside the inventory, or, for syllables, with no vowel; alignments without words or in
+        unknown phones.
 
     Raises
     ------
@@ -82,9 +84,9 @@ def token_table(
                 )
             )
             continue
-        unknown = _unknown_phones(alignment)
-        if unknown is not None:
-            failures.append(unknown)
+        unusable = _without_words(alignment, unit) or _unknown_phones(alignment)
+        if unusable is not None:
+            failures.append(unusable)
             continue
         rows, failed = _rows(alignment, unit, ambisyllabic, lexicon)
         failures += failed
@@ -165,6 +167,19 @@ def _refuse_rows(path: Path, parquet: bool, table: pd.DataFrame, bad: pd.Series,
         raise ConfigurationError(f"{path}, {place}: {name} is {shown}, which is {fault}.{remedy}")
 
 
+def _without_words(alignment: Alignment, unit: str) -> Failure | None:
+    """The row of an alignment in which no word can be found, so that it would leave no trace."""
+    if any(not silent_word(word.label) for word in alignment.words):
+        return None
+    held = f"{len(alignment.phones)} phones and no words" if alignment.phones else "neither words nor phones"
+    return Failure(
+        "phonology",
+        alignment.utterance_id,
+        f"its alignment has {held}, so that no {unit} can be read from it.",
+        "Add a tier of words, name the one there is with words_tier, or align this recording again.",
+    )
+
+
 def _unknown_phones(alignment: Alignment) -> Failure | None:
     """What keeps an alignment's phones from being read."""
     try:
@@ -210,7 +225,7 @@ def _rows(alignment: Alignment, unit: str, ambisyllabic: bool, lexicon: str | Le
         else:
             words.append(item)
     for index, word, phones, stress in words:
-        spelling = word.label.strip().lower()
+        spelling = plain_word(word.label)
         n_syllables = sum(inventory.carries_syllable(phone.label) for phone in phones)
         common = {"word": spelling, "word_index": index, "n_syllables": n_syllables}
         if unit == "word":
@@ -220,7 +235,7 @@ def _rows(alignment: Alignment, unit: str, ambisyllabic: bool, lexicon: str | Le
                 rows.append(_plain((phone,), type=phone.label, position=position, stress=level, **common))
     if unit == "utterance" and words:
         phones = [phone for _, _, inside, _ in words for phone in inside]
-        text = " ".join(word.label.strip().lower() for _, word, _, _ in words)
+        text = " ".join(plain_word(word.label) for _, word, _, _ in words)
         n_syllables = sum(inventory.carries_syllable(phone.label) for phone in phones)
         rows.append(_plain(phones, type=text, word=text, word_index=0, position=0, n_syllables=n_syllables, stress=-1))
     return rows, failures
@@ -252,7 +267,7 @@ class _Neighbours:
 
     def __init__(self, alignment: Alignment) -> None:
         inventory = load_inventory(alignment.inventory)
-        kept = [phone for phone in alignment.phones if not inventory.is_silence(phone.label)]
+        kept = [phone for phone in alignment.phones if not silent_phone(phone.label)]
         self.starts, self.ends = [phone.start for phone in kept], [phone.end for phone in kept]
         self.labels = [inventory.split(p.label)[0] if inventory.knows(p.label) else p.label.strip() for p in kept]
 

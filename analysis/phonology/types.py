@@ -10,9 +10,9 @@ __all__ = ["PAIR_COLUMNS", "RELATIONS", "TOKEN_COLUMNS", "Syllable"]
 
 #: Columns of the token table, one row per occurrence, with their dtypes. Times in seconds.
 #: ``type`` is the form that tokens share: for syllables and phones the stress-stripped phone string ("SH IY P"), for words the
-#: lower-case spelling ("sheep"). ``phones`` is always the stress-stripped phone string. ``nucleus_start``/``coda_start`` split
-#: a syllable into onset [start, nucleus_start), nucleus [nucleus_start, coda_start), coda [coda_start, end); an absent part has
-#: zero length. For other units they equal ``start`` and ``end``.
+#: spelling of :func:`analysis.spelling.plain_word` ("sheep", "don't"). ``phones`` is always the stress-stripped phone string.
+#: ``nucleus_start``/``coda_start`` split a syllable into onset [start, nucleus_start), nucleus [nucleus_start, coda_start), coda
+#: [coda_start, end); an absent part has zero length. For other units they equal ``start`` and ``end``.
 TOKEN_COLUMNS: dict[str, str] = {
     "token": "int64",
     "utterance": "str",
@@ -65,7 +65,7 @@ class Syllable:
     interval : Interval
         From the first phone's start to the last phone's end; the label is the phone string with stress.
     word : str
-        As in the alignment, lower case.
+        As in the alignment, spelled as :func:`analysis.spelling.plain_word` does.
     word_index, position, n_syllables : int
         Which word of the utterance, which syllable of the word (from 0), of how many.
     onset, nucleus, coda : tuple of Interval

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.alignment import Alignment, make_aligner, named_options, options_for
-from analysis.alignment.pronunciation import Pronouncer, find_lexicon, read_dictionary
+from analysis.alignment.pronunciation import Pronouncer, find_lexicon
 from analysis.corpus.utterance import Corpus, Utterance
 from analysis.errors import ConfigurationError, CorpusError, LexiconError, SeparationError
 from analysis.phonology import load_lexicon, token_table
@@ -115,15 +115,17 @@ def test_bad_lexicons_say_what_is_wrong(tmp_path):
     )
     path = tmp_path / "own.dict"
     path.write_text("sheep\n")
-    assert message(LexiconError, read_dictionary, path) == (
-        f"{path}, line 1: 'sheep' gives a word and no phones. Write `WORD P1 P2 ...`."
+    assert message(LexiconError, Pronouncer, path) == (
+        f"{path}, line 1: 'sheep' has no phones. Write the word, then its phones, in one line."
     )
     path.write_text("sheep ʃ iː p\n")
     assert message(LexiconError, Pronouncer, path).startswith(
         f"{path}: the word 'sheep' has the phone 'ʃ', which is not ARPAbet. ARPAbet is AA AE "
     )
     path.write_bytes(b"caf\xe9 K AE1 F\n")
-    assert message(LexiconError, read_dictionary, path).endswith("It must be UTF-8 text.")
+    assert message(LexiconError, Pronouncer, path) == (
+        f"{path} is not UTF-8 text (invalid continuation byte at byte 3). Save it as UTF-8."
+    )
     assert message(ConfigurationError, make_aligner, "pocketsphinx", lexicon="mandarin") == (
         "The pocketsphinx aligner hears English only, and the lexicon mandarin is in the phones of mandarin. "
         "For other languages take the aligner mfa or ctc, or read TextGrids."

@@ -6,6 +6,7 @@ Exit codes: 0 done; 2 the request or the data is at fault, told in one message o
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -124,9 +125,12 @@ example:
         "--pair", action="append", metavar="WITHOUT,WITH", help="compare these two runs (default: NAME with every NAME+...)"
     )
     tests.add_argument(
-        "--resample", choices=("clip", "subject"), default="clip", help="unit of the bootstrap and the sign-flip test"
+        "--resample",
+        choices=("subject", "clip"),
+        default="subject",
+        help="unit of intervals and sign-flip tests: subject (default), for claims about other speakers, or clip, for other clips "
+        "of these speakers",
     )
-    tests.add_argument("--resamples", type=_whole(1), default=2000, metavar="N", help="bootstrap resamples (2000)")
     tests.add_argument("--seed", type=int, default=0)
     _add_homophone_options(parser)
     out = parser.add_argument_group("output")
@@ -261,7 +265,6 @@ def _table(options: argparse.Namespace) -> int:
         encoders=encoders,
         pairs=pairs,
         unit=options.resample,
-        n_resamples=options.resamples,
         seed=options.seed,
         notes=notes,
         extra=extra,
@@ -344,7 +347,7 @@ def _homophones(
 
     values = {run.run.name: homophone_measures(run, spoken, pairs, tolerance=options.tolerance) for run in measured}
     for without, with_module in find_pairs(list(values)):
-        values[with_module]["difference"] = homophone_difference(values[without], values[with_module], seed=options.seed)
+        values[with_module]["difference"] = homophone_difference(values[without], values[with_module])
     return {name: {"near_homophones": row} for name, row in values.items()}
 
 
@@ -383,17 +386,30 @@ def _print_homophones(extra: dict[str, dict]) -> None:
         f"{first['between_within_truth']:.3f}"
     )
     for name, row in rows.items():
-        kept = f"{row['contrast_kept']:.1%} [{row['contrast_kept_low']:.1%}, {row['contrast_kept_high']:.1%}]"
+        kept = f"{row['contrast_kept']:.1%} {_bounds(row['contrast_kept_low'], row['contrast_kept_high'], '.1%')}"
         print(
             f"{name.ljust(width)}  {row['lve']:.4e}  {row['lve_elsewhere']:.4e}  {kept:22}  {row['separation_prediction']:.4e}  "
             f"{row['within_prediction']:.4e}  {row['between_within_prediction']:.3f}"
         )
         change = row.get("difference")
         if change:
-            gain = f"{change['contrast_kept']:+.1%} [{change['ci_low']:+.1%}, {change['ci_high']:+.1%}]"
-            p = change["p_permutation"]
-            print(f"{'  difference'.ljust(width)}  {change['lve']:+.3e}  {change['lve_elsewhere']:+.3e}  {gain} {format_p(p)}")
-    print("Contrast kept: slope of predicted on true lip-shape contrasts; noise raises separation, not contrast.")
+            gain = f"{change['contrast_kept']:+.1%} {_bounds(change['ci_low'], change['ci_high'], '+.1%')}"
+            p = "" if math.isnan(change["p"]) else f" {format_p(change['p'])}"
+            print(f"{'  difference'.ljust(width)}  {change['lve']:+.3e}  {change['lve_elsewhere']:+.3e}  {gain}{p}")
+    weak = (
+        f" With {first['n_speakers']} speakers the interval rests on speakers being normally distributed."
+        if first["contrast_kept_weak"] and first["n_speakers"] > 1
+        else ""
+    )
+    print(
+        "Contrast kept: slope of predicted on true lip-shape contrasts; noise raises separation, not contrast. Its interval is "
+        f"meant for other pairs and other speakers ({first['n_pairs']} pairs, {first['n_speakers']} speakers; no interval with "
+        f"fewer than two of either).{weak}"
+    )
+
+
+def _bounds(low: float, high: float, form: str) -> str:
+    return "no interval" if math.isnan(low) else f"[{low:{form}}, {high:{form}}]"
 
 
 def _write(table: FaceTable, options: argparse.Namespace) -> None:

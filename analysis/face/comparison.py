@@ -1,4 +1,4 @@
-"""One run with the module against the same run without: the difference, a bootstrap interval over clips, and paired tests."""
+"""One run with the module against the same run without: the difference, its interval over subjects, and paired tests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from analysis.errors import FaceError, NotComparableError
 from analysis.face.evaluation import METRICS, RunMeasures, pooling_of, require_comparable
+from analysis.face.intervals import FEW, clustered_difference
 
-__all__ = ["Difference", "compare", "find_pairs", "paired_bootstrap", "sign_flip_test"]
+__all__ = ["Difference", "compare", "find_pairs", "sign_flip_test"]
 
 # Below this many units all 2^n sign patterns are counted, so the test is exact.
 _EXACT_UNITS = 14
@@ -28,16 +29,20 @@ class Difference:
     estimate : float
         Difference of the two pooled values, in the metric's raw unit; negative is an improvement for LVE, MVE and absolute FDD.
     ci_low, ci_high, ci_level : float
-        Percentile bootstrap, resampling ``unit``.
+        Student's t over ``unit`` on the jackknife's variance; see :func:`analysis.face.intervals.clustered_difference`. NaN where
+        there is one unit only.
+    df : float
+        Degrees of freedom: units minus one, fewer where some units weigh far more than others.
     p_permutation : float
         Two-sided sign-flip test on per-unit contributions to the difference; exact for at most 14 units, otherwise
         (1 + #{null >= observed}) / (1 + K).
     p_wilcoxon : float
-        Wilcoxon signed-rank test over per-clip values; NaN where all differences are zero.
-    n_clips, n_units : int
+        Wilcoxon signed-rank test over the same contributions; NaN where all are zero.
+    n_clips, n_subjects, n_units : int
     unit : str
-        ``clip`` or ``subject``.
-    seed, n_resamples : int
+        ``subject`` or ``clip``.
+    seed : int
+        Of the sign-flip test.
     """
 
     metric: str
@@ -47,13 +52,29 @@ class Difference:
     ci_low: float
     ci_high: float
     ci_level: float
+    df: float
     p_permutation: float
     p_wilcoxon: float
     n_clips: int
+    n_subjects: int
     n_units: int
     unit: str
     seed: int
-    n_resamples: int
+
+    @property
+    def population(self) -> str:
+        """What the interval may be read for, and what weakens it, as one sentence."""
+        if self.unit == "subject":
+            text = f"it is meant for other subjects (Student's t over {self.n_units} subjects)"
+        elif self.n_subjects == 1:
+            text = f"it is meant for other clips of this one subject (Student's t over {self.n_units} clips)"
+        else:
+            text = (
+                f"it is meant for other clips of these {self.n_subjects} subjects and not for other subjects "
+                f"(Student's t over {self.n_units} clips)"
+            )
+        few = f"; with fewer than {FEW} it rests on differences being normally distributed" if self.n_units < FEW else ""
+        return text + few
 
 
 def find_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
@@ -66,8 +87,7 @@ def compare(
     without: RunMeasures,
     with_module: RunMeasures,
     *,
-    unit: str = "clip",
-    n_resamples: int = 2000,
+    unit: str = "subject",
     level: float = 0.95,
     seed: int = 0,
 ) -> list[Difference]:
@@ -78,8 +98,8 @@ def compare(
     without, with_module : RunMeasures
         Of the same clips.
     unit : str
-        What is resampled and sign-flipped: ``clip``, or ``subject`` when the claim is meant for other speakers.
-    n_resamples : int
+        What the interval is over and what is sign-flipped: ``subject``, for claims about other speakers, or ``clip``, for other
+        clips of these. Where there is one subject only, clips are taken.
     level : float
     seed : int
 
@@ -107,6 +127,9 @@ def compare(
             f"{', '.join(map(str, only[:5]))} stand in one "
             f"only. Measure both on the same clips."
         )
+    n_subjects = len({row["subject"] for row in rows_a})
+    if n_subjects == 1:
+        unit = "clip"
     units = np.array([row[unit] for row in rows_a])
     result = []
     for metric in METRICS:
@@ -116,7 +139,7 @@ def compare(
         w_a, w_b = (
             (np.array([row["n_frames"] for row in rows], float) if pooled else np.ones(len(a))) for rows in (rows_a, rows_b)
         )
-        low, high = paired_bootstrap(a, b, w_a, w_b, units, n_resamples=n_resamples, level=level, seed=seed)
+        interval = clustered_difference(a, b, w_a, w_b, units, level=level)
         contributions = b * w_b / w_b.sum() - a * w_a / w_a.sum()
         per_unit = np.array([contributions[units == name].sum() for name in np.unique(units)])
         result.append(
@@ -125,49 +148,20 @@ def compare(
                 without=without.run.name,
                 with_module=with_module.run.name,
                 estimate=measures_b[metric].value - measures_a[metric].value,
-                ci_low=low,
-                ci_high=high,
+                ci_low=interval.low,
+                ci_high=interval.high,
                 ci_level=level,
+                df=interval.df,
                 p_permutation=sign_flip_test(per_unit, seed=seed),
-                p_wilcoxon=_wilcoxon(b - a),
+                p_wilcoxon=_wilcoxon(per_unit),
                 n_clips=len(a),
+                n_subjects=n_subjects,
                 n_units=len(per_unit),
                 unit=unit,
                 seed=seed,
-                n_resamples=n_resamples,
             )
         )
     return result
-
-
-def paired_bootstrap(
-    a: np.ndarray,
-    b: np.ndarray,
-    weights_a: np.ndarray,
-    weights_b: np.ndarray,
-    units: np.ndarray,
-    *,
-    n_resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval of the difference of two weighted means, resampling whole units with both their values.
-
-    Parameters
-    ----------
-    a, b, weights_a, weights_b : ndarray, shape (n,)
-        Per-clip values without and with, and their weights.
-    units : ndarray, shape (n,)
-        Which unit each clip belongs to.
-    """
-    names, codes = np.unique(units, return_inverse=True)
-    sums = np.stack(
-        [np.bincount(codes, weights=column) for column in (a * weights_a, weights_a, b * weights_b, weights_b)], axis=1
-    )
-    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_resamples) @ sums
-    differences = drawn[:, 2] / drawn[:, 3] - drawn[:, 0] / drawn[:, 1]
-    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def sign_flip_test(differences: np.ndarray, *, n_permutations: int = 9999, seed: int = 0) -> float:

@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import FaceError
-from analysis.face.comparison import sign_flip_test
 from analysis.face.evaluation import RunMeasures, aligned
+from analysis.face.intervals import FEW, crossed_ratio
 from analysis.face.predictions import find_predictions
 from analysis.face.sequences import DEFAULT_TOLERANCE, frame_grid
 
 __all__ = [
     "Spoken",
+    "contrasts_without",
     "homophone_difference",
     "homophone_measures",
     "lip_shapes",
@@ -212,20 +213,20 @@ def homophone_measures(
     pairs: Sequence[Pair],
     *,
     tolerance: int = DEFAULT_TOLERANCE,
-    n_resamples: int = 2000,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Near-homophone lip error and lip-shape separation of one run.
 
     Returns
     -------
     dict
-        Those of :func:`near_homophone_error`; ``contrast_kept`` with a bootstrap interval over pairs (``contrast_kept_low``,
-        ``_high``; other speakers are not sampled by it); ``separation_truth``, ``separation_prediction``: mean over pairs of the
-        mean distance between tokens of the two types; ``within_truth``, ``within_prediction``: the mean distance between tokens
-        of one type; ``between_within_truth``, ``between_within_prediction``: their ratio; ``n_pairs``, ``n_tokens``, and
-        ``pairs`` with each pair's two distances, its ``contrast`` (mean product of predicted and true contrast) and ``power``
-        (mean squared true contrast).
+        Those of :func:`near_homophone_error`; ``contrast_kept`` with an interval for other pairs and other speakers
+        (``contrast_kept_low``, ``_high``, ``_df``; NaN with fewer than two of either; ``contrast_kept_weak``: fewer than eight
+        speakers, see :func:`analysis.face.intervals.crossed_ratio`); ``separation_truth``, ``separation_prediction``: mean over
+        pairs of the mean distance between tokens of the two types; ``within_truth``, ``within_prediction``: the mean distance
+        between tokens of one type; ``between_within_truth``, ``between_within_prediction``: their ratio; ``n_pairs``,
+        ``n_tokens``, ``n_speakers``, ``speakers``, and ``pairs`` with each pair's two distances, its ``contrast`` (mean product
+        of predicted and true contrast) and ``power`` (mean squared true contrast), and both without each of the speakers
+        (``contrast_without``, ``power_without``; NaN where a type has no other token).
 
     Raises
     ------
@@ -245,24 +246,36 @@ def homophone_measures(
     shaped = ~np.isnan(truths[:, 0])
     members = _members(tokens, pairs, shaped)
     truth_between, truth_within = _distances(truths, members, pairs)
-    power = _contrasts(truths, truths, members, pairs)
-    per_condition = [(*_distances(shapes, members, pairs), _contrasts(shapes, truths, members, pairs)) for shapes in predictions]
-    prediction_between = np.mean([between for between, _, _ in per_condition], axis=0)
-    prediction_within = float(np.mean([within for _, within, _ in per_condition]))
-    contrast = np.mean([product for _, _, product in per_condition], axis=0)
+    said_by = np.array([run.truth.dataset.subject(one.clip) for one in tokens])
+    speakers = np.unique(said_by[shaped])
+    power, power_without = contrasts_without(truths, truths, members, pairs, said_by, speakers)
+    distances = [_distances(shapes, members, pairs) for shapes in predictions]
+    prediction_between = np.mean([between for between, _ in distances], axis=0)
+    prediction_within = float(np.mean([within for _, within in distances]))
+    products = [contrasts_without(shapes, truths, members, pairs, said_by, speakers) for shapes in predictions]
+    contrast, contrast_without = (np.mean(parts, axis=0) for parts in zip(*products, strict=True))
     usable = ~np.isnan(truth_between + prediction_between)
     if not usable.any():
         raise FaceError(
             "No near-homophone pair has a video frame in both its types. Are the tokens' times in seconds of these clips?"
         )
-    kept, low, high = _kept(contrast[usable], power[usable], n_resamples, seed)
+    kept = crossed_ratio(
+        contrast[usable],
+        power[usable],
+        contrast_without[usable],
+        power_without[usable],
+        [pair for pair, use in zip(pairs, usable, strict=True) if use],
+    )
     truth_mean, prediction_mean = float(truth_between[usable].mean()), float(prediction_between[usable].mean())
     columns = {"truth": truth_between, "prediction": prediction_between, "contrast": contrast, "power": power}
+    without = {"contrast_without": contrast_without, "power_without": power_without}
     return {
         **near_homophone_error(run, spoken, pairs),
-        "contrast_kept": kept,
-        "contrast_kept_low": low,
-        "contrast_kept_high": high,
+        "contrast_kept": kept.estimate,
+        "contrast_kept_low": kept.low,
+        "contrast_kept_high": kept.high,
+        "contrast_kept_df": kept.df,
+        "contrast_kept_weak": len(speakers) < FEW,
         "separation_truth": truth_mean,
         "separation_prediction": prediction_mean,
         "within_truth": truth_within,
@@ -271,23 +284,19 @@ def homophone_measures(
         "between_within_prediction": prediction_mean / prediction_within if prediction_within else float("nan"),
         "n_pairs": int(usable.sum()),
         "n_tokens": int(shaped.sum()),
+        "n_speakers": len(speakers),
+        "speakers": speakers.tolist(),
         "pairs": [
-            {"type_a": a, "type_b": b, **{name: float(column[number]) for name, column in columns.items()}}
+            {
+                "type_a": a,
+                "type_b": b,
+                **{name: float(column[number]) for name, column in columns.items()},
+                **{name: column[number].tolist() for name, column in without.items()},
+            }
             for number, (a, b) in enumerate(pairs)
             if usable[number]
         ],
     }
-
-
-def _kept(contrast: np.ndarray, power: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float, float]:
-    """Ratio of two means over pairs, with a percentile bootstrap interval over pairs; NaN where the truth has no contrast."""
-    if not power.any():
-        return float("nan"), float("nan"), float("nan")
-    drawn = np.random.default_rng(seed).multinomial(len(power), np.full(len(power), 1 / len(power)), size=n_resamples)
-    sums = drawn @ power
-    ratios = (drawn @ contrast)[sums > 0] / sums[sums > 0]
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return float(contrast.sum() / power.sum()), float(low), float(high)
 
 
 def _shapes_by_condition(run: RunMeasures, tokens: list[Spoken], tolerance: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -347,29 +356,63 @@ def _contrasts(shapes: np.ndarray, truths: np.ndarray, members: Mapping[str, np.
     return products
 
 
+def contrasts_without(
+    shapes: np.ndarray,
+    truths: np.ndarray,
+    members: Mapping[str, np.ndarray],
+    pairs: Sequence[Pair],
+    said_by: np.ndarray,
+    speakers: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Contrasts of the pairs, shape ``(pairs,)``, and those without the tokens of each speaker, ``(pairs, speakers)``."""
+    left = [{name: rows[said_by[rows] != speaker] for name, rows in members.items()} for speaker in speakers]
+    without = [_contrasts(shapes, truths, rest, pairs) for rest in left]
+    return _contrasts(shapes, truths, members, pairs), np.stack(without, axis=1)
+
+
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     squared = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)[None] - 2 * a @ b.T
     return np.sqrt(np.maximum(squared, 0.0))
 
 
-def homophone_difference(
-    without: Mapping[str, Any], with_module: Mapping[str, Any], *, n_resamples: int = 2000, seed: int = 0
-) -> dict[str, float]:
+def homophone_difference(without: Mapping[str, Any], with_module: Mapping[str, Any]) -> dict[str, float]:
     """With minus without of the contrast kept, over the pairs that both have.
 
-    Returns ``contrast_kept`` with a bootstrap interval (``ci_low``, ``ci_high``) and the p-value of a sign-flip test, both over
-    pairs; ``n_pairs``; and the differences of ``lve`` and ``lve_elsewhere``.
+    Returns ``contrast_kept`` with an interval for other pairs and other speakers (``ci_low``, ``ci_high``, ``df``) and the p-value
+    ``p`` that agrees with it (NaN with fewer than two pairs or speakers); ``n_pairs``, ``n_speakers``; and the differences of
+    ``lve`` and ``lve_elsewhere``.
+
+    Raises
+    ------
+    FaceError
+        If the two were measured over different speakers.
     """
+    if without["speakers"] != with_module["speakers"]:
+        raise FaceError(
+            f"One run's near-homophones are of the speakers {', '.join(without['speakers'])} and the other's of "
+            f"{', '.join(with_module['speakers'])}. Measure both on the same clips."
+        )
     a, b = ({(row["type_a"], row["type_b"]): row for row in side["pairs"]} for side in (without, with_module))
     shared = [pair for pair in a if pair in b]
-    gains = np.array([b[pair]["contrast"] - a[pair]["contrast"] for pair in shared])
-    kept, low, high = _kept(gains, np.array([a[pair]["power"] for pair in shared]), n_resamples, seed)
+
+    def column(side: Mapping[Pair, Mapping[str, Any]], name: str) -> np.ndarray:
+        return np.array([side[pair][name] for pair in shared], dtype=np.float64)
+
+    gain = crossed_ratio(
+        column(b, "contrast") - column(a, "contrast"),
+        column(a, "power"),
+        column(b, "contrast_without") - column(a, "contrast_without"),
+        column(a, "power_without"),
+        shared,
+    )
     return {
-        "contrast_kept": kept,
-        "ci_low": low,
-        "ci_high": high,
-        "p_permutation": sign_flip_test(gains, seed=seed),
+        "contrast_kept": gain.estimate,
+        "ci_low": gain.low,
+        "ci_high": gain.high,
+        "df": gain.df,
+        "p": gain.p,
         "n_pairs": len(shared),
+        "n_speakers": len(without["speakers"]),
         "lve": with_module["lve"] - without["lve"],
         "lve_elsewhere": with_module["lve_elsewhere"] - without["lve_elsewhere"],
     }

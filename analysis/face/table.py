@@ -19,7 +19,7 @@ from analysis.face.published import published_value
 
 __all__ = ["FaceTable", "Row", "build_table", "join_tables"]
 
-_SCHEMA = 1
+_SCHEMA = 2
 _SHOWN = ("lve", "mve", "fdd")
 _TITLES = {"lve": "LVE", "lve_root": "LVE, root", "mve": "MVE", "fdd": "FDD", "fdd_abs": "|FDD|"}
 
@@ -207,7 +207,8 @@ class FaceTable:
                     continue
                 scale = 10.0 ** exponents[metric.partition("_")[0]]
                 low, high = row.ci_low / scale, row.ci_high / scale
-                cells.append(f"{row.estimate / scale:+.4f} [{low:+.4f}, {high:+.4f}] {format_p(row.p_permutation)}")
+                interval = "no interval" if math.isnan(low) else f"[{low:+.4f}, {high:+.4f}]"
+                cells.append(f"{row.estimate / scale:+.4f} {interval} {format_p(row.p_permutation)}")
         return cells
 
     def footnotes(self) -> list[str]:
@@ -229,10 +230,8 @@ class FaceTable:
             tests = self.differences[dataset]
             if tests:
                 lines.append(
-                    f"Differences are with minus without, with a {tests[0].ci_level:.0%} bootstrap interval over "
-                    f"{tests[0].n_units} "
-                    f"{tests[0].unit}s ({tests[0].n_resamples} resamples, seed {tests[0].seed}) and the p-value of a "
-                    "sign-flip test."
+                    f"Differences are with minus without, with a {tests[0].ci_level:.0%} interval and the p-value of a sign-flip "
+                    f"test by {tests[0].unit} (seed {tests[0].seed}); {tests[0].population}."
                 )
         return [*lines, *self.notes]
 
@@ -303,8 +302,7 @@ def build_table(
     *,
     encoders: Mapping[str, str] | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
-    unit: str = "clip",
-    n_resamples: int = 2000,
+    unit: str = "subject",
     seed: int = 0,
     notes: Sequence[str] = (),
     extra: Mapping[str, Mapping[str, Any]] | None = None,
@@ -320,8 +318,8 @@ def build_table(
     pairs : sequence of (without, with), optional
         By default ``NAME`` and every ``NAME+...``.
     unit : str
-        ``clip`` or ``subject``: what the bootstrap resamples.
-    n_resamples, seed : int
+        ``subject`` or ``clip``: what intervals and tests are over.
+    seed : int
     notes : sequence of str
     extra : mapping, optional
         Further values by run name.
@@ -364,7 +362,7 @@ def build_table(
         for name in (without, with_module):
             if name not in by_name:
                 raise FaceError(f"There is no run {name!r} to compare. Runs: {', '.join(by_name)}.")
-        differences += compare(by_name[without], by_name[with_module], unit=unit, n_resamples=n_resamples, seed=seed)
+        differences += compare(by_name[without], by_name[with_module], unit=unit, seed=seed)
     notes = list(notes)
     if runs[0].truth.n_vertices != dataset.n_vertices:
         notes.append(

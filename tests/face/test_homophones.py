@@ -13,6 +13,7 @@ from analysis.face.datasets import Truth
 from analysis.face.evaluation import Run, evaluate
 from analysis.face.homophones import (
     Spoken,
+    contrasts_without,
     homophone_difference,
     homophone_measures,
     lip_shapes,
@@ -21,6 +22,7 @@ from analysis.face.homophones import (
     read_spoken,
     spoken_from_alignments,
 )
+from analysis.face.intervals import crossed_ratio
 from analysis.face.regions import Region
 from analysis.face.synthetic import builtin_alignments
 from tests.face.conftest import LIPS, UPPER, make_small_set
@@ -138,7 +140,63 @@ def test_difference_of_two_runs(small_set) -> None:
     found = homophone_difference(without, with_module)
     assert found["contrast_kept"] == pytest.approx(with_module["contrast_kept"] - without["contrast_kept"])
     assert found["lve"] == with_module["lve"] - without["lve"]
-    assert (found["n_pairs"], found["p_permutation"]) == (1, 1.0)
+    assert (found["n_pairs"], found["n_speakers"]) == (1, 2)
+    assert np.isnan([found["ci_low"], found["ci_high"], found["p"]]).all()  # one pair says nothing of other pairs
+
+
+def _planted(rng, n_speakers: int, n_pairs: int = 20, tokens: int = 16):
+    """Lip shapes of tokens that keep half of the true contrast, give or take a fifth by speaker and by pair."""
+    types = np.repeat(np.arange(2 * n_pairs), tokens)
+    speaker = rng.integers(n_speakers, size=len(types))
+    truths = rng.normal(size=(2 * n_pairs, 3))[types] + 0.5 * rng.normal(size=(len(types), 3))
+    slope = 0.5 + 0.2 * rng.normal(size=n_speakers)[speaker] + 0.2 * rng.normal(size=n_pairs)[types // 2]
+    shapes = slope[:, None] * truths + 0.3 * rng.normal(size=truths.shape)
+    names = [f"T{number:02d}" for number in range(2 * n_pairs)]
+    members = {name: np.flatnonzero(types == number) for number, name in enumerate(names)}
+    pairs = list(zip(names[::2], names[1::2], strict=True))
+    return shapes, truths, members, pairs, speaker
+
+
+def testcontrasts_without_a_speaker_are_those_of_the_other_speakers() -> None:
+    shapes, truths, members, pairs, speaker = _planted(np.random.default_rng(0), 3, n_pairs=2, tokens=4)
+    whole, without = contrasts_without(shapes, truths, members, pairs, speaker, np.arange(3))
+    for number, (a, b) in enumerate(pairs):
+        for left_out in (None, 0, 1, 2):
+            rows = [[i for i in members[name] if speaker[i] != left_out] for name in (a, b)]
+            products = [(shapes[i] - shapes[j]) @ (truths[i] - truths[j]) for i in rows[0] for j in rows[1]]
+            found = whole[number] if left_out is None else without[number, left_out]
+            assert found == pytest.approx(np.mean(products)) if products else np.isnan(found)
+
+
+@pytest.mark.parametrize("n_speakers", [3, 8])
+def test_the_interval_of_contrast_kept_knows_speakers_and_pairs(n_speakers: int) -> None:
+    held, pairs_only, n = 0, 0, 150
+    rng = np.random.default_rng(1)
+    for _ in range(n):
+        shapes, truths, members, pairs, speaker = _planted(rng, n_speakers)
+        contrast = contrasts_without(shapes, truths, members, pairs, speaker, np.arange(n_speakers))
+        power = contrasts_without(truths, truths, members, pairs, speaker, np.arange(n_speakers))
+        found = crossed_ratio(contrast[0], power[0], contrast[1], power[1], pairs)
+        held += found.low <= 0.5 <= found.high
+        residual = contrast[0] - found.estimate * power[0]
+        error = 2.09 * np.sqrt(np.square(residual).sum() * 20 / 19) / power[0].sum()
+        pairs_only += abs(found.estimate - 0.5) <= error
+    assert held / n > 0.9
+    assert pairs_only / n < held / n - 0.1  # what resampling pairs alone would hold
+
+
+def test_fewer_than_two_of_either_have_no_interval() -> None:
+    rng = np.random.default_rng(2)
+    for n_speakers, n_pairs in ((1, 5), (4, 1)):
+        shapes, truths, members, pairs, speaker = _planted(rng, n_speakers, n_pairs)
+        parts = [
+            part
+            for first in (shapes, truths)
+            for part in contrasts_without(first, truths, members, pairs, speaker, np.arange(n_speakers))
+        ]
+        found = crossed_ratio(parts[0], parts[2], parts[1], parts[3], pairs)
+        assert np.isfinite(found.estimate)
+        assert np.isnan([found.low, found.high, found.p]).all()
 
 
 def test_token_and_pair_tables_are_read_and_refused(tmp_path: Path) -> None:

@@ -94,10 +94,11 @@ def test_finds_a_planted_preference_and_leaves_out_the_inattentive(tmp_path: Pat
         20,
     )
     assert row["exact_low"] < 0.75 < row["exact_high"]
-    assert row["cluster_low"] < 0.75 < row["cluster_high"]
-    assert row["exact_low"] > 0.5 < row["cluster_low"]
+    assert row["crossed_low"] < 0.75 < row["crossed_high"]
+    assert row["exact_low"] > 0.5 < row["crossed_low"]
     assert row["p_exact"] < 1e-6
-    assert row["p_raters"] < 0.005
+    assert row["p_crossed"] <= 2 * 2 / 2001
+    assert row["p_raters_items_fixed"] < 0.005
     assert abs(row["krippendorff_alpha"]) < 0.1  # every answer was drawn alone: nothing to agree on
     assert len(result["items"]) == 20
     assert [(f["item"], f["reason"]) for f in result["excluded"]] == [
@@ -106,12 +107,13 @@ def test_finds_a_planted_preference_and_leaves_out_the_inattentive(tmp_path: Pat
     ]
     printed = capsys.readouterr().out
     assert printed.startswith("FaceFormer+Wav2Sem preferred to FaceFormer: ")
+    assert printed.splitlines()[1].startswith("  other raters and other items: 95% [")
     assert "left out: careless: missed 1 attention checks" in printed
 
 
 def test_no_preference_is_found_where_none_is_planted() -> None:
     """The crossed interval covers one half about as often as it says, also where raters and items differ."""
-    covered = exact = 0
+    covered = exact = rejected = 0
     n_studies = 100
     for seed in range(n_studies):
         rng = np.random.default_rng(seed)
@@ -121,9 +123,12 @@ def test_no_preference_is_found_where_none_is_planted() -> None:
             liked = rng.random() < 1 / (1 + np.exp(-rater - item))
             answers.append(Answer(f"r{r}", f"i{i}", *(("A", "B") if liked else ("B", "A")), "left", 0))
         row = analyse(answers, reference="A", n_resamples=500).preferences[0]
-        covered += row.cluster_low <= 0.5 <= row.cluster_high
+        covered += row.crossed_low <= 0.5 <= row.crossed_high
+        rejected += row.p_crossed < 0.05
         exact += row.exact_low <= 0.5 <= row.exact_high
-    assert covered / n_studies > 0.85
+        assert (row.p_crossed < 0.045) <= (not row.crossed_low <= 0.5 <= row.crossed_high) <= (row.p_crossed < 0.055)
+    assert covered / n_studies > 0.9
+    assert rejected / n_studies < 0.1
     assert exact / n_studies < 0.7  # taking answers as independent claims far too much
 
 
@@ -134,7 +139,7 @@ def test_exact_values() -> None:
     assert row.p_exact == pytest.approx(2 * 11 / 1024)
     assert row.exact_low == pytest.approx(0.5549839, abs=1e-6)  # Clopper and Pearson's table
     assert row.exact_high == pytest.approx(0.9974714, abs=1e-6)
-    assert row.p_raters == pytest.approx(2 * 11 / 1024)
+    assert row.p_raters_items_fixed == pytest.approx(2 * 11 / 1024)
     assert row.weak
 
 

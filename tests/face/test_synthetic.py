@@ -21,7 +21,7 @@ RUNS = [name + module for name in FRAMEWORKS for module in ("", "+Wav2Sem")]
 @pytest.mark.parametrize("dataset", ["biwi", "vocaset"])
 def test_all_six_rows_with_and_without_through_the_table(tmp_path: Path, capsys, dataset: str) -> None:
     made = synthesize(tmp_path / "set", builtin_alignments(3), dataset=dataset)
-    assert main([*made.arguments, "--json", str(tmp_path / "t.json"), "--resamples", "200"]) == 0
+    assert main([*made.arguments, "--json", str(tmp_path / "t.json"), "--resample", "clip"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
     document = json.loads((tmp_path / "t.json").read_text())
@@ -165,7 +165,7 @@ def test_from_audio_to_the_table(tmp_path: Path, capsys) -> None:
         utterances[alignment.utterance_id] = Utterance(alignment.utterance_id, path, "words", "s", alignment.duration, 16000)
     predictors = audio_predictor(utterances, _Tones(), _Meaning())
     made = synthesize(tmp_path / "set", alignments, predictors=predictors, module="noise")
-    assert main([*made.arguments, "--json", str(tmp_path / "t.json"), "--resamples", "100"]) == 0
+    assert main([*made.arguments, "--json", str(tmp_path / "t.json")]) == 0
     runs = json.loads((tmp_path / "t.json").read_text())["runs"]
     assert list(runs)[:2] == ["VOCA", "VOCA+noise"]
     for name, values in runs.items():

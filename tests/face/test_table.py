@@ -13,9 +13,10 @@ import pytest
 
 from analysis.errors import FaceError, NotComparableError
 from analysis.face.__main__ import main
-from analysis.face.comparison import find_pairs, paired_bootstrap, sign_flip_test
+from analysis.face.comparison import find_pairs, sign_flip_test
 from analysis.face.datasets import DATASETS
 from analysis.face.frameworks import FRAMEWORKS, find_framework
+from analysis.face.intervals import clustered_difference
 from analysis.face.published import PUBLISHED
 from analysis.face.table import FaceTable, join_tables
 from tests.face.conftest import LIPS, UPPER, make_small_set
@@ -62,13 +63,29 @@ def test_differences_are_those_of_the_two_rows(small_set, tmp_path: Path, capsys
             "FaceFormer",
             "FaceFormer+Wav2Sem",
             4,
-            "clip",
+            "subject",
         )
-    assert rows["lve"]["ci_high"] < 0  # half the noise was planted
-    assert rows["lve"]["p_permutation"] == pytest.approx(2 / 16)  # the least that four clips can give
-    by_subject = {row["metric"]: row for row in _document(small_set, tmp_path, "--resample", "subject")["differences"]}
-    assert by_subject["lve"]["n_units"] == 2
-    assert by_subject["lve"]["estimate"] == rows["lve"]["estimate"]
+        assert (row["n_units"], row["n_subjects"], row["df"]) == (2, 2, pytest.approx(1, abs=0.05))
+    assert rows["lve"]["p_permutation"] == pytest.approx(2 / 4)  # the least that two subjects can give
+    assert (
+        "it is meant for other subjects (Student's t over 2 subjects); with fewer than 8 it rests on differences being normally "
+        "distributed."
+    ) in capsys.readouterr().out
+    by_clip = {row["metric"]: row for row in _document(small_set, tmp_path, "--resample", "clip")["differences"]}
+    assert (by_clip["lve"]["n_units"], by_clip["lve"]["n_subjects"]) == (4, 2)
+    assert by_clip["lve"]["ci_high"] < 0  # half the noise was planted
+    assert by_clip["lve"]["p_permutation"] == pytest.approx(2 / 16)
+    assert by_clip["lve"]["estimate"] == rows["lve"]["estimate"]
+    assert "for other clips of these 2 subjects and not for other subjects" in capsys.readouterr().out
+
+
+def test_clips_of_one_subject_are_the_units_where_there_is_no_other(small_set, tmp_path: Path, capsys) -> None:
+    row = _document(small_set, tmp_path, "--subjects", "F2")["differences"][0]
+    assert (row["unit"], row["n_units"], row["n_subjects"]) == ("clip", 2, 1)
+    assert "it is meant for other clips of this one subject (Student's t over 2 clips)" in capsys.readouterr().out
+    one = _document(small_set, tmp_path, "--clips", "F2_e37")["differences"][0]
+    assert (one["n_units"], one["ci_low"], one["ci_high"], one["df"]) == (1, None, None, None)
+    assert " no interval p = 1.000" in capsys.readouterr().out
 
 
 def test_the_same_request_gives_the_same_bytes(small_set, tmp_path: Path, capsys) -> None:
@@ -168,7 +185,7 @@ def test_files_that_are_no_tables() -> None:
         ("{}", "the file was not written by `table --json`."),
         (
             '{"schema": "analysis.face.table", "schema_version": 9}',
-            "the file has version 9, this toolkit reads 1. Make the table again.",
+            "the file has version 9, this toolkit reads 2. Make the table again.",
         ),
     ):
         with pytest.raises(FaceError) as error:
@@ -199,15 +216,28 @@ def test_sign_flip_test_at_its_ends() -> None:
     assert sign_flip_test(np.ones(40)) == 1 / 10000
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
-    covered, n = 0, 300
-    for seed in range(n):
-        rng = np.random.default_rng(seed)
-        a, frames = rng.gamma(2, size=30), rng.integers(50, 150, size=30).astype(float)
-        b = a - 0.3 + rng.normal(scale=0.5, size=30)
-        low, high = paired_bootstrap(a, b, frames, frames, np.arange(30), n_resamples=400, seed=seed)
-        covered += low <= -0.3 <= high
-    assert 0.89 < covered / n < 0.98
+@pytest.mark.parametrize(("n_subjects", "each", "alike"), [(2, 10, 0.9), (4, 10, 0.5), (8, 10, 0.9), (4, 1, 0), (16, 1, 0)])
+def test_the_interval_covers_the_truth_as_often_as_it_says(n_subjects: int, each: int, alike: float) -> None:
+    """``alike``: share of the differences' variance that the clips of a subject have in common."""
+    covered, n = 0, 400
+    rng = np.random.default_rng(n_subjects + each)
+    units = np.repeat(np.arange(n_subjects), each)
+    for _ in range(n):
+        a, frames = rng.gamma(2, size=len(units)), rng.integers(50, 150, size=len(units)).astype(float)
+        common, own = rng.normal(scale=0.5, size=n_subjects)[units], rng.normal(scale=0.5, size=len(units))
+        b = a - 0.3 + np.sqrt(alike) * common + np.sqrt(1 - alike) * own
+        found = clustered_difference(a, b, frames, frames, units)
+        assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
+        covered += found.low <= -0.3 <= found.high
+    assert 0.92 < covered / n < 0.98
+
+
+def test_a_subject_with_most_clips_does_not_buy_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(0)
+    units = np.repeat(np.arange(5), (16, 1, 1, 1, 1))
+    a = rng.normal(size=20)
+    found = clustered_difference(a, a + rng.normal(size=20), np.ones(20), np.ones(20), units)
+    assert found.df == 1  # effective number of subjects: 400 / 260
 
 
 def test_pairs_are_found_by_name() -> None:

@@ -41,13 +41,16 @@ class Preference:
     share : float
         Of answers that prefer ``method``.
     n_preferred, n_answers, n_raters, n_items : int
+    crossed_low, crossed_high, p_crossed : float
+        The headline: bootstrap over raters and items crossed (Owen 2007), for claims about other raters and other clips. The
+        p-value is two-sided against one half and agrees with the interval: the least level at which the interval leaves out one
+        half, not under 2 / (resamples + 1).
     exact_low, exact_high, p_exact : float
         Clopper-Pearson interval and two-sided exact binomial p-value against one half. Answers are taken as independent, which
         they are not where a rater answers often.
-    cluster_low, cluster_high : float
-        Bootstrap over raters and items crossed (Owen 2007): the interval to claim other raters and other clips from.
-    p_raters : float
-        Sign-flip test on each rater's share minus one half: the test to claim other raters from.
+    p_raters_items_fixed : float
+        Sign-flip test on each rater's share minus one half: for claims about other raters who see these very items. With ten items
+        that differ it falls under 0.05 in 14 % of studies without a preference, so it says nothing about other clips.
     fleiss_kappa, krippendorff_alpha : float
         Agreement of raters on items; NaN where it is not defined. Fleiss needs every item to have equally many answers.
     left_share : float
@@ -63,12 +66,13 @@ class Preference:
     n_answers: int
     n_raters: int
     n_items: int
+    crossed_low: float
+    crossed_high: float
+    p_crossed: float
     exact_low: float
     exact_high: float
     p_exact: float
-    cluster_low: float
-    cluster_high: float
-    p_raters: float
+    p_raters_items_fixed: float
     fleiss_kappa: float
     krippendorff_alpha: float
     left_share: float
@@ -111,10 +115,11 @@ class StudyResult:
                 f"{row.method} preferred to {row.other}: {row.share:.1%} ({row.n_preferred} of {row.n_answers} answers; "
                 f"{row.n_raters} "
                 f"raters, {row.n_items} items)",
-                f"  exact binomial, independent answers: 95% [{row.exact_low:.1%}, {row.exact_high:.1%}], p = {row.p_exact:.4g}",
-                f"  other raters and other items: 95% [{row.cluster_low:.1%}, {row.cluster_high:.1%}]"
+                f"  other raters and other items: 95% [{row.crossed_low:.1%}, {row.crossed_high:.1%}], p = {row.p_crossed:.4g}"
                 + (" (weak: under eight raters or items)" if row.weak else ""),
-                f"  other raters: sign-flip p = {row.p_raters:.4g}",
+                f"  other raters, these very items: sign-flip p = {row.p_raters_items_fixed:.4g} (says nothing about other clips)",
+                f"  exact binomial, independent answers: 95% [{row.exact_low:.1%}, {row.exact_high:.1%}], p = {row.p_exact:.4g} "
+                "(says nothing about other raters)",
                 f"  agreement: Fleiss kappa {row.fleiss_kappa:.3f}, Krippendorff alpha {row.krippendorff_alpha:.3f}; left chosen "
                 f"{row.left_share:.1%}",
             ]
@@ -292,7 +297,7 @@ def _preference(method: str, other: str, answers: list[Answer], n_resamples: int
     raters, rater_codes = np.unique([answer.rater for answer in answers], return_inverse=True)
     items, item_codes = np.unique([answer.item for answer in answers], return_inverse=True)
     low, high, p = _exact(int(liked.sum()), len(liked))
-    cluster_low, cluster_high = _crossed_bootstrap(liked, rater_codes, item_codes, n_resamples, seed)
+    crossed_low, crossed_high, p_crossed = _crossed_bootstrap(liked, rater_codes, item_codes, n_resamples, seed)
     per_rater = np.bincount(rater_codes, weights=liked) / np.bincount(rater_codes) - 0.5
     votes = [[answer.preferred for answer in answers if answer.item == item] for item in items]
     return Preference(
@@ -303,12 +308,13 @@ def _preference(method: str, other: str, answers: list[Answer], n_resamples: int
         n_answers=len(liked),
         n_raters=len(raters),
         n_items=len(items),
+        crossed_low=crossed_low,
+        crossed_high=crossed_high,
+        p_crossed=p_crossed,
         exact_low=low,
         exact_high=high,
         p_exact=p,
-        cluster_low=cluster_low,
-        cluster_high=cluster_high,
-        p_raters=sign_flip_test(per_rater, seed=seed),
+        p_raters_items_fixed=sign_flip_test(per_rater, seed=seed),
         fleiss_kappa=fleiss_kappa(votes),
         krippendorff_alpha=krippendorff_alpha(votes),
         left_share=sum(answer.side == "left" for answer in answers) / len(answers),
@@ -327,8 +333,11 @@ def _exact(n_preferred: int, n: int) -> tuple[float, float, float]:
 
 def _crossed_bootstrap(
     liked: np.ndarray, raters: np.ndarray, items: np.ndarray, n_resamples: int, seed: int
-) -> tuple[float, float]:
-    """Percentile interval of the share, resampling raters and items apart; an answer weighs the product of its two counts."""
+) -> tuple[float, float, float]:
+    """Percentile interval of the share and its p-value against one half, resampling raters and items apart.
+
+    An answer weighs the product of its rater's and its item's count.
+    """
     rng = np.random.default_rng(seed)
     shape = (raters.max() + 1, items.max() + 1)
     liked_sums, counts = np.zeros(shape), np.zeros(shape)
@@ -337,8 +346,10 @@ def _crossed_bootstrap(
     of_raters, of_items = (rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float) for n in shape)
     weighted = (of_raters @ liked_sums * of_items).sum(axis=1)
     weights = (of_raters @ counts * of_items).sum(axis=1)
-    low, high = np.quantile(weighted[weights > 0] / weights[weights > 0], [0.025, 0.975])
-    return float(low), float(high)
+    shares = weighted[weights > 0] / weights[weights > 0]
+    low, high = np.quantile(shares, [0.025, 0.975])
+    beyond = min(np.count_nonzero(shares <= 0.5), np.count_nonzero(shares >= 0.5))
+    return float(low), float(high), min(1.0, 2 * (1 + beyond) / (1 + len(shares)))
 
 
 def fleiss_kappa(votes: Sequence[Sequence[str]]) -> float:

@@ -83,7 +83,9 @@ def failure_row(stage: str, item: str, error: Exception, remedy: str = "") -> Fa
         place = f"{error.filename} cannot be used" if error.filename is not None else "A file cannot be used"
         return Failure(stage, item, f"{place}: {error.strerror}.", f"Check its path, and that this user may read it. {where}")
     reason = f"{type(error).__name__}: {_first_line(error)}".rstrip(": ").rstrip(".") + "."
-    return Failure(stage, item, reason, f"Leave it out, or mend it where it is damaged. {where} Please report it where it is not.")
+    return Failure(
+        stage, item, reason, f"Leave it out, or mend it where it is damaged. {where} Please report it where it is not."
+    )
 
 
 def concerns_all(error: BaseException) -> bool:

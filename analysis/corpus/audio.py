@@ -16,6 +16,7 @@ from analysis.errors import AudioError
 __all__ = [
     "AUDIO_SUFFIXES",
     "MIN_DURATION",
+    "MIN_RATE",
     "OTHER_SUFFIXES",
     "AudioHeader",
     "audio_digest",
@@ -33,6 +34,10 @@ AUDIO_SUFFIXES = frozenset(
 OTHER_SUFFIXES = frozenset(".m4a .mp4 .m4b .aac .wma .amr .webm .mka .mkv .mov .avi .3gp .ape .wv".split())
 #: Shorter recordings hold no syllable that an encoder could describe, s.
 MIN_DURATION = 0.1
+#: Below this rate (Hz) nothing of speech is left but its pitch: the header is wrong.
+MIN_RATE = 2000
+# Samples lie within -1 and 1, a little beyond where a program did not clip. Far beyond are integers stored as floats, and damage.
+_LARGEST = 100.0
 # Below three steps of 16-bit audio: digital silence with dither, or a recording from an unplugged microphone.
 _SILENCE_PEAK = 1e-4
 # Headers written by programs that stream do not know the length and promise the largest possible one.
@@ -78,7 +83,8 @@ def read_header(path: str | Path) -> AudioHeader:
     Raises
     ------
     AudioError
-        If the file is missing, is no audio that libsndfile reads, is cut off, or lasts less than :data:`MIN_DURATION`.
+        If the file is missing, is no audio that libsndfile reads, is cut off, states a rate below :data:`MIN_RATE`, or lasts less
+        than :data:`MIN_DURATION`.
     """
     path = Path(path)
     try:
@@ -103,7 +109,12 @@ def _header(path: Path, modified: int, size: int) -> AudioHeader:
                 f"{path} is truncated: its header promises {int(promised)} bytes of samples and {int(present)} are there. "
                 f"The copy or download was probably interrupted; fetch the file again."
             )
-    duration = info.frames / info.samplerate if info.samplerate else 0.0
+    if info.samplerate < MIN_RATE:
+        raise AudioError(
+            f"{path} has a sampling rate of {info.samplerate} Hz by its header; speech needs {MIN_RATE} Hz at the least. "
+            f"The header is probably damaged: fetch the file again, or write it with the right rate."
+        )
+    duration = info.frames / info.samplerate
     if duration < MIN_DURATION:
         raise AudioError(_too_short(path, duration))
     return AudioHeader(duration, info.samplerate, info.channels)
@@ -124,7 +135,8 @@ def read_audio(source: str | Path | Utterance, sampling_rate: int | None = 16000
     Raises
     ------
     AudioError
-        If the file is missing, unreadable, truncated, silent, too short, or holds samples that are not numbers.
+        If the file is missing, unreadable, truncated, silent, too short or too long for memory, or holds samples that are not
+        numbers or lie far beyond -1 and 1.
     """
     import soundfile
 
@@ -143,6 +155,11 @@ def read_audio(source: str | Path | Utterance, sampling_rate: int | None = 16000
             samples, _ = soundfile.read(str(path), dtype="float32", always_2d=True)
         else:
             samples = _stretch(path, first, promised)
+    except MemoryError as error:
+        raise AudioError(
+            f"{path} does not fit into memory: its header promises {header.duration:.0f} s of {header.channels} channels. "
+            f"Cut it into utterances at its pauses, or fetch it again where the header is wrong."
+        ) from error
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         raise AudioError(_why_unreadable(path, error)) from error
     if part is not None and promised < MIN_DURATION * rate:
@@ -170,6 +187,11 @@ def read_audio(source: str | Path | Utterance, sampling_rate: int | None = 16000
         )
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
     peak = float(np.abs(mono).max(initial=0.0))
+    if peak > _LARGEST:
+        raise AudioError(
+            f"{path} holds samples as large as {peak:.3g}; audio lies between -1 and 1. They are probably integers stored as floats, "
+            f"or damaged: divide them by the largest integer (32768 for 16 bits), or export the recording again."
+        )
     if peak < _SILENCE_PEAK:
         cancelled = samples.shape[1] > 1 and float(np.abs(samples).max(initial=0.0)) >= _SILENCE_PEAK
         cause = (
@@ -238,6 +260,13 @@ def _too_short(path: Path, duration: float) -> str:
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
+    try:
+        return _fault(path, error)
+    except OSError as fault:  # what keeps the file from being looked at: a name too long, a folder without the right to enter
+        return f"{path} cannot be opened: {fault.strerror}. Check the path, and that this user may read it."
+
+
+def _fault(path: Path, error: Exception) -> str:
     if not path.exists():
         return f"{path} does not exist. Mend the path in the manifest or transcript file, or fetch the recording."
     if path.is_dir():

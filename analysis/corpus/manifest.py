@@ -15,11 +15,12 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from analysis.corpus.recording import Recording, Seen, corpus_failure, failure_of, part_id, read_text, stems_are_unique
+from analysis.corpus.recording import Recording, Seen, corpus_failure, in_corpus, part_id, read_text, stems_are_unique
 from analysis.corpus.utterance import Utterance
 from analysis.errors import FAILURE_COLUMNS, CorpusError, Failure
 
@@ -85,7 +86,7 @@ def _in_folder(root: Path) -> Path | None:
 def _columns(path: Path) -> dict[str, str]:
     """For each of our columns that the manifest has, its name there."""
     try:
-        first = next(read_rows(path), {})
+        first = next((row for row in read_rows(path) if not isinstance(row, Failure)), {})
     except (CorpusError, OSError):
         return {}
     return _matched(first)
@@ -118,7 +119,14 @@ def read(root: Path) -> Iterator[Recording | Failure]:
             f"with columns path and transcript."
         )
     rows = read_rows(path)
+    before: list[Failure] = []
     first = next(rows, None)
+    while isinstance(first, Failure):
+        before.append(first)
+        first = next(rows, None)
+    if first is None and before:
+        yield from before
+        return
     if first is None:
         raise CorpusError(f"The manifest {path} has no rows. Write one for each recording, below a line with the column names.")
     columns = _matched(first)
@@ -131,18 +139,26 @@ def read(root: Path) -> Iterator[Recording | Failure]:
     short, parts = "id" in columns, False
     if not short:
         seen = Seen()
-        parts = not all(seen.add(str(row.get(columns["path"]) or "")) for row in read_rows(path))  # ids then name the part
-        short = stems_are_unique(Path(str(row.get(columns["path"]) or "")) for row in read_rows(path))
-    for number, row in enumerate(chain([first], rows), start=1):
+        parts = not all(seen.add(name) for name in _named(path, columns))  # ids then name the part
+        short = stems_are_unique(map(Path, _named(path, columns)))
+    for number, row in enumerate(chain(before, [first], rows), start=1):
+        if isinstance(row, Failure):
+            yield row
+            continue
         # lines of JSON need not have the same names
         more = {} if row.keys() == first.keys() else {ours: name for ours, name in _matched(row).items() if ours not in columns}
-        yield _recording(path, number, row, columns | more, short, parts)
+        place = f"row {number} of {path}"
+        yield in_corpus(place, partial(_recording, path, place, row, columns | more, short, parts))
+
+
+def _named(path: Path, columns: Mapping[str, str]) -> Iterator[str]:
+    """The files that the rows name."""
+    return (str(row.get(columns["path"]) or "") for row in read_rows(path) if not isinstance(row, Failure))
 
 
 def _recording(
-    manifest: Path, number: int, row: Mapping[str, Any], columns: Mapping[str, str], short: bool, parts: bool
+    manifest: Path, place: str, row: Mapping[str, Any], columns: Mapping[str, str], short: bool, parts: bool
 ) -> Recording | Failure:
-    place = f"row {number} of {manifest}"
     values = {ours: row.get(theirs) for ours, theirs in columns.items()}
     audio = values["path"]
     if isinstance(audio, Mapping):  # an `Audio` column of Hugging Face datasets
@@ -156,11 +172,8 @@ def _recording(
     audio = _text(audio).strip()
     if not audio:
         return corpus_failure(place, "It names no audio file.", f"Fill the column {columns['path']!r}, or remove the row.")
-    try:
-        start, end, channel = _part(row, columns, values)
-    except CorpusError as error:
-        return failure_of(place, error)
-    path = Path(os.path.normpath(manifest.parent / Path(audio).expanduser()))
+    start, end, channel = _part(row, columns, values)
+    path = Path(os.path.normpath(manifest.parent / _at_home(audio)))
     extra = {
         str(name): _text(value)
         for name, value in row.items()
@@ -170,7 +183,7 @@ def _recording(
         extra.pop(_duration_column(row), None)  # of the part, which is known better once its file is
     alignment = _text(values.get("alignment")).strip()
     if alignment:
-        extra["alignment"] = os.path.normpath(manifest.parent / Path(alignment).expanduser())
+        extra["alignment"] = os.path.normpath(manifest.parent / _at_home(alignment))
     stem = path.stem if short else "-".join(part for part in Path(audio).with_suffix("").parts if part not in ("/", "..", "."))
     if parts and start is not None:
         stem = part_id(stem, start, end) if end is not None else f"{stem}-{round(1000 * start):07d}"
@@ -213,6 +226,14 @@ def _seconds(column: str, value: Any) -> float | None:
     raise CorpusError(f"Its {column} is {text!r}. Write seconds from the start of the file, such as 12.5, or 0:12.5.")
 
 
+def _at_home(path: str) -> Path:
+    """The path with ``~`` written out; as it stands where that names no user of this machine."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
@@ -226,7 +247,14 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+def read_rows(path: Path) -> Iterator[dict[str, Any] | Failure]:
+    """Rows of a table by column name, and a failure for each that cannot be told apart from the one beside it.
+
+    Raises
+    ------
+    CorpusError
+        If the table as a whole cannot be read.
+    """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         yield from _parquet_rows(path)
@@ -236,7 +264,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from _delimited_rows(path, "\t" if suffix == ".tsv" else ",")
 
 
-def _delimited_rows(path: Path, delimiter: str) -> Iterator[dict[str, Any]]:
+def _delimited_rows(path: Path, delimiter: str) -> Iterator[dict[str, Any] | Failure]:
     with path.open("rb") as file:
         mark = file.read(2)
     encoding = "utf-16" if mark in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -250,8 +278,14 @@ def _delimited_rows(path: Path, delimiter: str) -> Iterator[dict[str, Any]]:
                 raise CorpusError(
                     f"The columns of {path} are separated by semicolons. Save it with commas, or with tabs as .tsv."
                 )
-            for row in reader:
-                if row:
+            before = reader.line_num
+            while (row := _next_row(path, reader, before)) is not None:
+                before = reader.line_num
+                if isinstance(row, Failure):
+                    yield row
+                elif any(row[len(header) :]):  # empty cells at the end are what spreadsheets write
+                    yield _too_many_cells(path, before, len(row), len(header), delimiter)
+                elif row:
                     yield dict(zip(header, row + [None] * (len(header) - len(row)), strict=False))
         except UnicodeDecodeError as error:
             raise CorpusError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
@@ -261,26 +295,58 @@ def _delimited_rows(path: Path, delimiter: str) -> Iterator[dict[str, Any]]:
             ) from error
 
 
-def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig") as file:
-        if file.read(1) == "[":
-            rows = enumerate(_parsed(path, 1, read_text(path)), start=1)
-        else:
-            file.seek(0)
-            rows = ((number, _parsed(path, number, line.rstrip())) for number, line in enumerate(file, start=1) if line.strip())
-        for number, row in rows:
-            if not isinstance(row, dict):
-                raise CorpusError(f"{path}, entry {number} is not an object with named values. Write one object a line.")
-            yield row
-
-
-def _parsed(path: Path, number: int, text: str) -> Any:
+def _next_row(path: Path, reader: Any, before: int) -> list[str] | Failure | None:
+    """The next row, None at the end; a failure for a row that is faulty within its own line."""
     try:
-        return json.loads(text.removeprefix("\ufeff"))
+        return next(reader, None)
+    except csv.Error as error:
+        # where an open quotation mark has swallowed lines, nobody knows where rows begin
+        if reader.line_num != before + 1 or "unexpected end of data" in str(error):
+            raise
+        reason = f"It cannot be parsed: {error}."
+        return corpus_failure(f"line {reader.line_num} of {path}", reason, "Double the quotation marks inside a field.")
+
+
+def _too_many_cells(path: Path, line: int, cells: int, columns: int, delimiter: str) -> Failure:
+    return corpus_failure(
+        f"line {line} of {path}",
+        f"It has {cells} cells and the first line names {columns} columns, so text may stand in the wrong one.",
+        "Put a text with commas in quotation marks." if delimiter == "," else "Take the tabs out of the text.",
+    )
+
+
+def _json_rows(path: Path) -> Iterator[dict[str, Any] | Failure]:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            if file.read(1) == "[":
+                entries = _parsed(read_text(path))
+                if isinstance(entries, str):
+                    raise CorpusError(f"{path} is not JSON: {entries}. Write one object a line.")
+                unit, rows = "entry", enumerate([None if isinstance(row, str) else row for row in entries], start=1)
+            else:
+                file.seek(0)
+                unit, rows = "line", ((number, _parsed(line)) for number, line in enumerate(file, start=1) if line.strip())
+            for number, row in rows:
+                if isinstance(row, dict):
+                    yield row
+                    continue
+                fault = f"It is not JSON: {row}." if isinstance(row, str) else "It is no object with named values."
+                yield corpus_failure(f"{unit} {number} of {path}", fault, "Write one object a line.")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
+
+
+def _parsed(text: str) -> Any:
+    """What a text means as JSON; a string says why it means nothing (strings themselves are no rows)."""
+    try:
+        found = json.loads(text.strip().removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
-        raise CorpusError(
-            f"{path}, line {number} is not JSON: {error.msg} at column {error.colno}. Write one object a line."
-        ) from error
+        return f"{error.msg} at column {error.colno}"
+    except RecursionError:
+        return "it is nested too deeply"
+    except ValueError as error:
+        return str(error)
+    return None if isinstance(found, str) else found
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -291,7 +357,7 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         with pyarrow.parquet.ParquetFile(path) as table:
             for batch in table.iter_batches(batch_size=_BATCH):
                 yield from batch.to_pylist()
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, ValueError, TypeError, OverflowError, OSError) as error:
         raise CorpusError(
             f"{path} cannot be read as Parquet: {str(error).rstrip('.')}. It is incomplete or of another kind; write it again."
         ) from error

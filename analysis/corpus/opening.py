@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from analysis.corpus.audio import is_audio
-from analysis.corpus.recording import Recording, validated
+from analysis.corpus.recording import Recording, is_folder, validated
 from analysis.corpus.utterance import Corpus, Utterance
 from analysis.errors import CorpusError, Failure
 
@@ -160,8 +160,13 @@ def _sample(root: Path, *, depth: int = 6, folders: int = 4, files: int = 200) -
     found: list[str] = []
 
     def visit(folder: Path, prefix: str, level: int) -> None:
-        with os.scandir(folder) as entries:
-            listed = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+        try:
+            with os.scandir(folder) as entries:
+                listed = sorted((entry.name, is_folder(entry)) for entry in entries if not entry.name.startswith("."))
+        except OSError:
+            if level == 1:
+                raise
+            return  # the reader lists folders that cannot be read
         found.extend(prefix + name + "/" for name, is_folder in listed if is_folder)
         found.extend([prefix + name for name, is_folder in listed if not is_folder][:files])
         if level < depth:

@@ -5,17 +5,33 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from analysis.corpus.audio import MIN_DURATION, AudioHeader, is_audio, read_header
 from analysis.corpus.utterance import Utterance
-from analysis.errors import AnalysisError, AudioError, CorpusError, Failure
+from analysis.errors import AnalysisError, CorpusError, Failure
+from analysis.guard import failure_row
 
-__all__ = ["Recording", "Seen", "corpus_failure", "failure_of", "part_id", "read_text", "stems_are_unique", "tree", "validated"]
+__all__ = [
+    "Recording",
+    "Seen",
+    "corpus_failure",
+    "failure_of",
+    "in_corpus",
+    "is_folder",
+    "part_id",
+    "read_text",
+    "stems_are_unique",
+    "tree",
+    "validated",
+]
+
+Found = TypeVar("Found")
 
 # Times in tables are rounded: ends this far behind the file's own are taken for it, s.
 _PAST_THE_END = 0.05
@@ -104,37 +120,69 @@ def failure_of(item: str, error: AnalysisError) -> Failure:
     return corpus_failure(item, reason.rstrip(".") + ".", remedy)
 
 
+def in_corpus(item: str, step: Callable[[], Found]) -> Found | Failure:
+    """``step()``, or the row for what it raised: what readers do once a recording runs through here."""
+    try:
+        return step()
+    except AnalysisError as error:
+        return failure_of(item, error)
+    except Exception as error:
+        return failure_row("corpus", item, error)
+
+
 def validated(recordings: Iterable[Recording | Failure]) -> Iterator[Utterance | Failure]:
     """Utterances whose transcript exists, whose audio has a readable header and whose id is new text; failures for the others."""
     ids = Seen()
     for recording in recordings:
+        found: Utterance | Failure
         if isinstance(recording, Failure):
-            yield _as_text_failure(recording)
-            continue
-        place = f" in {recording.transcript}" if recording.transcript else ""
-        if not _is_text(f"{recording.id}{recording.audio}"):
-            # no table, report or library takes such a name, and one of them must not stop a corpus
-            yield corpus_failure(
-                _as_text(recording.id),
-                f"The name of {_as_text(str(recording.audio))} is not UTF-8.",
-                "Rename it, with convmv -f latin1 -t utf8 --notest for example.",
-            )
-        elif not recording.id:
-            yield corpus_failure(str(recording.audio), "It has no id.", f"Give it one{place}.")
-        elif not ids.add(recording.id):
-            yield corpus_failure(
-                recording.id,
-                f"The id occurs twice; the second one is {recording.audio}.",
-                "Rename one of the two, or remove the repeated entry; the first is kept.",
-            )
-        elif recording.text is None:
-            yield corpus_failure(recording.id, f"{recording.audio} has no transcript.", f"Write its words{place}.")
-        elif not recording.text.strip():
-            yield corpus_failure(
-                recording.id, f"The transcript of {recording.audio} is empty.", f"Write its words{place}, or leave it out."
-            )
+            found = recording
         else:
-            yield _utterance(recording)
+            found = in_corpus(recording.id or str(recording.audio), lambda one=recording: _checked(one))
+            # only a recording that can be used takes its id: of a bad and a good one of the same name the good one is kept
+            if isinstance(found, Utterance) and not ids.add(found.id):
+                found = corpus_failure(
+                    found.id,
+                    f"The id occurs twice; the second one is {found.audio}.",
+                    "Rename one of the two, or remove the repeated entry; the first is kept.",
+                )
+        yield _as_text_failure(found) if isinstance(found, Failure) else found
+
+
+def _checked(recording: Recording) -> Utterance | Failure:
+    place = f" in {recording.transcript}" if recording.transcript else ""
+    if not _is_text(f"{recording.id}{recording.audio}"):
+        # no table, report or library takes such a name, and one of them must not stop a corpus
+        return corpus_failure(
+            _as_text(recording.id),
+            f"The name of {_as_text(str(recording.audio))} is not UTF-8.",
+            "Rename it, with convmv -f latin1 -t utf8 --notest for example.",
+        )
+    if not recording.id:
+        return corpus_failure(str(recording.audio), "It has no id.", f"Give it one{place}.")
+    if recording.text is None:
+        return corpus_failure(recording.id, f"{recording.audio} has no transcript.", f"Write its words{place}.")
+    if not recording.text.strip():
+        return corpus_failure(
+            recording.id, f"The transcript of {recording.audio} is empty.", f"Write its words{place}, or leave it out."
+        )
+    written = {"id": recording.id, "transcript": recording.text, "speaker": recording.speaker, **recording.extra}
+    for name, value in written.items():
+        fault = _no_text(str(name) + value)
+        if fault:
+            return corpus_failure(
+                recording.id.replace("\0", "\\0"),
+                f"Its {name} holds {fault}.",
+                f"Write it again{place}; the file may be damaged.",
+            )
+    return _utterance(recording)
+
+
+def _no_text(value: str) -> str:
+    """What in a value no text file holds, or nothing."""
+    if "\0" in value:
+        return "a NUL character"
+    return "" if _is_text(value) else "half a character (a lone surrogate), which UTF-8 cannot write"
 
 
 def _is_text(name: str) -> bool:
@@ -157,23 +205,20 @@ def _as_text_failure(failure: Failure) -> Failure:
     return replace(failure, item=_as_text(failure.item), reason=_as_text(failure.reason), remedy=_as_text(failure.remedy))
 
 
-def _utterance(recording: Recording) -> Utterance | Failure:
-    try:
-        header = read_header(recording.audio)
-        start, duration = _part(recording, header)
-        return Utterance(
-            id=recording.id,
-            audio=recording.audio,
-            text=" ".join((recording.text or "").split()),
-            speaker=recording.speaker,
-            duration=duration,
-            sampling_rate=header.sampling_rate,
-            extra=recording.extra,
-            start=start,
-            channel=recording.channel,
-        )
-    except (AudioError, CorpusError) as error:
-        return failure_of(recording.id, error)
+def _utterance(recording: Recording) -> Utterance:
+    header = read_header(recording.audio)
+    start, duration = _part(recording, header)
+    return Utterance(
+        id=recording.id,
+        audio=recording.audio,
+        text=" ".join((recording.text or "").split()),
+        speaker=recording.speaker,
+        duration=duration,
+        sampling_rate=header.sampling_rate,
+        extra=recording.extra,
+        start=start,
+        channel=recording.channel,
+    )
 
 
 def part_id(stem: str, start: float, end: float) -> str:
@@ -218,12 +263,59 @@ def _in(recording: Recording) -> str:
     return f" in {recording.transcript}" if recording.transcript else ""
 
 
-def tree(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Folders under ``root`` with the names of their files, both in sorted order, one folder in memory at a time."""
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        names.sort()
-        yield Path(folder), names
+def tree(root: Path, lost: list[Failure] | None = None) -> Iterator[tuple[Path, list[str]]]:
+    """Folders under ``root`` with the names of their files, both in sorted order, one folder in memory at a time.
+
+    Each real folder comes once, under its own name where it has one below ``root``: what is reached through links alone comes
+    after the rest, so that no link to a folder above repeats a corpus. Folders that cannot be read are noted in ``lost``.
+    """
+    seen: set[tuple[int, int]] = set()
+    links = [Path(root)]
+    while links:
+        later: list[Path] = []
+        for link in links:
+            yield from _below(link, seen, later, lost)
+        links = later
+
+
+def _below(
+    root: Path, seen: set[tuple[int, int]], links: list[Path], lost: list[Failure] | None
+) -> Iterator[tuple[Path, list[str]]]:
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                listed = sorted((entry.name, _kind(entry)) for entry in entries)
+        except OSError as error:
+            if lost is not None:
+                lost.append(
+                    corpus_failure(
+                        str(folder),
+                        f"The folder cannot be read: {error.strerror}.",
+                        "Give this user the right to, or move it away.",
+                    )
+                )
+            continue
+        links += [folder / name for name, kind in listed if kind == "link" and not name.startswith(".")]
+        yield folder, [name for name, kind in listed if kind == "file"]
+        waiting += [folder / name for name, kind in reversed(listed) if kind == "folder" and not name.startswith(".")]
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    return "file" if not is_folder(entry) else "link" if entry.is_symlink() else "folder"
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; links in a circle are not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def stems_are_unique(paths: Iterable[Path]) -> bool:
@@ -233,10 +325,19 @@ def stems_are_unique(paths: Iterable[Path]) -> bool:
 
 
 def read_text(path: Path) -> str:
-    """Text of a small file in UTF-8 (with or without mark), UTF-16 with mark, or else Latin-1."""
+    """Text of a small file in UTF-8 (with or without mark), UTF-16 with mark, or else Latin-1.
+
+    Raises
+    ------
+    CorpusError
+        If a file that is marked as UTF-16 is not.
+    """
     raw = path.read_bytes()
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return raw.decode("utf-16")
+        try:
+            return raw.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise CorpusError(f"{path} is not UTF-16 as its mark says (byte {error.start}). Save it as UTF-8.") from error
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:

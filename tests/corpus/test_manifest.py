@@ -187,15 +187,10 @@ def test_nothing_usable(recordings: Path):
         ),
         (
             "words.csv",
-            'path,transcript\na.wav,"say "yes" now"\n',
-            "{path}, line 2 cannot be parsed: ',' expected after '\"'. Quotation marks inside a field are doubled in CSV.",
+            'path,transcript\na.wav,"yes\nb.wav,"no"\n',
+            "{path}, line 3 cannot be parsed: ',' expected after '\"'. Quotation marks inside a field are doubled in CSV.",
         ),
-        (
-            "words.jsonl",
-            '{"path": "a.wav", "transcript": "yes"}\n{"path": \n',
-            "{path}, line 2 is not JSON: Expecting value at column 9. Write one object a line.",
-        ),
-        ("words.jsonl", "[1]\n", "{path}, entry 1 is not an object with named values. Write one object a line."),
+        ("words.json", '[{"path": "a.wav"', "{path} is not JSON: Expecting ',' delimiter at column 18. Write one object a line."),
     ],
 )
 def test_bad_tables(tmp_path: Path, text, name: str, content: str, expected: str):

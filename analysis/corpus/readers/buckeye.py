@@ -13,8 +13,8 @@ from pathlib import Path
 
 from analysis.corpus.audio import is_audio
 from analysis.corpus.labels import read_buckeye
-from analysis.corpus.recording import Recording, failure_of, tree
-from analysis.errors import CorpusError, Failure
+from analysis.corpus.recording import Recording, in_corpus, tree
+from analysis.errors import Failure
 
 _SPEAKER = re.compile(r"s\d{2}")
 
@@ -27,7 +27,8 @@ def fits(root: Path, sample: Sequence[str]) -> bool:
 
 def read(root: Path) -> Iterator[Recording | Failure]:
     """Tracks of all speakers below ``root``."""
-    for folder, names in tree(root):
+    lost: list[Failure] = []
+    for folder, names in tree(root, lost):
         present = {name.lower(): folder / name for name in names}
         for name in filter(is_audio, names):
             path = folder / name
@@ -40,10 +41,10 @@ def read(root: Path) -> Iterator[Recording | Failure]:
             found = _SPEAKER.match(stem.lower())
             text = None
             if "word_labels" in extra:
-                try:
-                    text = " ".join(interval.label for interval in read_buckeye(extra["word_labels"]))
-                except CorpusError as error:
-                    yield failure_of(stem, error)
+                text = in_corpus(stem, lambda path=extra["word_labels"]: " ".join(one.label for one in read_buckeye(path)))
+                if isinstance(text, Failure):
+                    yield text
                     continue
             speaker = found.group() if found else folder.name
             yield Recording(stem, path, text, speaker, extra, transcript=str(folder / f"{stem}.words"))
+    yield from lost

@@ -49,6 +49,9 @@ def read(root: Path) -> Iterator[Recording | Failure]:
             )
         table = next(languages[0] / name for name in _TABLES if (languages[0] / name).is_file())
     for number, row in enumerate(read_rows(table), start=1):
+        if isinstance(row, Failure):
+            yield row
+            continue
         if not row.keys() >= _COLUMNS:
             raise CorpusError(f"{table} has no columns client_id, path and sentence; it has {', '.join(row)}.")
         path = table.parent / "clips" / (row["path"] or "")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from analysis.corpus.audio import is_audio, is_other_audio
 from analysis.corpus.labels import transcript_of_textgrid
-from analysis.corpus.recording import Recording, corpus_failure, failure_of, read_text, stems_are_unique, tree
+from analysis.corpus.recording import Recording, corpus_failure, failure_of, in_corpus, read_text, stems_are_unique, tree
 from analysis.errors import CorpusError, Failure
 
 #: In the order in which they are looked for, lower case.
@@ -35,7 +36,8 @@ def read(root: Path) -> Iterator[Recording | Failure]:
     recording with a transcript in a format that cannot be read is a failure.
     """
     short = stems_are_unique(folder / name for folder, names in tree(root) for name in names)
-    for folder, names in tree(root):
+    lost: list[Failure] = []
+    for folder, names in tree(root, lost):
         present = {name.lower(): name for name in names}
         for name in names:
             path = folder / name
@@ -48,7 +50,8 @@ def read(root: Path) -> Iterator[Recording | Failure]:
                     )
                 continue
             utterance = path.stem if short else "-".join(path.relative_to(root).with_suffix("").parts)
-            yield _recording(utterance, path, present)
+            yield in_corpus(utterance, partial(_recording, utterance, path, present))
+    yield from lost
 
 
 def _recording(utterance: str, path: Path, present: dict[str, str]) -> Recording | Failure:

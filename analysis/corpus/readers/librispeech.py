@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.corpus.audio import is_audio
-from analysis.corpus.recording import Recording, read_text, tree
+from analysis.corpus.recording import Recording, in_corpus, read_text, tree
 from analysis.errors import Failure
 
 _SUFFIX = ".trans.txt"
@@ -23,7 +23,8 @@ def fits(root: Path, sample: Sequence[str]) -> bool:
 
 def read(root: Path) -> Iterator[Recording | Failure]:
     """Recordings of every chapter below ``root``; ``extra`` has the subset and the chapter where the folders tell."""
-    for folder, names in tree(root):
+    lost: list[Failure] = []
+    for folder, names in tree(root, lost):
         transcripts = [name for name in names if name.endswith(_SUFFIX)]
         if not transcripts:
             continue
@@ -34,7 +35,11 @@ def read(root: Path) -> Iterator[Recording | Failure]:
             extra = {"chapter": chapter} if chapter else {}
             if len(folder.parts) > 2 and folder.name == chapter and folder.parent.name == speaker:
                 extra["subset"] = folder.parent.parent.name
-            for line in read_text(place).splitlines():
+            lines = in_corpus(str(place), lambda path=place: read_text(path).splitlines())
+            if isinstance(lines, Failure):
+                yield lines
+                continue
+            for line in lines:
                 if not line.strip():
                     continue
                 utterance, _, text = line.strip().partition(" ")
@@ -42,3 +47,4 @@ def read(root: Path) -> Iterator[Recording | Failure]:
                 yield Recording(utterance, path, text, speaker, extra, transcript=str(place))
         for utterance, path in audio.items():
             yield Recording(utterance, path, None, utterance.partition("-")[0], transcript=str(folder / transcripts[0]))
+    yield from lost

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from analysis.corpus.audio import is_audio
-from analysis.corpus.recording import Recording, read_text, tree
+from analysis.corpus.recording import Recording, in_corpus, read_text, tree
+from analysis.errors import Failure
 
 _NUMBERED = re.compile(r"\s*(?:sentence|sent|s)?[ _]*0*(\d+)\s*[.):,;\t ]\s*(\S.*)", re.IGNORECASE)
 
 
 def numbered_recordings(
     root: Path, pattern: re.Pattern[str], named: Callable[[re.Match[str]], tuple[str, Mapping[str, str]]]
-) -> Iterator[Recording]:
+) -> Iterator[Recording | Failure]:
     """Recordings by subject, then sentence; audio below ``root`` of another name is passed over.
 
     Parameters
@@ -25,16 +27,22 @@ def numbered_recordings(
         The match to the utterance's id and what is noted beside its sentence's number.
     """
     sentences = SentenceFiles(root)
-    for folder, names in tree(root):
+    lost: list[Failure] = []
+    for folder, names in tree(root, lost):
         for name in filter(is_audio, names):
             path = folder / name
             match = pattern.fullmatch(path.with_suffix("").as_posix())
             if match is None:
                 continue
             subject, number = match["subject"], int(match["number"])
-            text, place = sentences.find(path, subject, number)
             utterance, extra = named(match)
+            found = in_corpus(utterance, partial(sentences.find, path, subject, number))
+            if isinstance(found, Failure):
+                yield found
+                continue
+            text, place = found
             yield Recording(utterance, path, text, subject, {"sentence": str(number), **extra}, transcript=str(place))
+    yield from lost
 
 
 class SentenceFiles:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.corpus.audio import is_audio
-from analysis.corpus.recording import Recording, read_text, tree
+from analysis.corpus.recording import Recording, in_corpus, read_text, tree
 from analysis.errors import Failure
 
 
@@ -22,7 +22,8 @@ def fits(root: Path, sample: Sequence[str]) -> bool:
 
 def read(root: Path) -> Iterator[Recording | Failure]:
     """Recordings of all speakers below ``root``; ``extra`` has split and dialect region where the folders tell."""
-    for folder, names in tree(root):
+    lost: list[Failure] = []
+    for folder, names in tree(root, lost):
         present = {name.lower(): folder / name for name in names}
         audio: dict[str, Path] = {}
         for name in names:
@@ -37,14 +38,20 @@ def read(root: Path) -> Iterator[Recording | Failure]:
             for key, suffix in (("phone_labels", ".phn"), ("word_labels", ".wrd")):
                 if f"{stem.lower()}{suffix}" in present:
                     extra[key] = str(present[f"{stem.lower()}{suffix}"])
+            utterance = f"{folder.name.upper()}_{stem.upper()}"
+            text = None if transcript is None else in_corpus(utterance, lambda path=transcript: _spoken(read_text(path)))
+            if isinstance(text, Failure):
+                yield text
+                continue
             yield Recording(
-                f"{folder.name.upper()}_{stem.upper()}",
+                utterance,
                 path,
-                None if transcript is None else _spoken(read_text(transcript)),
+                text,
                 folder.name.upper(),
                 extra,
                 transcript=str(transcript or folder / f"{stem}.TXT"),
             )
+    yield from lost
 
 
 def _spoken(line: str) -> str:

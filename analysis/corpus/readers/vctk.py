@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.corpus.audio import is_audio
-from analysis.corpus.recording import Recording, read_text, tree
+from analysis.corpus.recording import Recording, in_corpus, read_text, tree
 from analysis.errors import CorpusError, Failure
 
 _MICROPHONE = re.compile(r"_mic\d$")
@@ -29,7 +29,8 @@ def read(root: Path) -> Iterator[Recording | Failure]:
     if folder is None:
         raise CorpusError(f"{root} has none of the folders {', '.join(_AUDIO_FOLDERS)}. Give the folder of VCTK that holds txt/.")
     about = _speakers(root / "speaker-info.txt")
-    for place, names in tree(folder):
+    lost: list[Failure] = []
+    for place, names in tree(folder, lost):
         chosen: dict[str, Path] = {}
         for name in names:  # sorted, so mic1 comes before mic2
             if is_audio(name):
@@ -37,8 +38,12 @@ def read(root: Path) -> Iterator[Recording | Failure]:
         for utterance, path in chosen.items():
             speaker = place.name
             transcript = root / "txt" / speaker / f"{utterance}.txt"
-            text = read_text(transcript) if transcript.is_file() else None
+            text = in_corpus(utterance, lambda path=transcript: read_text(path) if path.is_file() else None)
+            if isinstance(text, Failure):
+                yield text
+                continue
             yield Recording(utterance, path, text, speaker, about.get(speaker, {}), transcript=str(transcript))
+    yield from lost
 
 
 def _speakers(path: Path) -> dict[str, dict[str, str]]:

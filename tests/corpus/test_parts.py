@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,8 @@ def test_rows_with_times_are_parts_of_their_file(tmp_path, tone):
     ]  # fmt: skip
     for suffix in (".csv", ".tsv", ".jsonl", ".parquet"):
         written = write_manifest(corpus, tmp_path / f"again{suffix}")
-        assert open_corpus(written.path).utterances == corpus.utterances, suffix
+        again = [replace(one, extra={}) for one in open_corpus(written.path)]
+        assert again == [replace(one, extra={}) for one in corpus], suffix
     assert corpus_hash(corpus) == corpus_hash(open_corpus(tmp_path / "again.parquet"))
     assert pickle.loads(pickle.dumps(corpus.utterances[1])) == corpus.utterances[1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from analysis.phonology.types import PAIR_COLUMNS, RELATIONS, TOKEN_COLUMNS, Syllable
+from analysis.phonology.types import COMPOSITION_COLUMNS, PAIR_CLASSES, PAIR_COLUMNS, RELATIONS, TOKEN_COLUMNS, Syllable
 
 # Name -> module that defines it; imported when first asked for, so that `import analysis.phonology` stays quick.
 _LAZY = {
@@ -13,6 +13,10 @@ _LAZY = {
     "Inventory": "inventory",
     "Lexicon": "lexicon",
     "Phone": "inventory",
+    "compose": "composition",
+    "composed": "composition",
+    "composition_sentences": "composition",
+    "composition_table": "composition",
     "edit_class": "pairs",
     "flag_synonyms": "synonyms",
     "iter_near_pairs": "mining",
@@ -35,10 +39,11 @@ _LAZY = {
     "token_table": "tokens",
     "viseme_maps": "visemes",
     "weighted_distance": "pairs",
+    "with_words": "words",
     "write_pairs": "pairs",
 }
 
-__all__ = ["PAIR_COLUMNS", "RELATIONS", "TOKEN_COLUMNS", "Syllable", *_LAZY]
+__all__ = ["COMPOSITION_COLUMNS", "PAIR_CLASSES", "PAIR_COLUMNS", "RELATIONS", "TOKEN_COLUMNS", "Syllable", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:

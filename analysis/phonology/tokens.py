@@ -15,6 +15,7 @@ from analysis.phonology.inventory import SILENCE, load_inventory
 from analysis.phonology.lexicon import Lexicon
 from analysis.phonology.syllabification import aligned_words, syllables_and_failures
 from analysis.phonology.types import TOKEN_COLUMNS
+from analysis.phonology.words import is_described, lemmas, word_class
 from analysis.spelling import plain_word, silent_phone, silent_word
 from analysis.timebase import Interval
 
@@ -91,9 +92,12 @@ def token_table(
         rows, failed = _rows(alignment, unit, ambisyllabic, lexicon)
         failures += failed
         neighbours = _Neighbours(alignment)
+        described = unit != "utterance" and is_described(alignment.inventory)
         for row in rows:
             row["previous_phone"], row["next_phone"] = neighbours.beside(row["start"], row["end"])
             row |= {"utterance": alignment.utterance_id, "speaker": speakers[alignment.utterance_id], "unit": unit}
+            row["word_class"] = word_class(row["word"]) if described else ""
+            row["lemmas"] = " ".join(lemmas(row["word"])) if described else ""
             for name, values in columns.items():
                 values.append(row[name])
     n_rows = len(columns["utterance"])

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from analysis.timebase import Interval
 
-__all__ = ["PAIR_COLUMNS", "RELATIONS", "TOKEN_COLUMNS", "Syllable"]
+__all__ = ["COMPOSITION_COLUMNS", "PAIR_CLASSES", "PAIR_COLUMNS", "RELATIONS", "TOKEN_COLUMNS", "Syllable"]
 
 #: Columns of the token table, one row per occurrence, with their dtypes. Times in seconds.
 #: ``type`` is the form that tokens share: for syllables and phones the stress-stripped phone string ("SH IY P"), for words the
 #: spelling of :func:`analysis.spelling.plain_word` ("sheep", "don't"). ``phones`` is always the stress-stripped phone string.
 #: ``nucleus_start``/``coda_start`` split a syllable into onset [start, nucleus_start), nucleus [nucleus_start, coda_start), coda
-#: [coda_start, end); an absent part has zero length. For other units they equal ``start`` and ``end``.
+#: [coda_start, end); an absent part has zero length. For other units they equal ``start`` and ``end``. ``word_class``
+#: (``content`` or ``function``) and ``lemmas`` (every lemma that the word may have, separated by spaces) are empty for languages
+#: other than English and for whole utterances.
 TOKEN_COLUMNS: dict[str, str] = {
     "token": "int64",
     "utterance": "str",
@@ -34,6 +36,8 @@ TOKEN_COLUMNS: dict[str, str] = {
     "end": "float64",
     "previous_phone": "str",
     "next_phone": "str",
+    "word_class": "str",
+    "lemmas": "str",
 }
 
 #: Columns of the pair table, one row per unordered pair of types, ``type_a < type_b``. ``phone_distance``: edit distance over
@@ -50,6 +54,34 @@ PAIR_COLUMNS: dict[str, str] = {
     "relation": "str",
     "edit_class": "str",
     "edit_detail": "str",
+}
+
+#: Classes of the pairs of tokens of a near-homophone pair: a pair is of the first whose sentence holds. The first two are no
+#: near-homophones; the last two are what sheep/ship is; ``unknown`` is every pair of a language without lists.
+PAIR_CLASSES: dict[str, str] = {
+    "variant_form": "two forms of one word",
+    "same_word": "two syllables of one word",
+    "unknown": "words that no list describes",
+    "inflection": "two words of one lemma",
+    "function_word": "a function word on either side",
+    "unstressed": "an unstressed syllable on either side",
+    "word_part": "stressed syllables of content words, on a side part of a longer word",
+    "whole_word": "content words of one syllable, or words as the unit",
+}
+
+#: Columns that :func:`analysis.phonology.compose` adds to a pair table. ``pairs_of``: the classes whose token pairs are scored as
+#: this pair, separated by spaces; empty where none is. ``words_a``: the words behind type a in them, most tokens first;
+#: ``n_words_a``: how many; ``n_tokens_a``: tokens. ``made_of``: classes with their numbers of token pairs
+#: (``whole_word 12, function_word 40``).
+COMPOSITION_COLUMNS: dict[str, str] = {
+    "pairs_of": "str",
+    "words_a": "str",
+    "words_b": "str",
+    "n_words_a": "int64",
+    "n_words_b": "int64",
+    "n_tokens_a": "int64",
+    "n_tokens_b": "int64",
+    "made_of": "str",
 }
 
 #: Relations between two types. ``near_homophone``: 0 < phone distance <= threshold; ``homophone``: other spelling, same phones.

@@ -1,0 +1,346 @@
+"""What near-homophone pairs are made of: words or their parts, content or function words, inflections, two forms of one word."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.errors import ConfigurationError
+from analysis.phonology.types import COMPOSITION_COLUMNS, PAIR_CLASSES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "DEFAULT_PAIRS_OF",
+    "PAIRS_OF",
+    "TokenKinds",
+    "class_codes",
+    "compose",
+    "composed",
+    "composition_sentences",
+    "composition_table",
+    "count_scored",
+    "fallback_sentence",
+    "pairs_of",
+    "taking_part",
+]
+
+_CODES = {name: code for code, name in enumerate(PAIR_CLASSES)}
+_WORD_PART = _CODES["word_part"]
+#: Classes that may be scored as near-homophones; tokens of one word never are, unknown words always.
+_SCORED = tuple(name for name in PAIR_CLASSES if name not in ("variant_form", "same_word", "unknown"))
+
+#: The headline's classes unless others are named: stressed syllables of content words of different lemmas.
+DEFAULT_PAIRS_OF = ("word_part", "whole_word")
+
+#: What ``pairs_of`` takes, by what it stands for.
+PAIRS_OF: dict[str, tuple[str, ...]] = {"content": DEFAULT_PAIRS_OF, "all": _SCORED} | {name: (name,) for name in _SCORED}
+
+# Words shown of a side of a pair.
+_SHOWN = 3
+
+
+def pairs_of(asked: str) -> tuple[str, ...]:
+    """The classes that a setting such as ``content`` or ``whole_word,function_word`` names, in the order of ``PAIR_CLASSES``.
+
+    Raises
+    ------
+    ConfigurationError
+        If a name is unknown or none is given.
+    """
+    names = [part.strip() for part in asked.split(",") if part.strip()]
+    unknown = [name for name in names if name not in PAIRS_OF]
+    if unknown or not names:
+        given = repr(unknown[0]) if unknown else "nothing"
+        raise ConfigurationError(f"pairs_of takes {', '.join(PAIRS_OF)}, or several with commas between, not {given}.")
+    wanted = {name for part in names for name in PAIRS_OF[part]}
+    return tuple(name for name in PAIR_CLASSES if name in wanted)
+
+
+@dataclass(frozen=True)
+class TokenKinds:
+    """What decides the class of a pair of tokens.
+
+    Attributes
+    ----------
+    word : ndarray of int, shape (n,)
+        Code of each token's word; -1 where there is none.
+    position : ndarray of int, shape (n,)
+        Which syllable of the word.
+    kind : ndarray of int, shape (n,)
+        The class (code in ``PAIR_CLASSES``) that a pair has if both of its tokens are like this one and of different lemmas.
+    lemma : ndarray of int, shape (words, k)
+        Codes of the lemmas of each word, filled up with -1.
+    words : tuple of str
+        What the codes of words mean.
+    missing : tuple of str
+        Columns that the token table lacks.
+    """
+
+    word: np.ndarray
+    position: np.ndarray
+    kind: np.ndarray
+    lemma: np.ndarray
+    words: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, tokens: pd.DataFrame) -> TokenKinds:
+        """From a token table; of the columns ``word``, ``word_class``, ``lemmas``, ``stress`` and ``n_syllables`` any may lack.
+
+        Without ``word`` nothing is known of any pair; without one of the others every pair of different words is ``unknown``.
+        """
+        import pandas as pd
+
+        missing = tuple(name for name in ("word", "word_class", "lemmas", "stress", "n_syllables") if name not in tokens)
+        if "word" in missing:
+            n = len(tokens)
+            unknown = np.full(n, _CODES["unknown"])
+            return cls(np.full(n, -1), np.zeros(n, dtype=np.int64), unknown, np.zeros((0, 1), dtype=np.int64), (), missing)
+        word, names = pd.factorize(tokens["word"].astype(str).str.strip().str.lower())
+        word = np.where((names == "")[word], -1, word) if len(names) else word
+        position = tokens["position"].to_numpy() if "position" in tokens else np.zeros(len(tokens), dtype=np.int64)
+        if missing:
+            kind = np.full(len(tokens), _CODES["unknown"])
+            return cls(word, position, kind, np.full((len(names), 1), -1), tuple(names), missing)
+        syllables = (tokens["unit"] == "syllable").to_numpy() if "unit" in tokens else np.ones(len(tokens), dtype=bool)
+        classes, n_syllables = tokens["word_class"].to_numpy(), tokens["n_syllables"].to_numpy()
+        part = syllables & (n_syllables > 1)
+        # of a word of one syllable, a content word bears stress wherever the labels leave it open
+        stressed = ~syllables | (tokens["stress"].to_numpy() > 0) | (~part & (tokens["stress"].to_numpy() < 0))
+        kind = np.select(
+            [(classes != "content") & (classes != "function"), classes == "function", ~stressed, part],
+            [_CODES["unknown"], _CODES["function_word"], _CODES["unstressed"], _WORD_PART],
+            _CODES["whole_word"],
+        )
+        first = tokens["lemmas"].astype(str).groupby(word).first()
+        forms = [str(first.get(code, "")).split() for code in range(len(names))]
+        number = {lemma: code for code, lemma in enumerate(sorted({one for form in forms for one in form}))}
+        lemma = np.full((len(names), max((len(form) for form in forms), default=1) or 1), -1)
+        for code, form in enumerate(forms):
+            lemma[code, : len(form)] = [number[one] for one in form]
+        return cls(word, position, kind, lemma, tuple(names), ())
+
+    def classes(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Class code of each pair of tokens (rows of the table); the two arrays are broadcast against each other."""
+        found = np.minimum(self.kind[a], self.kind[b])
+        word_a, word_b = self.word[a], self.word[b]
+        # both known, for which a pair needs both words
+        known = (found != _CODES["unknown"]) & (word_a >= 0) & (word_b >= 0)
+        if known.any():
+            shared = np.zeros(found.shape, dtype=bool)
+            for i in range(self.lemma.shape[1]):
+                for j in range(self.lemma.shape[1]):
+                    one, other = self.lemma[word_a, i], self.lemma[word_b, j]
+                    shared |= (one == other) & (one >= 0)
+            found = np.where(known & shared, _CODES["inflection"], found)
+        one_word = np.where(self.position[a] == self.position[b], _CODES["variant_form"], _CODES["same_word"])
+        return np.where((word_a == word_b) & (word_a >= 0), one_word, found)
+
+
+def compose(
+    pairs: pd.DataFrame, tokens: pd.DataFrame, asked: Sequence[str] = DEFAULT_PAIRS_OF, *, min_tokens: int = 1
+) -> pd.DataFrame:
+    """A pair table with what each near-homophone pair is made of, and which of its token pairs are scored.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        ``PAIR_COLUMNS``.
+    tokens : DataFrame
+        ``TOKEN_COLUMNS``; see :meth:`TokenKinds.of` for what may lack.
+    asked : sequence of str
+        Classes to score: names of ``PAIR_CLASSES``. Pairs of unknown words are scored whatever is asked.
+    min_tokens : int
+        Tokens that each side must have in the token pairs scored; a pair with fewer is not scored.
+
+    Returns
+    -------
+    DataFrame
+        The rows as they were, with ``COMPOSITION_COLUMNS``. Rows of other relations have ``pairs_of`` too, so that unrelated
+        tokens are of the same classes, and no words.
+
+    Notes
+    -----
+    A class belongs to a pair of tokens, not of types: with the type AE N D said of *and* and of *hand*, its pairs with AH N D (*and*)
+    are ``variant_form`` and ``function_word``. Counts are of all token pairs of the corpus, those of one utterance included.
+    """
+    kinds = TokenKinds.of(tokens)
+    scored = sorted({_CODES[name] for name in asked} | {_CODES["unknown"]})
+    names = list(PAIR_CLASSES)
+    label = " ".join(names[code] for code in scored)
+    # tokens of one sort are alike in every pair: one of them stands for all
+    sorts = _Sorts.of(tokens, kinds)
+    rows = []
+    for type_a, type_b, relation in zip(pairs["type_a"], pairs["type_b"], pairs["relation"], strict=True):
+        row = {"pairs_of": label, "words_a": "", "words_b": "", "n_words_a": 0, "n_words_b": 0}
+        row |= {"n_tokens_a": 0, "n_tokens_b": 0, "made_of": ""}
+        if relation == "near_homophone":
+            row |= _made_of(sorts, kinds, type_a, type_b, scored, min_tokens)
+            row["pairs_of"] = label if row.pop("scored") else ""
+        rows.append(row)
+    found = {name: [row[name] for row in rows] for name in COMPOSITION_COLUMNS}
+    return pairs.assign(**found).astype(COMPOSITION_COLUMNS)
+
+
+@dataclass(frozen=True)
+class _Sorts:
+    """By type: one token of each sort (word, syllable of it, and kind), and how many tokens are of it."""
+
+    token: Mapping[str, np.ndarray]
+    count: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, tokens: pd.DataFrame, kinds: TokenKinds) -> _Sorts:
+        import pandas as pd
+
+        table = pd.DataFrame(
+            {"type": tokens["type"].to_numpy(), "word": kinds.word, "kind": kinds.kind, "position": kinds.position}
+        )
+        table["row"] = np.arange(len(table))
+        grouped = table.groupby(["type", "word", "kind", "position"], sort=True)["row"].agg(["first", "size"]).reset_index()
+        by_type = dict(list(grouped.groupby("type", sort=False)))
+        return cls(
+            {name: part["first"].to_numpy() for name, part in by_type.items()},
+            {name: part["size"].to_numpy() for name, part in by_type.items()},
+        )
+
+
+def _made_of(sorts: _Sorts, kinds: TokenKinds, type_a: str, type_b: str, scored: list[int], min_tokens: int) -> dict[str, object]:
+    none = np.empty(0, dtype=np.int64)
+    a, b = sorts.token.get(type_a, none), sorts.token.get(type_b, none)
+    n_a, n_b = sorts.count.get(type_a, none), sorts.count.get(type_b, none)
+    classes = kinds.classes(a[:, None], b[None, :])
+    counts = np.bincount(classes.ravel(), np.outer(n_a, n_b).ravel(), minlength=len(PAIR_CLASSES)).astype(np.int64)
+    taken = np.isin(classes, scored)
+    in_a, in_b = taken.any(axis=1), taken.any(axis=0)
+    enough = bool(taken.any()) and min(n_a[in_a].sum(), n_b[in_b].sum()) >= min_tokens
+    if not enough:  # what it would be, were it scored
+        other = ~np.isin(classes, (_CODES["variant_form"], _CODES["same_word"]))
+        in_a, in_b = (other.any(axis=1), other.any(axis=0)) if other.any() else (n_a > 0, n_b > 0)
+    words_a, words_b = (_words(kinds, side[used], n[used]) for side, n, used in ((a, n_a, in_a), (b, n_b, in_b)))
+    order = sorted(np.flatnonzero(counts).tolist(), reverse=True)
+    return {
+        "scored": enough,
+        "words_a": _listed(words_a),
+        "words_b": _listed(words_b),
+        "n_words_a": len(words_a),
+        "n_words_b": len(words_b),
+        "n_tokens_a": int(n_a[in_a].sum()),
+        "n_tokens_b": int(n_b[in_b].sum()),
+        "made_of": ", ".join(f"{list(PAIR_CLASSES)[code]} {counts[code]}" for code in order),
+    }
+
+
+def _words(kinds: TokenKinds, tokens: np.ndarray, counts: np.ndarray) -> list[str]:
+    """The words of these sorts, those with most tokens first."""
+    tally: Counter[str] = Counter()
+    for word, n in zip(kinds.word[tokens].tolist(), counts.tolist(), strict=True):
+        if word >= 0:
+            tally[kinds.words[word]] += n
+    return sorted(tally, key=lambda name: (-tally[name], name))
+
+
+def _listed(words: Iterable[str]) -> str:
+    words = list(words)
+    more = f" +{len(words) - _SHOWN}" if len(words) > _SHOWN else ""
+    return ", ".join(words[:_SHOWN]) + more
+
+
+def composed(pairs: pd.DataFrame, tokens: pd.DataFrame, *, min_tokens: int = 1, enough: int = 3) -> tuple[pd.DataFrame, str]:
+    """:func:`compose` by the default classes, or by all where those leave fewer than ``enough`` pairs, and then a sentence that says so."""
+    usual = compose(pairs, tokens, min_tokens=min_tokens)
+    n = count_scored(usual)
+    every = usual if n >= enough else compose(pairs, tokens, PAIRS_OF["all"], min_tokens=min_tokens)
+    if count_scored(every) == n:
+        return usual, ""
+    return every, fallback_sentence(n, enough, count_scored(every))
+
+
+def fallback_sentence(n: int, enough: int, n_all: int) -> str:
+    """What is said where the default classes leave too few pairs."""
+    only = f"Only {n} near-homophone {'pair is' if n == 1 else 'pairs are'}" if n else "No near-homophone pair is"
+    return (
+        f"{only} of stressed syllables of content words of different lemmas, fewer than the {enough} that an interval needs. So all "
+        f"{n_all} near-homophone pairs of different words are scored, inflections, function words and unstressed syllables among them."
+    )
+
+
+def taking_part(tokens: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
+    """Which tokens stand in a token pair that is scored as near-homophone, by a composed pair table: a mask, shape (N,)."""
+    kinds = TokenKinds.of(tokens)
+    rows = _rows_of(tokens["type"])
+    found = np.zeros(len(tokens), dtype=bool)
+    near = pairs[(pairs["relation"] == "near_homophone") & (pairs["pairs_of"] != "")]
+    for type_a, type_b, classes in zip(near["type_a"], near["type_b"], near["pairs_of"], strict=True):
+        if type_a in rows and type_b in rows:
+            a, b = rows[type_a], rows[type_b]
+            taken = np.isin(kinds.classes(a[:, None], b[None, :]), class_codes(classes))
+            found[a[taken.any(axis=1)]] = True
+            found[b[taken.any(axis=0)]] = True
+    return found
+
+
+def class_codes(names: str) -> list[int]:
+    """Codes, as :meth:`TokenKinds.classes` gives them, of classes named with spaces between."""
+    return [_CODES[name] for name in names.split()]
+
+
+def _rows_of(types: pd.Series) -> dict[str, np.ndarray]:
+    return {str(name): rows for name, rows in types.reset_index(drop=True).groupby(types.to_numpy()).indices.items()}
+
+
+def count_scored(pairs: pd.DataFrame) -> int:
+    """Near-homophone pairs of a composed table that are scored."""
+    return int(((pairs["relation"] == "near_homophone") & (pairs["pairs_of"] != "")).sum())
+
+
+def composition_table(pairs: pd.DataFrame) -> pd.DataFrame:
+    """What the near-homophone pairs of a composed table are made of, one row per class that there is.
+
+    Returns
+    -------
+    DataFrame
+        ``pairs_of`` (the class), ``what`` (in words), ``n_type_pairs`` (in which it occurs), ``n_token_pairs``, ``n_type_pairs_scored``
+        and ``n_token_pairs_scored`` (as near-homophones). Token pairs of one utterance count.
+    """
+    import pandas as pd
+
+    tally = {name: np.zeros(4, dtype=np.int64) for name in PAIR_CLASSES}
+    near = pairs[pairs["relation"] == "near_homophone"]
+    for made_of, scored in zip(near["made_of"], near["pairs_of"], strict=True):
+        for part in filter(None, made_of.split(", ")):
+            name, n = part.rsplit(" ", 1)
+            taken = name in scored.split()
+            tally[name] += [1, int(n), int(taken), int(n) * int(taken)]
+    columns = ["n_type_pairs", "n_token_pairs", "n_type_pairs_scored", "n_token_pairs_scored"]
+    rows = [(name, PAIR_CLASSES[name], *counts.tolist()) for name, counts in reversed(tally.items()) if counts[0]]
+    return pd.DataFrame(rows, columns=["pairs_of", "what", *columns])
+
+
+def composition_sentences(pairs: pd.DataFrame) -> list[str]:
+    """What is scored as near-homophones and what is left out, in words; the last about pairs left with too few tokens."""
+    table = composition_table(pairs)
+    if table.empty:
+        return []
+    near = pairs[pairs["relation"] == "near_homophone"]
+    taken = table[table["n_type_pairs_scored"] > 0]
+    left = table[table["n_token_pairs"] > table["n_token_pairs_scored"]]
+    if list(table["pairs_of"]) == ["unknown"]:
+        return [
+            f"No list of words is known for these tokens, so all {len(near)} near-homophone pairs are scored, whatever words "
+            "and syllables they are made of."
+        ]
+    listed = "; ".join(
+        f"{row.what}: {row.n_token_pairs_scored} token pairs of {row.n_type_pairs_scored}" for row in taken.itertuples()
+    )
+    sentences = [f"Scored as near-homophones are {count_scored(pairs)} of {len(near)} type pairs ({listed} type pairs)."]
+    if len(left):
+        rest = "; ".join(f"{row.what}: {row.n_token_pairs - row.n_token_pairs_scored} token pairs" for row in left.itertuples())
+        sentences.append(f"Not scored as near-homophones are, of the same {len(near)} type pairs, {rest}.")
+    return sentences

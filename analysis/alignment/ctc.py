@@ -30,7 +30,7 @@ from analysis.alignment.ctc_model import CtcModel
 from analysis.alignment.ctc_path import best_paths, least_frames
 from analysis.alignment.lexicon_files import lexicon_folder, read_rows
 from analysis.alignment.pronunciation import Pronouncer
-from analysis.alignment.transcript import spoken_words
+from analysis.alignment.transcript import plain_text, spoken_words, transcript_notes
 from analysis.alignment.types import Alignment
 from analysis.config import content_hash
 from analysis.corpus.utterance import Utterance
@@ -44,7 +44,7 @@ _WINDOW = 64
 # A shorter quiet stretch may be the closure of a stop, s.
 _SHORTEST_PAUSE = 0.05
 # Raised when a rule here or in transcript.py changes what comes out, so that cached alignments are made again.
-_REVISION = 1
+_REVISION = 2
 
 
 @dataclass(frozen=True)
@@ -182,11 +182,15 @@ class CtcAligner:
     # -- what is to be aligned ---------------------------------------------------------------------------------------------
 
     def _plan(self, utterance: Utterance) -> _Plan:
-        words = spoken_words(utterance.text, self._pronouncer.known) if self._english_text else _words_as_written(utterance.text)
+        words = (
+            spoken_words(utterance.text, self._pronouncer.known)
+            if self._english_text
+            else _words_as_written(plain_text(utterance.text))
+        )
         if not words:
             raise AlignmentError(f"The transcript {utterance.text!r} has no words.")
         said = {word: self._pronouncer(word) for word in dict.fromkeys(words)}
-        guessed = [
+        guessed = transcript_notes(utterance.text) + [
             f"The pronunciation of {w!r} is guessed: {' '.join(s[0].phones)}."
             for w, s in said.items()
             if s and s[0].source == "g2p"

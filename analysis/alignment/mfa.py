@@ -25,7 +25,7 @@ from typing import Any
 
 from analysis.alignment.textgrid import alignment_of
 from analysis.alignment.tiers import TextGridContent, Tier, read_tiers
-from analysis.alignment.transcript import spoken_words
+from analysis.alignment.transcript import plain_text, spoken_words, transcript_notes
 from analysis.alignment.types import Alignment
 from analysis.config import content_hash
 from analysis.corpus.utterance import Utterance
@@ -49,7 +49,7 @@ _CONFIDENCE = "speech_log_likelihood"
 # Labels under which MFA writes speech that its dictionary has no pronunciation for.
 _UNKNOWN = ("spn", "<unk>")
 # Raised when a rule here or in transcript.py changes what comes out, so that cached alignments are made again.
-_REVISION = 1
+_REVISION = 2
 
 
 class MfaAligner:
@@ -230,7 +230,7 @@ class MfaAligner:
         """Lay audio and transcript where MFA looks; a Failure when the recording cannot be read or has no words."""
         from analysis.corpus.audio import read_audio, read_header
 
-        words = spoken_words(utterance.text) if self._english else utterance.text.split()
+        words = spoken_words(utterance.text) if self._english else plain_text(utterance.text).split()
         if not words:
             return Failure(
                 "alignment", utterance.id, f"The transcript {utterance.text!r} has no words.", "Give the words that are spoken."
@@ -279,7 +279,7 @@ class MfaAligner:
                 source=self.source,
                 confidence=row.get(_CONFIDENCE),
                 measures=tuple((name, row[name]) for name in _MEASURES if name in row),
-                doubts=(doubt,) if unknown else (),
+                doubts=(*transcript_notes(utterance.text), *([doubt] if unknown else [])),
             )
         except AlignmentError as error:
             return Failure("alignment", utterance.id, str(error), "Look at MFA's output with folder=DIR.")

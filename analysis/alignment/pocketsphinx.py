@@ -23,7 +23,7 @@ from analysis import engine
 from analysis.alignment.arpabet import without_stress
 from analysis.alignment.boundaries import HOP, SAMPLING_RATE, cepstra, levels, pause_threshold, sharpened
 from analysis.alignment.pronunciation import Pronouncer, Pronunciation, stressed
-from analysis.alignment.transcript import spoken_words
+from analysis.alignment.transcript import spoken_words, transcript_notes
 from analysis.alignment.types import Alignment
 from analysis.config import content_hash
 from analysis.corpus.utterance import Utterance
@@ -51,7 +51,7 @@ _MIN_PHONE_FRAMES = 3
 _NATS = 1024 * float(np.log(1.0001))
 _SHARD = 16
 # Raised when a rule in this file or in transcript.py changes what comes out, so that cached alignments are made again.
-_REVISION = 4
+_REVISION = 5
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class PocketsphinxAligner:
                 f"No pronunciation for {', '.join(map(repr, silent))}: not in the dictionary and not in Latin letters.",
                 "Add them to a pronunciation dictionary and pass it as `lexicon`.",
             )
-        warnings = [
+        warnings = transcript_notes(utterance.text) + [
             f"The pronunciation of {token.word!r} is guessed: {' '.join(token.pronunciations[0].phones)}."
             for token in dict.fromkeys(tokens)
             if token.pronunciations[0].source == "g2p"

@@ -30,7 +30,7 @@ def test_any_text_becomes_words_of_letters(text):
         ("BBC and NASA", "b b c and nasa"),
         ("$0.05", "five cents"),
         ("¥1", "one yen"),
-        ("½ cup, 2½ cups", "one half cup two one half cups"),
+        ("½ cup, 2½ cups", "one half cup two and one half cups"),
         ("٣ goats", "three goats"),
         ("dogs' 'tis", "dogs tis"),
     ],

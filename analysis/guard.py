@@ -18,7 +18,7 @@ from typing import TypeVar
 from analysis.config import cache_folder
 from analysis.errors import AnalysisError, Failure, StrictError
 
-__all__ = ["attempt", "concerns_all", "failure_row", "is_out_of_memory", "log_path", "log_traceback"]
+__all__ = ["attempt", "concerns_all", "failure_row", "is_out_of_memory", "is_unforeseen", "log_path", "log_traceback"]
 
 Result = TypeVar("Result")
 
@@ -29,6 +29,8 @@ _SQLITE_FULL = 13
 # What torch and oneDNN say where the processor's memory is not enough: no class of its own, unlike on an accelerator.
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "could not create a memory object")
 _KEPT_LOGS = 30
+_TRACEBACK = "The traceback is in"
+_NO_LOG = "Its log could not be written."
 _announced: set[Path] = set()
 
 
@@ -75,14 +77,14 @@ def failure_row(stage: str, item: str, error: Exception, remedy: str = "") -> Fa
     if isinstance(error, AnalysisError):
         return Failure(stage, item, str(error), remedy)
     log = log_traceback(f"{stage}: {item}", error)
-    where = f"The traceback is in {log}." if log else "Its log could not be written."
+    where = f"{_TRACEBACK} {log}." if log else _NO_LOG
     if is_out_of_memory(error):
         reason = f"There is not enough memory for it ({_first_line(error)})."
         return Failure(stage, item, reason, f"Cut the recording at its pauses, or use a machine with more memory. {where}")
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename} cannot be used" if error.filename is not None else "A file cannot be used"
         return Failure(stage, item, f"{place}: {error.strerror}.", f"Check its path, and that this user may read it. {where}")
-    reason = f"{type(error).__name__}: {_first_line(error)}".rstrip(": ").rstrip(".") + "."
+    reason = f"{type(error).__name__}: {_first_line(error)}".rstrip(".") + "."
     return Failure(
         stage, item, reason, f"Leave it out, or mend it where it is damaged. {where} Please report it where it is not."
     )
@@ -96,9 +98,16 @@ def concerns_all(error: BaseException) -> bool:
     return full or getattr(error, "sqlite_errorcode", None) == _SQLITE_FULL
 
 
+def is_unforeseen(failure: Failure) -> bool:
+    """Whether a row stands for an error that nobody foresaw, which another machine or another day may not meet."""
+    return _TRACEBACK in failure.remedy or _NO_LOG in failure.remedy
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory was not enough, on the processor or on an accelerator."""
-    if isinstance(error, MemoryError):
+    if (
+        isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    ):  # torch's, which is not imported for its name
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _NO_MEMORY)
 
@@ -129,4 +138,4 @@ def log_traceback(title: str, error: BaseException) -> Path | None:
 
 
 def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "")[:300]
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from analysis.embeddings.pooling import Span, frames_of, pool, pooled_dims, requ
 from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
 from analysis.encoders.types import Encoder
 from analysis.encoders.waveforms import check_layers, fault_of
-from analysis.errors import AudioError, ConfigurationError, EncoderError, Failure
+from analysis.errors import ConfigurationError, EncoderError, Failure
+from analysis.guard import attempt, concerns_all, failure_row, is_out_of_memory
 from analysis.timebase import FrameGrid
 from analysis.wav2sem.types import Semantics, UtteranceVectors
 
@@ -187,7 +189,7 @@ def extract(
     ConfigurationError
         If a setting is not known or a token belongs to no utterance.
     EncoderError
-        If a layer does not exist.
+        If a layer does not exist, or not one token has a vector: the first failure is named.
     StoreError
         If ``out`` holds another extraction, or the disk is full.
     """
@@ -202,12 +204,28 @@ def extract(
         )
         store = plan.open(Path(out) if out is not None else cache / plan.configuration_hash)
         plan.run(store, **running)
-        return Extraction(store.read(), store.failures(), store.semantics())
+        return _not_empty(Extraction(store.read(), store.failures(), store.semantics()), encoder)
     chosen, groups = tokens_by_utterance(utterances, tokens)
     results = list(iter_pooled(encoder, [chosen], groups, recipe, semantics=modules, **running))
     provenance = describe(encoder, recipe, modules, tokens, alignment_source=alignment_source, corpus=corpus, storage="float32")
     provenance["configuration_hash"] = content_hash(provenance)
-    return assemble(encoder, tokens, results, recipe, modules, provenance)
+    return _not_empty(assemble(encoder, tokens, results, recipe, modules, provenance), encoder)
+
+
+def _not_empty(extraction: Extraction, encoder: Encoder) -> Extraction:
+    if not len(extraction.embeddings):
+        raise nothing_encoded(extraction.failures, encoder.card.name)
+    return extraction
+
+
+def nothing_encoded(failures: Sequence[Failure], name: str) -> EncoderError:
+    """The error for an extraction that left no vector: what kept the first token from having one."""
+    if not failures:
+        return EncoderError(f"{name} gave no vector: there is no token to embed. Does the corpus have tokens of this unit?")
+    first = failures[0]
+    return EncoderError(
+        f"{name} gave not one vector. The first failure, {first.item}: {first.reason.rstrip('.')}. What to do: {first.remedy}"
+    )
 
 
 def token_frames(
@@ -244,6 +262,8 @@ def token_frames(
     found = {layer: [np.empty((0, encoder.card.dims), dtype=np.float32)] * len(tokens) for layer in recipe.layers}
     for one in iter_pooled(encoder, [chosen], groups, recipe, workers=workers, progress=progress):
         for failure in one.failures:
+            if failure.severity != "error":
+                continue
             raise EncoderError(
                 f"{failure.item} has no frames in {encoder.card.name}: {failure.reason}. Was the recording changed since its vectors "
                 f"were made? Leave the token out, or {failure.remedy}."
@@ -361,83 +381,112 @@ class _Job:
             else:
                 heard.append((utterance, waveform))
         layers = None if self.semantics else self.recipe.layers
-        for (utterance, waveform), states in zip(heard, self._encode([waveform for _, waveform in heard], layers), strict=True):
-            results[utterance.id] = self._pooled(utterance, waveform, states)
+        states_of_each = self._encode([(utterance.id, waveform) for utterance, waveform in heard], layers)
+        for (utterance, waveform), states in zip(heard, states_of_each, strict=True):
+            results[utterance.id] = self._outcome(utterance, waveform, states)
         return [results[utterance.id] for utterance in batch]
 
     def _precomputed(self, utterance: Utterance) -> Pooled:
         """Frames that were made elsewhere: no audio is read."""
-        states = self.encoder.frames_of(utterance, None if self.semantics else self.recipe.layers)
-        return self._empty(utterance, states) if isinstance(states, Failure) else self._pooled(utterance, None, states)
+        layers = None if self.semantics else self.recipe.layers
+        states = attempt("embeddings", utterance.id, partial(self.encoder.frames_of, utterance, layers))
+        return self._outcome(utterance, None, states)
+
+    def _outcome(self, utterance: Utterance, waveform: np.ndarray | None, states: torch.Tensor | Failure) -> Pooled:
+        if isinstance(states, Failure):
+            return self._empty(utterance, states)
+        pooled = attempt("embeddings", utterance.id, partial(self._pooled, utterance, waveform, states))
+        return self._empty(utterance, pooled) if isinstance(pooled, Failure) else pooled
 
     def _read(self, utterance: Utterance) -> np.ndarray | Failure:
         from analysis.corpus import read_audio
 
-        try:
-            waveform = read_audio(utterance, sampling_rate=self.encoder.card.sampling_rate)
-        except AudioError as error:
-            return Failure("embeddings", utterance.id, str(error), "mend or remove the recording")
+        reading = partial(read_audio, utterance, sampling_rate=self.encoder.card.sampling_rate)
+        waveform = attempt("embeddings", utterance.id, reading, "mend or remove the recording")
+        if isinstance(waveform, Failure):
+            return waveform
         fault = fault_of(waveform, self.encoder.card)
         return waveform if fault is None else Failure("embeddings", utterance.id, *fault)
 
-    def _encode(self, waveforms: list[np.ndarray], layers: Sequence[int] | None) -> list[torch.Tensor]:
-        """Hidden states, in halves where the device's memory does not hold them all at once."""
+    def _encode(self, clips: list[tuple[str, np.ndarray]], layers: Sequence[int] | None) -> list[torch.Tensor | Failure]:
+        """Hidden states of each clip, by its name, or why it has none: what fails together is tried in halves, down to one clip."""
         import torch
 
-        if not waveforms:
+        if not clips:
             return []
         try:
-            return self.encoder.encode(waveforms, layers)
-        except torch.OutOfMemoryError:
-            if len(waveforms) == 1:
+            return list(self.encoder.encode([waveform for _, waveform in clips], layers))
+        except Exception as error:
+            if concerns_all(error):
                 raise
-        torch.cuda.empty_cache()
-        half = len(waveforms) // 2
-        _log.warning("%d clips do not fit the device's memory at once; trying %d", len(waveforms), half)
-        return self._encode(waveforms[:half], layers) + self._encode(waveforms[half:], layers)
+            if len(clips) == 1:
+                return [failure_row("embeddings", clips[0][0], error, "leave it out, or encode it with another encoder")]
+            half = len(clips) // 2
+            if is_out_of_memory(error):
+                _log.warning("%d clips do not fit the device's memory at once; trying %d", len(clips), half)
+        # only here, where the error with the frames that hold its tensors is gone
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return self._encode(clips[:half], layers) + self._encode(clips[half:], layers)
 
     def _pooled(self, utterance: Utterance, waveform: np.ndarray | None, states: torch.Tensor) -> Pooled:
         import torch
 
         card, recipe = self.encoder.card, self.recipe
+        failures: list[Failure] = []
         with torch.inference_mode():
-            extra = {}
-            for module in self.semantics:
-                vector = module.from_states(states, self.host)
-                if vector is not None:
-                    extra[module.card.name] = vector.float().cpu().numpy()
-            if self.semantics:
-                states = states[list(recipe.layers)]
+            chosen = states[list(recipe.layers)] if self.semantics else states
+            frames = chosen.float()
+            norms = frames.norm(dim=2)
+            usable: torch.Tensor | None = None  # where not every frame is a finite number in every layer: which are
+            if not torch.isfinite(norms).all():
+                usable = torch.isfinite(norms).all(dim=0)
+                if not usable.any():
+                    return self._empty(utterance, self._not_finite(utterance, norms, usable, None))
+                # so that nothing of a bad frame reaches the tokens that it is no part of
+                frames = torch.where(usable[None, :, None], frames, 0.0)
+                chosen = frames
+                states = states[:, usable]
+            extra = self._vectors(utterance, states, failures)
             table = self.tokens[utterance.id]
             columns = ("start", "nucleus_start", "coda_start", "end")
             spans = [Span(*times) for times in table[list(columns)].itertuples(index=False, name=None)]
+            reasons: dict[int, tuple[str, str]] = {}
             if recipe.slicing == "feature":
                 grid = self._grid(waveform)
-                vectors, counts = pool(states, spans, grid, recipe.pooling)
+                vectors, counts = pool(chosen, spans, grid, recipe.pooling)
                 found = vectors.cpu().numpy()
-                kept = self._kept(states, spans, grid)
+                kept = self._kept(chosen, spans, grid)
+                spoilt = [] if usable is None else [row for row, part in enumerate(_parts(usable, spans, grid)) if not part]
+                for row in spoilt:
+                    counts[row] = 0
             else:
-                found, counts, kept = self._pooled_alone(waveform, spans)
-            frames = states.float()
+                found, counts, kept, reasons = self._pooled_alone(utterance, waveform, spans)
+                spoilt = []
+            if usable is not None:
+                failures.append(self._not_finite(utterance, norms, usable, len(spoilt)))
+                frames, norms = frames[:, usable], norms[:, usable]
             mean = frames.mean(dim=1).cpu().numpy()
-            norm = frames.norm(dim=2).mean(dim=1).cpu().numpy()
+            norm = norms.mean(dim=1).cpu().numpy()
         rows = np.flatnonzero(np.asarray(counts) > 0)
-        failures = [
-            Failure(
-                "embeddings",
-                f"{utterance.id} token {table['token'].iloc[row] if 'token' in table else table.index[row]}",
-                f"no frame of {card.name} has its centre in [{spans[row].start:.3f}, {spans[row].end:.3f}) s; the utterance has "
-                f"{states.shape[1]} frames, one every {1000 / card.grid.rate:.0f} ms",
-                "check the alignment: the token is very short or lies outside the audio",
+        for row in np.flatnonzero(np.asarray(counts) == 0):
+            if row in spoilt:
+                continue
+            reason, remedy = reasons.get(
+                int(row),
+                (
+                    f"no frame of {card.name} has its centre in [{spans[row].start:.3f}, {spans[row].end:.3f}) s; the utterance has "
+                    f"{chosen.shape[1]} frames, one every {1000 / card.grid.rate:.0f} ms",
+                    "check the alignment: the token is very short or lies outside the audio",
+                ),
             )
-            for row in np.flatnonzero(np.asarray(counts) == 0)
-        ]
+            failures.append(Failure("embeddings", f"{utterance.id} token {_token(table, row)}", reason, remedy))
         return Pooled(
             utterance=utterance.id,
             rows=rows,
             vectors=np.ascontiguousarray(found[rows]),
             counts=np.asarray(counts, dtype=np.int64)[rows],
-            n_frames=int(states.shape[1]),
+            n_frames=int(chosen.shape[1]),
             mean=mean,
             frame_norm=norm,
             semantics=extra,
@@ -445,14 +494,53 @@ class _Job:
             frames=tuple(kept[row] for row in rows) if recipe.keep_frames else (),
         )
 
+    def _vectors(self, utterance: Utterance, states: torch.Tensor, failures: list[Failure]) -> dict[str, np.ndarray]:
+        """Of each module that sits on this encoder; what it has no vector for is noted in ``failures``."""
+        extra = {}
+        for module in self.semantics:
+            vector = attempt("semantics", utterance.id, partial(module.from_states, states, self.host), "leave it out")
+            if isinstance(vector, Failure):
+                failures.append(vector)
+                continue
+            if vector is None:
+                continue
+            values = vector.float().cpu().numpy()
+            if np.isfinite(values).all():
+                extra[module.card.name] = values
+            else:
+                failures.append(not_finite_vector(utterance.id, module.card.name))
+        return extra
+
+    def _not_finite(self, utterance: Utterance, norms: torch.Tensor, usable: torch.Tensor, tokens: int | None) -> Failure:
+        """The row of a recording some of whose frames are no numbers; ``tokens`` of it have no vector for that, None for all."""
+        import torch
+
+        bad = (~torch.isfinite(norms)).any(dim=1).tolist()
+        layers = ", ".join(str(layer) for layer, is_bad in zip(self.recipe.layers, bad, strict=True) if is_bad)
+        precision = self._precision
+        lost = "it has no vector" if tokens is None else f"{tokens} of its tokens have no vector"
+        reason = (
+            f"{self.encoder.card.name} gives values that are NaN, infinite or too large in {int((~usable).sum())} of {len(usable)} frames "
+            f"(layers {layers}, computed in {precision}): {lost}"
+        )
+        remedy = "look at the recording" + ("" if precision == "float32" else ", or encode with --dtype float32")
+        if tokens is None:
+            remedy = "check the encoder's weights, or the recording" + (
+                "" if precision == "float32" else ", and try --dtype float32"
+            )
+        return Failure("embeddings", utterance.id, reason, remedy, "warning" if tokens == 0 else "error")
+
     def _kept(self, states: torch.Tensor, spans: Sequence[Span], grid: FrameGrid) -> list[np.ndarray]:
         """Copies of the frames of each span, where they are wanted: a view would hold the whole utterance."""
         if not self.recipe.keep_frames:
             return []
         return [np.array(frames.cpu().numpy(), dtype=np.float32, order="C") for frames in frames_of(states, spans, grid)]
 
-    def _pooled_alone(self, waveform: np.ndarray, spans: Sequence[Span]) -> tuple[np.ndarray, list[int], list[np.ndarray]]:
-        """Vectors of tokens cut out of the audio and encoded without their context, how many frames each has, and those frames."""
+    def _pooled_alone(
+        self, utterance: Utterance, waveform: np.ndarray, spans: Sequence[Span]
+    ) -> tuple[np.ndarray, list[int], list[np.ndarray], dict[int, tuple[str, str]]]:
+        """Vectors of tokens cut out of the audio and encoded without their context, how many frames each has, those frames, and
+        why some have none."""
         card, recipe = self.encoder.card, self.recipe
         rate = card.sampling_rate
         pieces = [waveform[round(span.start * rate) : round(span.end * rate)] for span in spans]
@@ -460,16 +548,30 @@ class _Job:
         found = np.zeros((len(spans), len(recipe.layers), pooled_dims(recipe.pooling, card.dims)), dtype=np.float32)
         counts = [0] * len(spans)
         kept = [np.empty((len(recipe.layers), 0, card.dims), dtype=np.float32)] * len(spans)
-        for index, states in zip(usable, self._encode([pieces[i] for i in usable], recipe.layers), strict=True):
+        reasons: dict[int, tuple[str, str]] = {}
+        clips = [(f"{utterance.id}, {spans[i].start:.3f} to {spans[i].end:.3f} s", pieces[i]) for i in usable]
+        for index, states in zip(usable, self._encode(clips, recipe.layers), strict=True):
+            if isinstance(states, Failure):
+                reasons[index] = states.reason, states.remedy
+                continue
             # Every frame of the piece belongs to the token: the span ends with the last frame's centre, not before it.
             grid = self._grid(pieces[index])
             length = max(len(pieces[index]) / rate, float(grid.centers(states.shape[1])[-1]) + 1 / rate)
             span = spans[index].shifted(spans[index].start)
             whole = [Span(0.0, span.nucleus_start, span.coda_start, length)]
             vectors, frames = pool(states, whole, grid, recipe.pooling)
-            found[index], counts[index] = vectors[0].cpu().numpy(), frames[0]
+            vector = vectors[0].cpu().numpy()
+            if not np.isfinite(vector).all():
+                reason = f"{card.name} gives values that are NaN or infinite for it, computed in {self._precision}"
+                reasons[index] = reason, "look at the recording, or encode with --dtype float32"
+                continue
+            found[index], counts[index] = vector, frames[0]
             kept[index : index + 1] = self._kept(states, whole, grid) or kept[index : index + 1]
-        return found, counts, kept
+        return found, counts, kept, reasons
+
+    @property
+    def _precision(self) -> str:
+        return getattr(self.encoder, "precision", "float32")
 
     def _grid(self, waveform: np.ndarray | None) -> FrameGrid:
         """Where the frames of this clip lie; encoders that resample frames stretch their grid a little with each clip."""
@@ -488,6 +590,22 @@ class _Job:
             frame_norm=np.zeros(n_layers, dtype=np.float32),
             failures=(failure,),
         )
+
+
+def _parts(usable: torch.Tensor, spans: Sequence[Span], grid: FrameGrid) -> Iterator[bool]:
+    """Whether every frame of each span is usable."""
+    for span in spans:
+        yield bool(usable[grid.frames(span.start, span.end, len(usable))].all())
+
+
+def _token(table: pd.DataFrame, row: int) -> Any:
+    return table["token"].iloc[row] if "token" in table else table.index[row]
+
+
+def not_finite_vector(utterance: str, module: str) -> Failure:
+    """The row of an utterance whose semantic vector is no vector."""
+    reason = f"the module {module} gives a vector with NaN or infinite values"
+    return Failure("semantics", utterance, reason, "check the module's weights, or leave the recording out")
 
 
 def assemble(

@@ -34,6 +34,7 @@ import pandas as pd
 from analysis.config import content_hash
 from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
 from analysis.errors import Failure, StoreError, failure_rows
+from analysis.guard import is_unforeseen
 from analysis.wav2sem.types import SemanticsCard, UtteranceVectors
 
 if TYPE_CHECKING:
@@ -183,6 +184,9 @@ class EmbeddingStore:
             return ShardState(name, "damaged", f"{path.name} cannot be read")
         if content is not None and note["content"] != content:
             return ShardState(name, "stale", "audio or weights changed since it was made")
+        again = sum(is_unforeseen(Failure(**row)) for row in note["failures"]) if content is not None else 0
+        if again:
+            return ShardState(name, "stale", f"{again} recordings failed in a way that another try may not meet")
         for relative, facts in files.items():
             file = self.folder / relative
             if not file.is_file():

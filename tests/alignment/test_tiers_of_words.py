@@ -106,9 +106,7 @@ def test_the_reported_alignments(shared_cases, tmp_path):
     phoneonly = next(item for item in open_corpus(grids) if item.id == "phoneonly")
     [alignment] = make_aligner("textgrid", folder=grids).align([phoneonly])
     tokens, [failure] = token_table([phoneonly], [alignment], "word")
-    assert tokens.empty and failure.reason == (
-        "its alignment has 15 phones and no words, so that no word can be read from it."
-    )
+    assert tokens.empty and failure.reason == ("its alignment has 15 phones and no words, so that no word can be read from it.")
     [noise] = open_corpus(shared_cases / "speech" / "noise2")
     [aligned] = make_aligner("pocketsphinx").align([noise])
     write_textgrid(aligned, tmp_path / "n.TextGrid")

@@ -2,7 +2,8 @@
 
 A map is for looking. It bends distances, so no claim is read off it: the scores in :mod:`analysis.separation` carry the claims.
 Coordinates repeat under a seed on one machine; between machines they differ in the last digits and then in the layout, so
-nothing may gate on them.
+nothing may gate on them. Maps of variants are another matter: a later one goes on from the first at its full size, with short
+steps, so a token stays unless its neighbourhood changed, on every machine.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ EXACT_BELOW = 4000
 # Trustworthiness and continuity sort every row of an N x N distance matrix: above this many points a seeded sample is used.
 _QUALITY_SAMPLE = 2000
 _QUALITY_NEIGHBORS = 10
+# Of a map that goes on from another: a token should stay unless its neighbourhood says otherwise.
+_UMAP_STEP, _UMAP_EPOCHS = 0.1, 500
 #: Fewer points are no map.
 MINIMUM_POINTS = 5
 
@@ -45,7 +48,8 @@ class Projection:
         One of :data:`METHODS`.
     parameters : mapping
         What was asked for and what was used: ``seed``, ``n_neighbors``, ``min_dist``, ``perplexity``, ``neighbors``
-        (``exact`` or ``approximate``), ``library``.
+        (``exact`` or ``approximate``), ``library``; ``distinct``, the number of places, where vectors are identical;
+        ``instead_of``, the method asked for, where fewer than 5 distinct vectors leave nothing but PCA.
     trustworthiness, continuity : float
         In [0, 1], 1 is best. Trustworthiness falls when points that are neighbours on the map are not neighbours among the
         vectors; continuity falls when neighbours among the vectors were torn apart on the map. NaN below 5 points per
@@ -97,7 +101,8 @@ def project(
     min_dist : float
         UMAP: how close points may lie on the map.
     init : ndarray, shape (N, 2), optional
-        Where the layout starts, so that a second map of the same tokens can be compared by eye with a first. PCA ignores it.
+        Where the layout starts, so that a second map of the same tokens can be compared by eye with a first: points move from
+        there as far as their neighbours draw them. PCA ignores it.
 
     Raises
     ------
@@ -106,6 +111,8 @@ def project(
 
     Notes
     -----
+    Identical vectors lie on one place.
+
     Continuity is the trustworthiness of the inverse map (Venna and Kaski 2001, "Neighborhood preservation in nonlinear
     projection methods"). Over more than 2,000 points both are taken on a seeded sample.
 
@@ -114,16 +121,20 @@ def project(
     McInnes, Healy, Melville 2018 (UMAP); van der Maaten, Hinton 2008 (t-SNE); Wang et al. 2021 (PaCMAP).
     """
     points = _checked(vectors, method, n_neighbors)
-    n_neighbors = min(n_neighbors, len(points) - 1)
     start = None if init is None else _checked_init(init, len(points))
-    if method == "umap":
-        coordinates, parameters = _umap(points, seed, n_neighbors, min_dist, start)
-    elif method == "tsne":
-        coordinates, parameters = _tsne(points, seed, n_neighbors, start)
-    elif method == "pca":
+    if method == "pca":
         coordinates, parameters = _pca(points)
     else:
-        coordinates, parameters = _pacmap(points, seed, n_neighbors, start)
+        # methods that look for neighbours scatter identical vectors, or end the process: each distinct vector is laid out once
+        rows, place = _distinct(points)
+        parameters: dict[str, Any] = {"distinct": len(rows)} if len(rows) < len(points) else {}
+        if len(rows) < MINIMUM_POINTS:
+            coordinates, found = _pca(points)
+            parameters |= {"instead_of": method, **found}
+            method = "pca"
+        else:
+            laid, found = _laid_out(_scaled(points[rows]), method, seed, n_neighbors, min_dist, _usable(start, rows, seed))
+            coordinates, parameters = laid[place], {**found, **parameters}
     trust, continuity, quality = _neighbourhood_quality(points, coordinates, seed)
     return Projection(coordinates, method, {"seed": seed, **parameters}, trust, continuity, quality)
 
@@ -138,8 +149,9 @@ def project_variants(
 ) -> dict[str, Projection]:
     """One map per variant of the same tokens, made to be laid side by side.
 
-    The first variant is mapped from scratch; each later one starts from the first's coordinates and is then turned, mirrored
-    and scaled onto it (Procrustes), so that a token keeps its place unless its neighbourhood changed.
+    The first variant is mapped from scratch; each later one starts from the first's coordinates, at their full size and without
+    the phase in which a method spreads its points, and is then turned, mirrored and scaled onto it (Procrustes), so that a token
+    keeps its place unless its neighbourhood changed. (PCA has no start: its axes are the variant's own, and are turned.)
 
     Parameters
     ----------
@@ -151,7 +163,7 @@ def project_variants(
     made: dict[str, Projection] = {}
     reference: np.ndarray | None = None
     for name, vectors in variants.items():
-        start = None if method == "pca" else reference
+        start = None if reference is None or next(iter(made.values())).method == "pca" else reference
         made[name] = project(vectors, method=method, seed=seed, n_neighbors=n_neighbors, min_dist=min_dist, init=start)
         if reference is None:
             reference = made[name].coordinates
@@ -159,7 +171,7 @@ def project_variants(
             turned = _procrustes(made[name].coordinates, reference)
             made[name] = Projection(
                 turned,
-                method,
+                made[name].method,
                 {**made[name].parameters, "laid_onto": next(iter(variants))},
                 made[name].trustworthiness,
                 made[name].continuity,
@@ -193,6 +205,47 @@ def _checked_init(init: np.ndarray, n_points: int) -> np.ndarray:
     if start.shape != (n_points, 2) or not np.isfinite(start).all():
         raise ConfigurationError(f"init must be a finite array of shape ({n_points}, 2), not {start.shape}.")
     return start
+
+
+def _distinct(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first row of each distinct vector, in order, and for every row the position of its vector among them."""
+    _, first, place = np.unique(points + 0.0, axis=0, return_index=True, return_inverse=True)  # + 0.0: minus zero is zero
+    order = np.argsort(first)
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    return first[order], position[place.reshape(-1)]
+
+
+def _scaled(points: np.ndarray) -> np.ndarray:
+    """``points``, brought near 1 by a power of two where their squares would leave single precision; neighbours are the same."""
+    size = float(np.abs(points).max())
+    if 1e-12 < size < 1e12:
+        return points
+    return np.ldexp(points, -int(np.frexp(size)[1]))
+
+
+def _usable(start: np.ndarray | None, rows: np.ndarray, seed: int) -> np.ndarray | None:
+    """``start`` of these rows, points that coincide moved apart a little; None where all coincide and nothing is known."""
+    if start is None:
+        return None
+    start = start[rows]
+    spread = float(start.std())
+    if spread == 0 or not (start != start[0]).any():
+        return None
+    if len(np.unique(start, axis=0)) < len(start):  # two points on one place neither draw nor push each other
+        start = start + 1e-3 * spread * np.random.default_rng(seed).standard_normal(start.shape).astype(np.float32)
+    return start
+
+
+def _laid_out(
+    points: np.ndarray, method: str, seed: int, n_neighbors: int, min_dist: float, start: np.ndarray | None
+) -> tuple[np.ndarray, dict[str, Any]]:
+    n_neighbors = min(n_neighbors, len(points) - 1)
+    if method == "umap":
+        return _umap(points, seed, n_neighbors, min_dist, start)
+    if method == "tsne":
+        return _tsne(points, seed, n_neighbors, start)
+    return _pacmap(points, seed, n_neighbors, start)
 
 
 def _exact_neighbors(points: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
@@ -231,21 +284,48 @@ def _umap(
             n_jobs=1,
             precomputed_knn=known,
             # A spectral start needs more points than its eigenvectors; tiny sets start from their principal components.
-            # A given start is where the points should stay unless their neighbourhood says otherwise: shorter steps, and the trust
-            # of the map is no lower for it.
-            learning_rate=1.0 if start is None else 0.25,
-            init="spectral" if start is None and len(points) > 20 else "pca" if start is None else start,
+            init="spectral" if len(points) > 20 else "pca",
+            transform_mode="embedding" if start is None else "graph",
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that no search index was given (none is needed), and of disconnected graphs
             coordinates = reducer.fit_transform(points)
+        if start is not None:
+            coordinates = _umap_onwards(umap, coordinates, start, seed, min_dist)
     return np.asarray(coordinates, dtype=np.float64), {
         "n_neighbors": n_neighbors,
         "min_dist": min_dist,
-        **({} if start is None else {"learning_rate": 0.25}),
+        **({} if start is None else {"learning_rate": _UMAP_STEP}),
         "neighbors": "exact" if exact else "approximate",
         "library": f"umap-learn {umap.__version__}",
     }
+
+
+def _umap_onwards(umap: Any, graph: Any, start: np.ndarray, seed: int, min_dist: float) -> np.ndarray:
+    """The layout that UMAP makes of a graph from ``start`` on; UMAP itself would first stretch each axis of it to 0 to 10."""
+    from umap.layouts import optimize_layout_euclidean
+
+    graph = graph.tocoo()
+    graph.sum_duplicates()
+    graph.data[graph.data < graph.data.max() / _UMAP_EPOCHS] = 0.0
+    graph.eliminate_zeros()
+    a, b = umap.umap_.find_ab_params(1.0, min_dist)
+    embedding = np.array(start, dtype=np.float32, order="C")
+    return optimize_layout_euclidean(
+        embedding,
+        embedding,
+        graph.row,
+        graph.col,
+        _UMAP_EPOCHS,
+        graph.shape[1],
+        umap.umap_.make_epochs_per_sample(graph.data, _UMAP_EPOCHS),
+        a,
+        b,
+        np.random.default_rng(seed).integers(-(2**31) + 1, 2**31 - 1, 3),
+        initial_alpha=_UMAP_STEP,
+        move_other=True,
+        tqdm_kwds={"disable": True},
+    )
 
 
 def _keep_compiled_code(umap: Any) -> None:
@@ -270,9 +350,18 @@ def _tsne(points: np.ndarray, seed: int, n_neighbors: int, start: np.ndarray | N
     from threadpoolctl import threadpool_limits
 
     perplexity = float(min(2 * n_neighbors, (len(points) - 1) / 3))
-    if start is not None:  # the scale of sklearn's own start, below which early exaggeration works as meant
-        start = start / start[:, 0].std() * 1e-4
-    reducer = TSNE(n_components=2, perplexity=perplexity, init="pca" if start is None else start, random_state=seed, n_jobs=1)
+    # sklearn's own start is shrunk to nothing and then blown up, which makes another layout of a difference in the last digit. A
+    # given start keeps its size and is not exaggerated, so it is a layout to go on from; the step is that of the first map.
+    exaggeration = 12.0
+    reducer = TSNE(
+        n_components=2,
+        perplexity=perplexity,
+        early_exaggeration=exaggeration if start is None else 1.0,
+        learning_rate=max(len(points) / exaggeration / 4, 50.0),
+        init="pca" if start is None else start,
+        random_state=seed,
+        n_jobs=1,
+    )
     # Its threads wait for each other by spinning: on a busy machine two of them took 43 s where one takes 1 s.
     with threadpool_limits(1, user_api="openmp"):
         coordinates = reducer.fit_transform(points)
@@ -330,7 +419,7 @@ def _procrustes(moved: np.ndarray, reference: np.ndarray) -> np.ndarray:
     centre, target = moved.mean(axis=0), reference.mean(axis=0)
     a, b = moved - centre, reference - target
     size = float((a**2).sum())
-    if size == 0:
-        return moved - centre + target
+    if size == 0 or not b.any():  # one of them is one place: nothing to turn or scale by
+        return a + target
     u, s, vt = np.linalg.svd(a.T @ b)
     return a @ (u @ vt) * (s.sum() / size) + target

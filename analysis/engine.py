@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-from analysis.errors import ConfigurationError
+from analysis.errors import ConfigurationError, WorkerError
 
 __all__ = [
     "PLACES",
@@ -77,6 +77,8 @@ def map(
     ------
     ConfigurationError
         If the place is unknown, or Ray is asked for and not installed.
+    WorkerError
+        If a local process ended without an answer.
     """
     if where not in PLACES:
         raise ConfigurationError(f"Cannot run on {where!r}. Valid places: {', '.join(PLACES)}.")
@@ -92,6 +94,7 @@ def map(
 def _map_in_processes(function: Callable[[Shard], Result], shards: Sequence[Shard], workers: int) -> Iterator[Result]:
     # spawn: forking a process whose libraries already run threads can deadlock
     from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=one_thread_each) as pool:
@@ -100,6 +103,11 @@ def _map_in_processes(function: Callable[[Shard], Result], shards: Sequence[Shar
         try:
             for future in futures:
                 yield future.result()
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                f"One of {workers} worker processes ended without an answer; systems stop processes when memory runs out. "
+                f"Give fewer workers, or a machine with more memory. What was finished is kept."
+            ) from error
         finally:
             for future in futures:
                 future.cancel()

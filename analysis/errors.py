@@ -29,6 +29,7 @@ __all__ = [
     "SeparationError",
     "StoreError",
     "StrictError",
+    "WorkerError",
     "failure_rows",
     "write_failures",
 ]
@@ -106,6 +107,10 @@ class ExternalProgramError(AnalysisError):
         state = "could not be started" if returncode is None else f"ended with exit code {returncode}"
         tail = "\n".join("    " + line for line in output.strip().splitlines()[-20:]) or "    (it printed nothing)"
         super().__init__(f"The command\n    {' '.join(command)}\n{state}. Its last lines:\n{tail}\n{remedy}")
+
+
+class WorkerError(AnalysisError):
+    """A worker process ended without an answer: the system stopped it, mostly for want of memory."""
 
 
 class StrictError(AnalysisError):

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from analysis import engine
-from analysis.errors import ConfigurationError
+from analysis.errors import ConfigurationError, WorkerError
 
 
 def total(shard):
@@ -33,6 +33,21 @@ def test_results_come_back_in_order(workers):
 def test_an_error_in_a_shard_reaches_the_caller(workers):
     with pytest.raises(ValueError, match="three"):
         list(engine.map(fails_on_three, [[1], [3], [5]], workers=workers))
+
+
+def stopped_on_three(shard):
+    if 3 in shard:
+        os._exit(9)
+    return shard
+
+
+def test_a_worker_that_is_stopped_from_outside_is_an_error_with_the_remedy():
+    with pytest.raises(WorkerError) as caught:
+        list(engine.map(stopped_on_three, [[1], [3], [5]], workers=2))
+    assert str(caught.value) == (
+        "One of 2 worker processes ended without an answer; systems stop processes when memory runs out. Give fewer workers, or a "
+        "machine with more memory. What was finished is kept."
+    )
 
 
 def test_an_unknown_place_lists_the_valid_ones():

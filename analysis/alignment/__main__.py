@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from analysis.console import exit_code, run_elsewhere
 from analysis.engine import PLACES
 from analysis.errors import AlignmentError, ConfigurationError, Failure, StrictError, write_failures
+from analysis.guard import attempt
 
 _ALIGN_HELP = """\
-Align a corpus: one TextGrid per utterance in DIR (named after the audio file; tiers words and phones), alignment.csv (every
+Align a corpus: one TextGrid per utterance in DIR (named by its id; tiers words and phones), alignment.csv (every
 interval), quality.csv (measures, marked utterances first) and failures.csv. Run again, or after a crash, it goes on where it was.
 On a cluster give every task its --shard; the tables of a shard then carry its number, TextGrids share the folder.
 
@@ -79,6 +80,7 @@ def _align(arguments: list[str]) -> int:
     from analysis.alignment import align_cached, make_aligner, named_options, options_for, quality_table, write_textgrid
     from analysis.config import cache_folder
     from analysis.corpus import open_corpus
+    from analysis.corpus.names import file_name
 
     if options.inventory:
         from analysis.phonology import load_inventory
@@ -100,7 +102,6 @@ def _align(arguments: list[str]) -> int:
     if options.strict and failures:
         raise StrictError(f"{failures[0].item}: {failures[0].reason}")
     options.out.mkdir(parents=True, exist_ok=True)
-    stems = Counter(utterance.audio.stem for utterance in corpus)
     part = corpus.utterances[options.shard :: options.num_shards]
     alignments, rows = [], []
     # what was aligned before, by a run that was killed too, is read from the cache
@@ -112,10 +113,11 @@ def _align(arguments: list[str]) -> int:
             continue
         alignments.append(outcome)
         failures.extend(outcome.warning_rows())
-        # audio files of several speakers may share a name, and a part is not its file: then the id, which is unique
-        alone = stems[utterance.audio.stem] == 1 and not utterance.is_part
-        name = utterance.audio.stem if alone else utterance.id.replace("/", "_")
-        write_textgrid(outcome, options.out / f"{name}.TextGrid")
+        # named by the id, which is unique: audio files of several speakers may share a name, and a part is not its file
+        path = options.out / f"{file_name(utterance.id)}.TextGrid"
+        written = attempt("alignment", utterance.id, partial(write_textgrid, outcome, path))
+        if isinstance(written, Failure):
+            failures.append(written)
         scores = outcome.word_confidence or ("",) * len(outcome.words)
         for tier, intervals, confidences in (
             ("words", outcome.words, scores),

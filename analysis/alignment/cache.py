@@ -12,7 +12,8 @@ from typing import Any
 
 from analysis.alignment.types import Aligner, Alignment
 from analysis.corpus.utterance import Utterance
-from analysis.errors import AlignmentError, Failure
+from analysis.errors import AlignmentError, AnalysisError, Failure
+from analysis.guard import attempt, concerns_all
 from analysis.timebase import Interval
 
 __all__ = ["align_cached", "from_record", "to_record"]
@@ -94,7 +95,7 @@ def align_cached(
             paths = [_path(folder, key_of, utterance) for utterance in batch]
             done = {i: found for i, path in enumerate(paths) if path and (found := _read(path)) is not None}
             missing = [i for i in range(len(batch)) if i not in done]
-            outcomes = iter(aligner.align([batch[i] for i in missing])) if missing else iter(())
+            outcomes = _outcomes(aligner, [batch[i] for i in missing])
             for i in range(len(batch)):
                 if i in done:
                     outcome: Alignment | Failure = done[i]
@@ -106,12 +107,38 @@ def align_cached(
                 yield outcome
 
 
+def _outcomes(aligner: Aligner, utterances: Sequence[Utterance]) -> Iterator[Alignment | Failure]:
+    """One outcome per utterance, in order. Where the aligner breaks, the utterance that is due is tried alone, then the rest."""
+    done = 0
+    while done < len(utterances):
+        try:
+            for outcome in aligner.align(utterances[done:]):
+                done += 1
+                yield outcome
+        except Exception as error:
+            # an error that explains itself is about the request, such as a program that is not installed
+            if concerns_all(error) or isinstance(error, AnalysisError):
+                raise
+        if done < len(utterances):
+            utterance = utterances[done]
+            alone = attempt("alignment", utterance.id, lambda due=utterance: next(iter(aligner.align([due])), None))
+            done += 1
+            yield alone or Failure(
+                "alignment",
+                utterance.id,
+                f"The aligner {aligner.source} gave nothing back.",
+                "Align it with another, or leave it out.",
+            )
+
+
 def _path(folder: Path, key_of: Any, utterance: Utterance) -> Path | None:
     if key_of is None:
         return None
     try:
         key = key_of(utterance)
-    except OSError:  # the audio cannot be read: the aligner says so as a failure
+    except Exception as error:  # the audio cannot be read, mostly: the aligner says so as a failure
+        if concerns_all(error):
+            raise
         return None
     return folder / key[:2] / f"{key}.json"
 
@@ -121,7 +148,7 @@ def _read(path: Path) -> Alignment | None:
         return from_record(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, AlignmentError) as error:
+    except (OSError, ValueError, RecursionError, AlignmentError) as error:
         _logger.warning("The cached alignment %s cannot be used and is made again: %s", path, error)
         return None
 

@@ -18,7 +18,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -34,7 +34,8 @@ from analysis.alignment.transcript import plain_text, spoken_words, transcript_n
 from analysis.alignment.types import Alignment
 from analysis.config import content_hash
 from analysis.corpus.utterance import Utterance
-from analysis.errors import AlignmentError, AnalysisError, ConfigurationError, Failure
+from analysis.errors import AlignmentError, ConfigurationError, Failure
+from analysis.guard import attempt, concerns_all, failure_row
 from analysis.timebase import Interval
 
 __all__ = ["CtcAligner"]
@@ -145,24 +146,38 @@ class CtcAligner:
         )
 
     def _align_window(self, utterances: Sequence[Utterance]) -> list[Alignment | Failure]:
-        from analysis.corpus.audio import read_audio
-
         outcomes: dict[int, Alignment | Failure] = {}
         ready: list[tuple[int, np.ndarray, _Plan]] = []
         for place, utterance in enumerate(utterances):
-            try:
-                plan = self._plan(utterance)
-                ready.append((place, read_audio(utterance, self._model.sampling_rate), plan))
-            except AlignmentError as error:
-                outcomes[place] = Failure(
-                    "alignment", utterance.id, str(error), "Mend the transcript, or take a model that has these signs."
-                )
-            except AnalysisError as error:
-                outcomes[place] = Failure("alignment", utterance.id, str(error), "Mend or leave out this recording.")
+            found = self._prepared(utterance)
+            if isinstance(found, Failure):
+                outcomes[place] = found
+            else:
+                ready.append((place, *found))
         for batch in self._in_batches(ready):
+            outcomes |= self._outcomes(utterances, batch)
+        return [outcomes[place] for place in range(len(utterances))]
+
+    def _prepared(self, utterance: Utterance) -> tuple[np.ndarray, _Plan] | Failure:
+        from analysis.corpus.audio import read_audio
+
+        remedy = "Mend the transcript, or take a model that has these signs."
+        plan = attempt("alignment", utterance.id, partial(self._plan, utterance), remedy)
+        if isinstance(plan, Failure):
+            return plan
+        reading = partial(read_audio, utterance, self._model.sampling_rate)
+        samples = attempt("alignment", utterance.id, reading, "Mend or leave out this recording.")
+        return samples if isinstance(samples, Failure) else (samples, plan)
+
+    def _outcomes(
+        self, utterances: Sequence[Utterance], batch: list[tuple[int, np.ndarray, _Plan]]
+    ) -> dict[int, Alignment | Failure]:
+        """The outcome of each item of a batch, by place; what fails together is tried in halves, down to one recording."""
+        try:
             log_probs, frames = self._model.log_probs([samples for _, samples, _ in batch])
             fits = [count >= least_frames(plan.tokens) for count, (_, _, plan) in zip(frames, batch, strict=True)]
-            kept = [row for row, fit in enumerate(fits) if fit]
+            heard = [bool(log_probs[row, :count].isfinite().any(dim=-1).all()) for row, count in enumerate(frames)]
+            kept = [row for row, (fit, known) in enumerate(zip(fits, heard, strict=True)) if fit and known]
             paths = iter(
                 best_paths(
                     log_probs[kept], [frames[row] for row in kept], [batch[row][2].tokens for row in kept], self._vocabulary.blank
@@ -170,14 +185,37 @@ class CtcAligner:
                 if kept
                 else ()
             )
+            found: dict[int, Alignment | Failure] = {}
             for row, (place, samples, plan) in enumerate(batch):
+                utterance = utterances[place]
+                if not heard[row]:
+                    found[place] = self._no_numbers(utterance)
+                    continue
                 path = next(paths) if fits[row] else None
                 if path is None:
-                    outcomes[place] = _too_short(utterances[place], plan, frames[row])
+                    found[place] = _too_short(utterance, plan, frames[row])
                 else:
                     scores = log_probs[row, : frames[row]].cpu().numpy()
-                    outcomes[place] = self._alignment(utterances[place], plan, path, scores, samples)
-        return [outcomes[place] for place in range(len(utterances))]
+                    found[place] = attempt(
+                        "alignment", utterance.id, partial(self._alignment, utterance, plan, path, scores, samples)
+                    )
+            return found
+        except Exception as error:
+            if concerns_all(error):
+                raise
+            if len(batch) == 1:
+                place = batch[0][0]
+                return {place: failure_row("alignment", utterances[place].id, error, "Leave out this recording.")}
+        half = len(batch) // 2
+        return self._outcomes(utterances, batch[:half]) | self._outcomes(utterances, batch[half:])
+
+    def _no_numbers(self, utterance: Utterance) -> Failure:
+        return Failure(
+            "alignment",
+            utterance.id,
+            f"The model {self._model.name} gives probabilities that are no numbers for it.",
+            "Look at the recording; where it happens to all, the model's weights are damaged.",
+        )
 
     # -- what is to be aligned ---------------------------------------------------------------------------------------------
 

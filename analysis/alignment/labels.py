@@ -7,6 +7,7 @@ its phones are those of the corpus, so the inventory is known.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from analysis.alignment.textgrid import TextGridAligner, alignment_of
@@ -14,7 +15,8 @@ from analysis.alignment.tiers import TextGridContent, Tier
 from analysis.alignment.types import Alignment
 from analysis.corpus.labels import read_labels
 from analysis.corpus.utterance import Utterance
-from analysis.errors import AlignmentError, CorpusError, Failure
+from analysis.errors import Failure
+from analysis.guard import attempt
 from analysis.timebase import Interval
 
 __all__ = ["LabelsAligner"]
@@ -49,7 +51,8 @@ class LabelsAligner:
         """Yield one Alignment or Failure per utterance, in order."""
         for utterance in utterances:
             if utterance.extra.get("phone_labels") or utterance.extra.get("word_labels"):
-                yield self._read(utterance)
+                remedy = "Mend the label file, or leave the recording out."
+                yield attempt("alignment", utterance.id, partial(self._read, utterance), remedy)
             elif str(utterance.extra.get("alignment", "")).lower().endswith(".textgrid"):
                 yield from self._textgrids.align([utterance])
             else:
@@ -60,7 +63,7 @@ class LabelsAligner:
                     "Take an aligner that listens, such as pocketsphinx, or name TextGrids in the manifest's column alignment.",
                 )
 
-    def _read(self, utterance: Utterance) -> Alignment | Failure:
+    def _read(self, utterance: Utterance) -> Alignment:
         files = {
             tier: Path(utterance.extra[f"{tier}_labels"]) for tier in ("word", "phone") if utterance.extra.get(f"{tier}_labels")
         }
@@ -70,22 +73,17 @@ class LabelsAligner:
             for tier, other in (("word", "phone"), ("phone", "word"))
             if tier not in files
         ]
-        try:
-            tiers = tuple(
-                _tier(f"{tier}s", read_labels(path, sampling_rate=utterance.sampling_rate)) for tier, path in files.items()
-            )
-            return alignment_of(
-                TextGridContent(0.0, utterance.duration, tiers, "labels"),
-                phones or files["word"],
-                utterance_id=utterance.id,
-                duration=utterance.duration,
-                inventory=self._inventory or (INVENTORIES.get(phones.suffix.lower()) if phones else "arpabet"),
-                strict=self._strict,
-                source=self.source,
-                doubts=doubts,
-            )
-        except (AlignmentError, CorpusError) as error:
-            return Failure("alignment", utterance.id, str(error), "Mend the label file, or leave the recording out.")
+        tiers = tuple(_tier(f"{tier}s", read_labels(path, sampling_rate=utterance.sampling_rate)) for tier, path in files.items())
+        return alignment_of(
+            TextGridContent(0.0, utterance.duration, tiers, "labels"),
+            phones or files["word"],
+            utterance_id=utterance.id,
+            duration=utterance.duration,
+            inventory=self._inventory or (INVENTORIES.get(phones.suffix.lower()) if phones else "arpabet"),
+            strict=self._strict,
+            source=self.source,
+            doubts=doubts,
+        )
 
 
 def _tier(name: str, labels: list[Interval]) -> Tier:

@@ -27,7 +27,8 @@ from analysis.alignment.transcript import spoken_words, transcript_notes
 from analysis.alignment.types import Alignment
 from analysis.config import content_hash
 from analysis.corpus.utterance import Utterance
-from analysis.errors import AnalysisError, ConfigurationError, Failure
+from analysis.errors import ConfigurationError, Failure
+from analysis.guard import attempt, is_unforeseen
 from analysis.timebase import Interval
 
 __all__ = ["PocketsphinxAligner"]
@@ -120,12 +121,15 @@ class PocketsphinxAligner:
 
     def align_one(self, utterance: Utterance) -> Alignment | Failure:
         """The alignment of one utterance, or why there is none."""
+        outcome = attempt("alignment", utterance.id, partial(self._align_one, utterance), "Mend or leave out this recording.")
+        if isinstance(outcome, Failure) and is_unforeseen(outcome):
+            self._decoders.clear()  # in whatever state the utterance left them, the next one begins with new ones
+        return outcome
+
+    def _align_one(self, utterance: Utterance) -> Alignment | Failure:
         from analysis.corpus.audio import read_audio
 
-        try:
-            samples = read_audio(utterance, SAMPLING_RATE)
-        except AnalysisError as error:
-            return Failure("alignment", utterance.id, str(error), "Mend or leave out this recording.")
+        samples = read_audio(utterance, SAMPLING_RATE)
         words = spoken_words(utterance.text, self.known)
         if not words:
             return Failure(

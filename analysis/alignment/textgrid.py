@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from analysis.alignment.arpabet import PHONES, without_stress
 from analysis.alignment.tiers import TextGridContent, Tier, read_tiers, write_tiers
 from analysis.alignment.types import Alignment
+from analysis.corpus.names import file_name
 from analysis.corpus.utterance import Utterance
 from analysis.errors import AlignmentError, ConfigurationError, Failure
+from analysis.guard import attempt
 from analysis.spelling import silent_phone, silent_word
 from analysis.timebase import Interval
 
@@ -172,26 +176,27 @@ class TextGridAligner:
 
     def align(self, utterances: Sequence[Utterance]) -> Iterator[Alignment | Failure]:
         """Yield one Alignment or Failure per utterance, in order."""
+        remedy = "Mend the TextGrid, or leave the recording out."
         for utterance in utterances:
-            yield self._read(utterance)
+            yield attempt("alignment", utterance.id, partial(self._read, utterance), remedy)
 
     def _read(self, utterance: Utterance) -> Alignment | Failure:
-        try:
-            path = self._path(utterance)
-            if path is None:
-                return self._missing(utterance)
-            content_speaker = self._speaker(path, utterance)
-            return read_textgrid(
-                path, utterance_id=utterance.id, duration=utterance.duration, speaker=content_speaker, **self._options
-            )
-        except AlignmentError as error:
-            return Failure("alignment", utterance.id, str(error), "Mend the TextGrid, or leave the recording out.")
+        path = self._path(utterance)
+        if path is None:
+            return self._missing(utterance)
+        content_speaker = self._speaker(path, utterance)
+        return read_textgrid(
+            path, utterance_id=utterance.id, duration=utterance.duration, speaker=content_speaker, **self._options
+        )
 
     def _path(self, utterance: Utterance) -> Path | None:
         given = utterance.extra.get("alignment")
         if given and str(given).lower().endswith(".textgrid"):
             path = Path(given)
             return path if path.is_absolute() else _beside(utterance.audio, path)
+        own = None if self.folder is None else self.folder / f"{file_name(utterance.id)}.TextGrid"
+        if own is not None and own.is_file():  # as `python -m analysis.alignment` names it
+            return own
         files = self._index()
         for name in (utterance.id, Path(utterance.id).name, utterance.audio.stem):
             found = files.get(name.lower(), [])
@@ -279,6 +284,10 @@ def _intervals(
     if list(tier.entries) != entries:
         doubts.append(f"Tier {tier.name!r}: intervals are out of order; they were sorted.")
     for start, end, label in entries:
+        if not (math.isfinite(start) and math.isfinite(end)):
+            raise AlignmentError(
+                f"{path}, tier {tier.name!r}: the interval {label!r} has a bound that is no number: [{start}, {end}). Mend it in Praat."
+            )
         if end <= start:
             if not silent(label):
                 doubts.append(f"Tier {tier.name!r}: the interval {label!r} at {start:.4f} s has no length; it was left out.")

@@ -7,6 +7,7 @@ The first that gives as many tiers and entries as the file itself announces is b
 from __future__ import annotations
 
 import codecs
+import math
 import re
 import tempfile
 from collections.abc import Callable, Iterable
@@ -172,23 +173,39 @@ def _lenient(text: str, path: Path) -> TextGridContent:
             raise AlignmentError(f"The TextGrid {path} is incomplete: {what} should follow and there is {found}.")
         return token[1:]
 
-    xmin, xmax = number("the start time"), number("the end time")
+    def count(what: str) -> int:
+        found = number(what)
+        if not 0 <= found <= len(tokens):  # NaN is in no range
+            raise AlignmentError(
+                f"The TextGrid {path} is damaged: {what} is {found:g}, and {len(tokens)} values stand in the file."
+            )
+        return int(found)
+
+    def time(what: str) -> float:
+        found = number(what)
+        if not math.isfinite(found):
+            raise AlignmentError(
+                f"The TextGrid {path} is damaged: {what} is {found}. Open it in Praat, mend the time and save it."
+            )
+        return found
+
+    xmin, xmax = time("the start time"), time("the end time")
     flag = next(rest, None)
-    n_tiers = int(number("the number of tiers")) if flag == "<exists" else 0
+    n_tiers = count("the number of tiers") if flag == "<exists" else 0
     tiers = []
     for i in range(n_tiers):
         kind = string(f"the class of tier {i + 1} of {n_tiers}")
         name = string(f"the name of tier {i + 1} of {n_tiers}")
         number(f"the start of tier {name!r}")
         number(f"the end of tier {name!r}")
-        n_entries = int(number(f"the number of entries of tier {name!r}"))
+        n_entries = count(f"the number of entries of tier {name!r}")
         entries: list[tuple[Any, ...]] = []
         for j in range(n_entries):
             place = f"entry {j + 1} of {n_entries} in tier {name!r}"
             if kind == "IntervalTier":
-                entries.append((number(f"the start of {place}"), number(f"the end of {place}"), string(f"the text of {place}")))
+                entries.append((time(f"the start of {place}"), time(f"the end of {place}"), string(f"the text of {place}")))
             elif kind == "TextTier":
-                entries.append((number(f"the time of {place}"), string(f"the mark of {place}")))
+                entries.append((time(f"the time of {place}"), string(f"the mark of {place}")))
             else:
                 raise AlignmentError(f"The TextGrid {path} has a tier of the class {kind!r}, not IntervalTier or TextTier.")
         tiers.append(Tier(name, kind == "IntervalTier", tuple(entries)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING
 from analysis.alignment.types import Alignment
 from analysis.corpus.utterance import Utterance
 from analysis.errors import ConfigurationError, Failure, LexiconError
+from analysis.guard import attempt
 from analysis.phonology.inventory import SILENCE, load_inventory
-from analysis.phonology.lexicon import Lexicon
+from analysis.phonology.lexicon import Lexicon, load_lexicon
 from analysis.phonology.syllabification import aligned_words, syllables_and_failures
 from analysis.phonology.types import TOKEN_COLUMNS
 from analysis.phonology.words import is_described, lemmas, word_class
@@ -71,6 +73,8 @@ def token_table(
         raise ConfigurationError(f"There is no unit {unit!r}; choose one of {', '.join(UNITS)}.")
     import pandas as pd
 
+    if isinstance(lexicon, str):
+        load_lexicon(lexicon)  # what is not there concerns every utterance
     speakers = {utterance.id: utterance.speaker for utterance in utterances}
     columns: dict[str, list] = {name: [] for name in TOKEN_COLUMNS if name != "token"}
     failures: list[Failure] = []
@@ -85,19 +89,16 @@ def token_table(
                 )
             )
             continue
-        unusable = _without_words(alignment, unit) or _unknown_phones(alignment)
-        if unusable is not None:
-            failures.append(unusable)
+        made = attempt(
+            "phonology", alignment.utterance_id, partial(_tokens, alignment, unit, ambisyllabic, lexicon), "Align it again."
+        )
+        if isinstance(made, Failure):
+            failures.append(made)
             continue
-        rows, failed = _rows(alignment, unit, ambisyllabic, lexicon)
+        rows, failed = made
         failures += failed
-        neighbours = _Neighbours(alignment)
-        described = unit != "utterance" and is_described(alignment.inventory)
         for row in rows:
-            row["previous_phone"], row["next_phone"] = neighbours.beside(row["start"], row["end"])
             row |= {"utterance": alignment.utterance_id, "speaker": speakers[alignment.utterance_id], "unit": unit}
-            row["word_class"] = word_class(row["word"]) if described else ""
-            row["lemmas"] = " ".join(lemmas(row["word"])) if described else ""
             for name, values in columns.items():
                 values.append(row[name])
     n_rows = len(columns["utterance"])
@@ -195,6 +196,23 @@ def _unknown_phones(alignment: Alignment) -> Failure | None:
         )
         return Failure("phonology", alignment.utterance_id, reason, "Name the inventory of the alignments, or align again.")
     return None
+
+
+def _tokens(
+    alignment: Alignment, unit: str, ambisyllabic: bool, lexicon: str | Lexicon | None
+) -> tuple[list[dict], list[Failure]]:
+    """The tokens of one utterance, without what they share, and what could not become one."""
+    unusable = _without_words(alignment, unit) or _unknown_phones(alignment)
+    if unusable is not None:
+        return [], [unusable]
+    rows, failures = _rows(alignment, unit, ambisyllabic, lexicon)
+    neighbours = _Neighbours(alignment)
+    described = unit != "utterance" and is_described(alignment.inventory)
+    for row in rows:
+        row["previous_phone"], row["next_phone"] = neighbours.beside(row["start"], row["end"])
+        row["word_class"] = word_class(row["word"]) if described else ""
+        row["lemmas"] = " ".join(lemmas(row["word"])) if described else ""
+    return rows, failures
 
 
 def _rows(alignment: Alignment, unit: str, ambisyllabic: bool, lexicon: str | Lexicon | None) -> tuple[list[dict], list[Failure]]:

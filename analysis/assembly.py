@@ -124,6 +124,7 @@ def assemble(
             "transcripts": content_hash(sorted((utterance.id, utterance.speaker, utterance.text) for utterance in corpus)),
             "n_utterances": len(corpus),
             "n_speakers": int(utterances["speaker"].nunique()),
+            "speakers_from": corpus.speakers_from,
             "duration": float(utterances["duration"].sum()),
             "n_tokens": len(tokens),
             "n_types": int(tokens["type"].nunique()),

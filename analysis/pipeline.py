@@ -168,7 +168,7 @@ def _read_corpus(config: DecoupleConfig, ledger: _Ledger) -> Corpus:
     from analysis.corpus import open_corpus
 
     done = _stage("Corpus")
-    corpus = open_corpus(config.corpus)
+    corpus = open_corpus(config.corpus, speaker_level=config.speaker_level, speaker_pattern=config.speaker_pattern)
     ledger.add(corpus.failures)
     if not corpus.utterances:
         reasons = "".join(f"\n  {failure.item}: {failure.reason}" for failure in corpus.failures[:5])
@@ -177,8 +177,10 @@ def _read_corpus(config: DecoupleConfig, ledger: _Ledger) -> Corpus:
         )
     seconds = sum(utterance.duration for utterance in corpus)
     speakers = len({utterance.speaker for utterance in corpus})
+    lost = sum(failure.severity == "error" for failure in corpus.failures)
     kind = "synthetic utterances" if corpus.synthetic else "utterances"
-    done(f"{len(corpus)} {kind} by {speakers} speakers, {seconds / 60:.1f} minutes, {len(corpus.failures)} not usable")
+    done(f"{len(corpus)} {kind} by {speakers} speakers, {seconds / 60:.1f} minutes, {lost} not usable")
+    log.info("Speakers' names come from %s.", corpus.speakers_from)
     return corpus
 
 

@@ -52,6 +52,11 @@ class DecoupleConfig:
     ----------
     corpus : str
         `demo`, a LibriSpeech tree, a folder of audio and transcripts, or a manifest (path, transcript, speaker).
+    speaker_level : int, optional
+        The folder that names the speaker, where the layout's own rule is not meant: 1 is the one just inside the corpus, -1 the one
+        that holds the recording.
+    speaker_pattern : str, optional
+        Regular expression that finds the speaker in each path below the corpus, such as `(spk[0-9]+)_`.
     alignments : str, optional
         Folder of TextGrids to read instead of aligning.
     vectors : str, optional
@@ -123,6 +128,8 @@ class DecoupleConfig:
     """
 
     corpus: str = "demo"
+    speaker_level: int | None = None
+    speaker_pattern: str | None = None
     alignments: str | None = None
     vectors: str | None = None
     aligner: Literal["pocketsphinx", "textgrid", "mfa", "ctc", "labels"] = "pocketsphinx"
@@ -250,7 +257,7 @@ class DecoupleConfig:
             for place in (settings, settings["separation"]):
                 place.pop("fusion_weights")
         # reports from before there were these settings stay comparable
-        for name, usual in (("inventory", None), ("dtw", False)):
+        for name, usual in (("inventory", None), ("dtw", False), ("speaker_level", None), ("speaker_pattern", None)):
             if settings[name] == usual:
                 settings.pop(name)
         return content_hash(settings)

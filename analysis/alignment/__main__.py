@@ -49,6 +49,10 @@ def _align(arguments: list[str]) -> int:
     parser.add_argument("--aligner", default="pocketsphinx", help="pocketsphinx (default), mfa, ctc, textgrid or labels")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument("--workers", type=int, default=1, help="processes of pocketsphinx or mfa (default 1)")
+    parser.add_argument(
+        "--speaker-level", type=int, metavar="N", help="the folder that names the speaker: 1 just inside CORPUS, -1 the innermost"
+    )
+    parser.add_argument("--speaker-pattern", metavar="REGEX", help="what names the speaker in each path, such as '(spk[0-9]+)_'")
     parser.add_argument("--lexicon", default="cmudict", help="cmudict (default), a name in lexicons/, or a dictionary file")
     parser.add_argument(
         "--inventory", help="phones of the lexicon and of alignments that are read, such as ipa; a name or a file"
@@ -97,10 +101,11 @@ def _align(arguments: list[str]) -> int:
     if options.strict and options.aligner in ("textgrid", "labels"):
         settings["strict"] = True
     aligner = make_aligner(options.aligner, **settings)
-    corpus = open_corpus(options.corpus)
+    corpus = open_corpus(options.corpus, speaker_level=options.speaker_level, speaker_pattern=options.speaker_pattern)
     failures: list[Failure] = list(corpus.failures)
-    if options.strict and failures:
-        raise StrictError(f"{failures[0].item}: {failures[0].reason}")
+    unusable = [failure for failure in failures if failure.severity == "error"]
+    if options.strict and unusable:
+        raise StrictError(f"{unusable[0].item}: {unusable[0].reason}")
     options.out.mkdir(parents=True, exist_ok=True)
     part = corpus.utterances[options.shard :: options.num_shards]
     alignments, rows = [], []
@@ -137,6 +142,7 @@ def _align(arguments: list[str]) -> int:
     print(f"{len(alignments)} utterances aligned by {aligner.source}, {n_failed} failed, {int(table['marked'].sum())} marked")
     for row in table[table["marked"]].head(10).itertuples():
         print(f"  {row.utterance}: {row.reasons}")
+    print(f"Speakers' names come from {corpus.speakers_from}")
     print(f"Results are in {options.out}")
     return 0
 

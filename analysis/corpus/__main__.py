@@ -34,6 +34,16 @@ def _parser() -> argparse.ArgumentParser:
     manifest.add_argument("corpus", metavar="CORPUS")
     manifest.add_argument("out", type=Path, metavar="FILE", help="ends in .csv, .tsv, .jsonl or .parquet")
     manifest.add_argument("--strict", action="store_true", help="exit code 1 when something was left out")
+    for command in (listing, manifest):
+        command.add_argument(
+            "--speaker-level",
+            type=int,
+            metavar="N",
+            help="the folder that names the speaker: 1 just inside CORPUS, -1 the innermost",
+        )
+        command.add_argument(
+            "--speaker-pattern", metavar="REGEX", help="what names the speaker in each path, such as '(spk[0-9]+)_'"
+        )
     demo = commands.add_parser("demo", help="speak the demo corpus, where it is missing or damaged, and print its folder")
     demo.add_argument("--folder", type=Path, help="where to; the user's cache folder by default")
     demo.add_argument("--workers", type=int, help="processes; one per core, eight at most, by default")
@@ -51,13 +61,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _list(options: argparse.Namespace) -> int:
     from analysis.corpus.identity import corpus_hash
     from analysis.corpus.opening import iter_corpus, locate
+    from analysis.corpus.speakers import SpeakerRule
 
     layout, _ = locate(options.corpus)
     speakers: Counter[str] = Counter()
     rates: Counter[int] = Counter()
     failures: list[Failure] = []
     seconds = 0.0
-    items = _watched(iter_corpus(options.corpus), "reading")
+    rule = {"speaker_level": options.speaker_level, "speaker_pattern": options.speaker_pattern}
+    items = _watched(iter_corpus(options.corpus, **rule), "reading")
     if options.audio:
         items = _with_samples(items)
 
@@ -84,9 +96,11 @@ def _list(options: argparse.Namespace) -> int:
         "synthetic": layout is None,
         "utterances": speakers.total(),
         "speakers": len(speakers),
+        "speakers_from": str(SpeakerRule(**{name.removeprefix("speaker_"): value for name, value in rule.items()}))
+        or (layout.speakers if layout else "the demo's voices"),
         "hours": round(seconds / 3600, 4),
         "sampling_rates": {str(rate): number for rate, number in sorted(rates.items())},
-        "left_out": len(failures),
+        "left_out": sum(failure.severity == "error" for failure in failures),
     } | ({"hash": digest} if digest else {})
     for name, value in counts.items():
         shown = ", ".join(f"{rate} Hz: {number}" for rate, number in value.items()) if isinstance(value, dict) else value
@@ -98,7 +112,7 @@ def _list(options: argparse.Namespace) -> int:
     if options.json:
         rows = [failure.as_row() for failure in failures]
         options.json.write_text(json.dumps(counts | {"failures": rows}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return 1 if options.strict and failures else 0
+    return 1 if options.strict and counts["left_out"] else 0
 
 
 def _with_samples(items: Iterable) -> Iterator:
@@ -118,9 +132,10 @@ def _manifest(options: argparse.Namespace) -> int:
     from analysis.corpus.manifest import write_manifest
     from analysis.corpus.opening import iter_corpus
 
-    written = write_manifest(_watched(iter_corpus(options.corpus), "writing"), options.out)
+    rule = {"speaker_level": options.speaker_level, "speaker_pattern": options.speaker_pattern}
+    written = write_manifest(_watched(iter_corpus(options.corpus, **rule), "writing"), options.out)
     print(f"{written.path}: {written.n_utterances} utterances, {written.duration / 3600:.2f} h")
-    if written.n_failures:
+    if written.failures:
         print(f"{written.failures}: {written.n_failures} left out")
     return 1 if options.strict and written.n_failures else 0
 

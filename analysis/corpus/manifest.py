@@ -57,7 +57,7 @@ class Written:
     duration : float
         Of all audio, s.
     failures : Path or None
-        CSV file with the failures, when there are any.
+        CSV file with the failures and warnings, when there are any.
     """
 
     path: Path
@@ -387,7 +387,7 @@ def write_manifest(items: Iterable[Utterance | Failure], path: str | Path) -> Wr
     parent = Path(os.path.abspath(path.parent))
     failures = path.with_name(path.stem + ".failures.csv")
     columns = dict.fromkeys(("id", "path", "transcript", "speaker", "duration", "sampling_rate"))
-    n_utterances, n_failures, duration = 0, 0, 0.0
+    n_utterances, n_failures, n_rows, duration = 0, 0, 0, 0.0
     # Which columns there are is known at the end only, so rows wait on disk rather than in memory.
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", dir=parent) as spool,
@@ -397,7 +397,8 @@ def write_manifest(items: Iterable[Utterance | Failure], path: str | Path) -> Wr
         rejects.writeheader()
         for item in items:
             if isinstance(item, Failure):
-                n_failures += 1
+                n_failures += item.severity == "error"
+                n_rows += 1
                 rejects.writerow(item.as_row())
                 continue
             row = _row(item, parent)
@@ -410,14 +411,14 @@ def write_manifest(items: Iterable[Utterance | Failure], path: str | Path) -> Wr
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             _write_rows(map(json.loads, spool), list(columns), part, suffix)
-            if n_failures:
+            if n_rows:
                 failures.write_text(failed.read(), encoding="utf-8")
             else:
                 failures.unlink(missing_ok=True)
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
-    return Written(path, n_utterances, n_failures, duration, failures if n_failures else None)
+    return Written(path, n_utterances, n_failures, duration, failures if n_rows else None)
 
 
 def _row(utterance: Utterance, parent: Path) -> dict[str, Any]:

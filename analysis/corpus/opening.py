@@ -11,6 +11,7 @@ from pathlib import Path
 
 from analysis.corpus.audio import is_audio
 from analysis.corpus.recording import Recording, is_folder, validated
+from analysis.corpus.speakers import SpeakerRule
 from analysis.corpus.utterance import Corpus, Utterance
 from analysis.errors import CorpusError, Failure
 
@@ -29,11 +30,14 @@ class Layout:
         What its files look like, for messages.
     module : str
         Has ``fits(root, sample) -> bool`` and ``read(root) -> iterator of Recording or Failure``.
+    speakers : str
+        Where its speakers' names come from, in words.
     """
 
     name: str
     looks: str
     module: str
+    speakers: str = "the layout's own names"
 
     def fits(self, root: Path, sample: Sequence[str]) -> bool:
         """Whether ``root``, of which ``sample`` names some files, has this layout."""
@@ -47,21 +51,45 @@ class Layout:
 _READERS = "analysis.corpus.readers."
 #: In the order in which they are tried: the telling ones first, the folder of anything with transcripts last.
 LAYOUTS = (
-    Layout("librispeech", "*.trans.txt beside the audio of each chapter", _READERS + "librispeech"),
-    Layout("common_voice", "clips/ beside validated.tsv, or such a table", _READERS + "common_voice"),
-    Layout("manifest", "a CSV, TSV, JSONL or Parquet file with columns path, transcript, speaker", "analysis.corpus.manifest"),
-    Layout("ljspeech", "wavs/ and metadata.csv with `id|text|text` lines", _READERS + "ljspeech"),
-    Layout("vctk", "wav48*/SPEAKER/*.flac and txt/SPEAKER/*.txt", _READERS + "vctk"),
-    Layout("timit", "DIALECT/SPEAKER/*.WAV with .TXT, .WRD and .PHN", _READERS + "timit"),
-    Layout("buckeye", "s01/s0101a.wav with .words and .phones", _READERS + "buckeye"),
-    Layout("arctic", "wav/, lab/ and etc/txt.done.data of CMU Arctic voices", _READERS + "arctic"),
-    Layout("vocaset", "FaceTalk_*_TA/sentence01.wav and sentence lists", _READERS + "vocaset"),
-    Layout("biwi", "F1_01.wav, F1_e01.wav, ... and sentence lists", _READERS + "biwi"),
-    Layout("folder", "audio beside .lab, .txt or .TextGrid files of the same name (MFA corpora)", _READERS + "folder"),
+    Layout(
+        "librispeech",
+        "*.trans.txt beside the audio of each chapter",
+        _READERS + "librispeech",
+        "the number that starts the name of each *.trans.txt",
+    ),
+    Layout("common_voice", "clips/ beside validated.tsv, or such a table", _READERS + "common_voice", "the column client_id"),
+    Layout(
+        "manifest",
+        "a CSV, TSV, JSONL or Parquet file with columns path, transcript, speaker",
+        "analysis.corpus.manifest",
+        "the manifest's column speaker; without one all are `unknown`",
+    ),
+    Layout(
+        "ljspeech", "wavs/ and metadata.csv with `id|text|text` lines", _READERS + "ljspeech", "the corpus, which is one voice"
+    ),
+    Layout("vctk", "wav48*/SPEAKER/*.flac and txt/SPEAKER/*.txt", _READERS + "vctk", "the folder that holds each recording"),
+    Layout("timit", "DIALECT/SPEAKER/*.WAV with .TXT, .WRD and .PHN", _READERS + "timit", "the folder that holds each recording"),
+    Layout(
+        "buckeye", "s01/s0101a.wav with .words and .phones", _READERS + "buckeye", "s and two digits at the start of each name"
+    ),
+    Layout(
+        "arctic", "wav/, lab/ and etc/txt.done.data of CMU Arctic voices", _READERS + "arctic", "the name of each voice's folder"
+    ),
+    Layout(
+        "l2_arctic", "SPEAKER/wav/*.wav and SPEAKER/transcript/*.txt (L2-ARCTIC)", _READERS + "l2_arctic", "the folder above wav/"
+    ),
+    Layout("vocaset", "FaceTalk_*_TA/sentence01.wav and sentence lists", _READERS + "vocaset", "the subject in each name"),
+    Layout("biwi", "F1_01.wav, F1_e01.wav, ... and sentence lists", _READERS + "biwi", "the subject in each name"),
+    Layout(
+        "folder",
+        "audio beside .lab, .txt or .TextGrid files of the same name (MFA corpora)",
+        _READERS + "folder",
+        "the folder that holds each recording; above one called wav or audio",
+    ),
 )
 
 
-def open_corpus(spec: str | Path) -> Corpus:
+def open_corpus(spec: str | Path, *, speaker_level: int | None = None, speaker_pattern: str | None = None) -> Corpus:
     """The corpus that ``spec`` names, with its failures.
 
     Parameters
@@ -69,12 +97,17 @@ def open_corpus(spec: str | Path) -> Corpus:
     spec : str or path
         ``demo``; a folder in one of the known layouts; a manifest file; or ``layout:path`` to force a layout
         (``librispeech:/data/LibriSpeech``).
+    speaker_level, speaker_pattern : int, str, optional
+        Who speaks, where the layout does not say it as it is meant: see :class:`analysis.corpus.speakers.SpeakerRule`.
 
     Raises
     ------
+    ConfigurationError
+        If level and pattern contradict each other or themselves.
     CorpusError
         If there is no such file or folder, no layout fits, or not one utterance can be used.
     """
+    rule = SpeakerRule(speaker_level, speaker_pattern)
     layout, root = locate(spec)
     if layout is None:
         from analysis.corpus.demo import demo_corpus
@@ -82,27 +115,31 @@ def open_corpus(spec: str | Path) -> Corpus:
         return demo_corpus()
     utterances: list[Utterance] = []
     failures: list[Failure] = []
-    for item in validated(layout.read(root)):
+    for item in validated(rule.applied(layout.read(root), root, by_folder=layout.name == "folder")):
         if isinstance(item, Failure):
             failures.append(item)
         else:
             utterances.append(item)
     if not utterances:
         raise CorpusError(_nothing_usable(layout, root, failures))
-    return Corpus(name=_name(root), utterances=tuple(utterances), failures=tuple(failures), root=root)
+    found = str(rule) or layout.speakers
+    return Corpus(name=_name(root), utterances=tuple(utterances), failures=tuple(failures), root=root, speakers_from=found)
 
 
-def iter_corpus(spec: str | Path) -> Iterator[Utterance | Failure]:
+def iter_corpus(
+    spec: str | Path, *, speaker_level: int | None = None, speaker_pattern: str | None = None
+) -> Iterator[Utterance | Failure]:
     """Utterances and failures of the corpus that ``spec`` names, one at a time, in flat memory.
 
     Takes what :func:`open_corpus` takes. A corpus that cannot be located raises at once, before the first item.
     """
+    rule = SpeakerRule(speaker_level, speaker_pattern)
     layout, root = locate(spec)
     if layout is None:
         from analysis.corpus.demo import demo_corpus
 
         return iter(demo_corpus())
-    return validated(layout.read(root))
+    return validated(rule.applied(layout.read(root), root, by_folder=layout.name == "folder"))
 
 
 def locate(spec: str | Path) -> tuple[Layout | None, Path]:
@@ -186,6 +223,7 @@ def _name(root: Path) -> str:
 
 
 def _nothing_usable(layout: Layout, root: Path, failures: Sequence[Failure]) -> str:
+    failures = [failure for failure in failures if failure.severity == "error"]
     if not failures:
         return f"{root}, read as {layout.name}, holds no recordings. Expected: {layout.looks}."
     first = failures[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -109,6 +110,19 @@ class Seen:
         return True
 
 
+def composed(name: str) -> str:
+    """A name in Unicode's composed form: file names from a Mac are decomposed, transcripts and tables seldom are."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _on_disk(path: Path) -> Path:
+    """The path, or the one that differs from it in the form of its accents alone, where only that exists."""
+    if str(path).isascii() or path.exists():
+        return path
+    forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
+    return next((form for form in forms if form.exists()), path)
+
+
 def corpus_failure(item: str, reason: str, remedy: str) -> Failure:
     """A row of the failures table for something left out while a corpus was read."""
     return Failure(stage="corpus", item=item, reason=reason, remedy=remedy)
@@ -206,16 +220,19 @@ def _as_text_failure(failure: Failure) -> Failure:
 
 
 def _utterance(recording: Recording) -> Utterance:
-    header = read_header(recording.audio)
+    audio, extra = _on_disk(recording.audio), dict(recording.extra)
+    if "alignment" in extra:
+        extra["alignment"] = str(_on_disk(Path(extra["alignment"])))
+    header = read_header(audio)
     start, duration = _part(recording, header)
     return Utterance(
         id=recording.id,
-        audio=recording.audio,
+        audio=audio,
         text=" ".join((recording.text or "").split()),
         speaker=recording.speaker,
         duration=duration,
         sampling_rate=header.sampling_rate,
-        extra=recording.extra,
+        extra=extra,
         start=start,
         channel=recording.channel,
     )

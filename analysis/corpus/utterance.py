@@ -96,6 +96,8 @@ class Corpus:
     synthetic : bool
         True for speech that no person spoke; every report on it says so.
     root : Path or None
+    speakers_from : str
+        Where the speakers' names come from, in words.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Corpus:
     failures: tuple[Failure, ...] = ()
     synthetic: bool = False
     root: Path | None = None
+    speakers_from: str = ""
 
     def __iter__(self) -> Iterator[Utterance]:
         return iter(self.utterances)

@@ -54,6 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the store")
     parser.add_argument("--alignments", type=Path, help="folder of TextGrids; without it words and phones are found by --aligner")
     parser.add_argument("--aligner", default="pocketsphinx", help="pocketsphinx (default), mfa, ctc or labels")
+    parser.add_argument(
+        "--speaker-level", type=int, metavar="N", help="the folder that names the speaker: 1 just inside CORPUS, -1 the innermost"
+    )
+    parser.add_argument("--speaker-pattern", metavar="REGEX", help="what names the speaker in each path, such as '(spk[0-9]+)_'")
     parser.add_argument("--lexicon", default="cmudict", help="cmudict (default), a name in lexicons/, or a dictionary file")
     parser.add_argument(
         "--inventory", help="phones of the lexicon and of alignments that are read, such as ipa; a name or a file"
@@ -213,7 +217,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
     # what cannot be loaded and a folder that cannot be made must not cost hours of alignment first
     check_encoder(options.encoder, device=options.device, dtype=options.dtype, revision=options.revision)
-    corpus = open_corpus(options.corpus)
+    corpus = open_corpus(options.corpus, speaker_level=options.speaker_level, speaker_pattern=options.speaker_pattern)
     options.out.mkdir(parents=True, exist_ok=True)
     tokens, failures, source = _token_table(options, corpus)
     failures = [*corpus.failures, *failures]

@@ -28,7 +28,7 @@ class Report:
     title : str
     corpus : mapping
         ``name``, ``synthetic`` (bool), ``hash`` (of the audio too), ``transcripts`` (hash of ids, speakers, texts),
-        ``n_utterances``, ``n_speakers``, ``duration`` (s), ``n_tokens``, ``n_types``.
+        ``n_utterances``, ``n_speakers``, ``speakers_from`` (in words), ``duration`` (s), ``n_tokens``, ``n_types``.
     provenance : mapping
         ``versions``, ``encoders`` (cards by name), ``semantics`` (cards by name), ``aligner``, ``configuration_hash``, ``seed``,
         ``command``, ``started`` and ``finished`` (ISO times; the only fields that differ between two equal runs).

@@ -407,6 +407,8 @@ def _corpus_facts(report: Report) -> list[tuple[str, str]]:
     for key, words in (("n_utterances", "utterances"), ("n_speakers", "speakers"), ("n_tokens", "tokens"), ("n_types", "types")):
         if c.get(key) is not None:
             facts.append((words, f"{int(c[key]):,}".replace(",", "\u202f")))
+    if c.get("speakers_from"):
+        facts.append(("speakers from", str(c["speakers_from"])))
     if c.get("duration") is not None:
         facts.append(("speech", f"{float(c['duration']) / 60:.1f} min"))
     facts.append(("aligner", str(report.provenance.get("aligner", ""))))

@@ -81,7 +81,7 @@ def demo_corpus(folder: str | Path | None = None, *, workers: int | None = None,
                 _speak_all(missing, folder, sums, workers=workers, progress=progress)
     _complete(folder, planned, sums)
     utterances = tuple(_utterance(folder, spoken) for spoken in planned)
-    return Corpus(name="demo", utterances=utterances, synthetic=True, root=folder)
+    return Corpus(name="demo", utterances=utterances, synthetic=True, root=folder, speakers_from="the demo's voices")
 
 
 def _utterance(folder: Path, spoken: DemoUtterance) -> Utterance:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.corpus.audio import is_audio
-from analysis.corpus.recording import Recording, corpus_failure, read_text
+from analysis.corpus.recording import Recording, composed, corpus_failure, read_text
 from analysis.errors import CorpusError, Failure
 
 _TRANSCRIPTS = Path("etc/txt.done.data")
@@ -34,7 +34,7 @@ def read(root: Path) -> Iterator[Recording | Failure]:
     for voice in voices:
         found = _VOICE.match(voice.name)
         speaker = found.group(1) if found else voice.name
-        audio = {path.stem: path for path in sorted((voice / "wav").glob("*")) if is_audio(path)}
+        audio = {composed(path.stem): path for path in sorted((voice / "wav").glob("*")) if is_audio(path)}
         for number, line in enumerate(read_text(voice / _TRANSCRIPTS).splitlines(), start=1):
             if not line.strip():
                 continue
@@ -43,7 +43,7 @@ def read(root: Path) -> Iterator[Recording | Failure]:
             if entry is None:
                 yield corpus_failure(place, f"It is {line.strip()!r}.", 'Write `( id "text" )`.')
                 continue
-            name, text = entry.groups()
+            name, text = composed(entry[1]), entry[2]
             labels = voice / "lab" / f"{name}.lab"
             extra = {"sentence": name} | ({"phone_labels": str(labels)} if labels.is_file() else {})
             path = audio.pop(name, voice / "wav" / f"{name}.wav")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.corpus.audio import is_audio
-from analysis.corpus.recording import Recording, in_corpus, read_text, tree
+from analysis.corpus.recording import Recording, composed, in_corpus, read_text, tree
 from analysis.errors import Failure
 
 _SUFFIX = ".trans.txt"
@@ -28,7 +28,7 @@ def read(root: Path) -> Iterator[Recording | Failure]:
         transcripts = [name for name in names if name.endswith(_SUFFIX)]
         if not transcripts:
             continue
-        audio = {Path(name).stem: folder / name for name in names if is_audio(name)}
+        audio = {composed(Path(name).stem): folder / name for name in names if is_audio(name)}
         for transcript in transcripts:
             place = folder / transcript
             speaker, _, chapter = transcript.removesuffix(_SUFFIX).partition("-")
@@ -42,7 +42,8 @@ def read(root: Path) -> Iterator[Recording | Failure]:
             for line in lines:
                 if not line.strip():
                     continue
-                utterance, _, text = line.strip().partition(" ")
+                utterance, *texts = line.split(None, 1)
+                utterance, text = composed(utterance), texts[0] if texts else ""
                 path = audio.pop(utterance, folder / f"{utterance}.flac")
                 yield Recording(utterance, path, text, speaker, extra, transcript=str(place))
         for utterance, path in audio.items():

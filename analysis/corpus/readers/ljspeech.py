@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.corpus.audio import is_audio
-from analysis.corpus.recording import Recording, corpus_failure, read_text
+from analysis.corpus.recording import Recording, composed, corpus_failure, read_text
 from analysis.errors import CorpusError, Failure
 
 
@@ -27,13 +27,14 @@ def read(root: Path) -> Iterator[Recording | Failure]:
     table = root / "metadata.csv"
     if not table.is_file():
         raise CorpusError(f"{root} has no metadata.csv. Give the folder that holds it and wavs/ (LJSpeech-1.1).")
-    audio = {path.stem: path for path in sorted((root / "wavs").glob("*")) if is_audio(path)}
+    audio = {composed(path.stem): path for path in sorted((root / "wavs").glob("*")) if is_audio(path)}
     # the same voice throughout: LJSpeech, or what the folder is called in corpora of the same layout
     speaker = "LJ" if root.name.lower().startswith("ljspeech") else root.name
     for number, line in enumerate(read_text(table).splitlines(), start=1):
         if not line.strip():
             continue
         name, *texts = line.split("|")
+        name = composed(name)
         place = f"line {number} of {table}"
         if not texts:
             yield corpus_failure(name, f"There is no bar in {place}.", "Write `id|text`.")

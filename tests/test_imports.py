@@ -22,7 +22,7 @@ RANKS = [
     {"alignment"},
     {"corpus"},
     {"console"},
-    {"engine", "config", "timebase", "errors", "guard", "spelling"},
+    {"engine", "config", "timebase", "errors", "guard", "model_files", "spelling"},
 ]
 # The animation side reads what lies below it and is read by nobody but the pipeline's users.
 FACE = "face"

@@ -373,7 +373,7 @@ def test_a_misspelt_encoder_is_refused_before_any_work(tmp_path):
     ("encoder", "message"),
     [
         ("./no/such/folder", "There is no model folder ./no/such/folder. Check the path."),
-        ("features:no/such?rate=50", "Encoder 'features:no/such?rate=50': there is no no/such. Check the path."),
+        ("features:no/such?rate=50", "There is no folder no/such with precomputed frames. Check the path."),
     ],
 )
 def test_an_encoder_that_is_not_there_is_refused_before_any_work(tmp_path, encoder, message):

@@ -225,6 +225,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         first = f" The first that was left out is {failures[0].item}: {failures[0].reason}" if failures else ""
         raise ConfigurationError(f"{options.corpus} gives no token, so there is nothing to embed.{first}")
     encoder = load_encoder(options.encoder, device=options.device, dtype=options.dtype, revision=options.revision)
+    failures += getattr(encoder, "warnings", ())
     recipe = make_recipe(encoder, layers=layers, pooling=options.pooling, slicing=options.slicing)
     with_tokens = set(tokens["utterance"])
     plan = plan_extraction(

@@ -204,7 +204,8 @@ def extract(
         )
         store = plan.open(Path(out) if out is not None else cache / plan.configuration_hash)
         plan.run(store, **running)
-        return _not_empty(Extraction(store.read(), store.failures(), store.semantics()), encoder)
+        failures = [*getattr(encoder, "warnings", ()), *store.failures()]
+        return _not_empty(Extraction(store.read(), failures, store.semantics()), encoder)
     chosen, groups = tokens_by_utterance(utterances, tokens)
     results = list(iter_pooled(encoder, [chosen], groups, recipe, semantics=modules, **running))
     provenance = describe(encoder, recipe, modules, tokens, alignment_source=alignment_source, corpus=corpus, storage="float32")
@@ -222,7 +223,7 @@ def nothing_encoded(failures: Sequence[Failure], name: str) -> EncoderError:
     """The error for an extraction that left no vector: what kept the first token from having one."""
     if not failures:
         return EncoderError(f"{name} gave no vector: there is no token to embed. Does the corpus have tokens of this unit?")
-    first = failures[0]
+    first = next((failure for failure in failures if failure.severity == "error"), failures[0])
     return EncoderError(
         f"{name} gave not one vector. The first failure, {first.item}: {first.reason.rstrip('.')}. What to do: {first.remedy}"
     )
@@ -643,7 +644,8 @@ def assemble(
             stacked = np.stack([one.semantics[module.card.name] for one in known]).astype(np.float32)
             vectors_of_modules[module.card.name] = UtteranceVectors(tuple(one.utterance for one in known), stacked, module.card)
     embeddings = SyllableEmbeddings(table, vectors[order], recipe.layers, frames, provenance)
-    return Extraction(embeddings, [failure for one in results for failure in one.failures], vectors_of_modules)
+    failures = [*getattr(encoder, "warnings", ()), *(failure for one in results for failure in one.failures)]
+    return Extraction(embeddings, failures, vectors_of_modules)
 
 
 def describe(

@@ -149,6 +149,7 @@ class CheckpointFrames(TransformersFrames):
             receptive_field=self._shortest(),
             layer_meaning=f"{meaning}; frames as {report.framework} has them on {row.name}: {', '.join(how) or 'unchanged'}",
             input_rate=self._native.grid.sampling_rate,
+            final=self._native.final and projection is None,
         )
 
     def _shortest(self) -> int:
@@ -365,15 +366,18 @@ def load_checkpoint_encoder(spec: EncoderSpec, device: torch.device, revision: s
     )
     _log.info("%s", report)
     projection = _projection(whole, framework, row, prefix, str(path), dims) if view == "projected" else None
-    return CheckpointFrames(
+    extractor, warning = load_preprocessor(base, revision)
+    encoder = CheckpointFrames(
         model.to(device),
-        load_preprocessor(base, revision),
+        extractor,
         report,
         row,
         projection.to(device) if projection is not None else None,
         name=spec.text,
         revision=digest(model.state_dict()),
     )
+    encoder.warnings = (warning,) if warning else ()
+    return encoder
 
 
 def _size(state: Mapping[str, torch.Tensor], where: str) -> tuple[int, int]:

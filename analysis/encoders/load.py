@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from analysis.encoders.frameworks import FRAMEWORKS
 from analysis.encoders.specification import EncoderSpec, parse_spec
-from analysis.errors import ConfigurationError, EncoderError
+from analysis.errors import AnalysisError, ConfigurationError, EncoderError
 
 if TYPE_CHECKING:
     import torch
@@ -82,25 +82,61 @@ def load_encoder(
 
 
 def check_encoder(spec: str, *, device: str | torch.device = "auto", dtype: str = "float32", revision: str | None = None) -> None:
-    """Raise for what cannot be loaded as asked; reads no weights, so that it can be asked before hours of other work.
+    """Raise for what cannot be loaded and run as asked, before hours of other work: load it and encode half a second.
+
+    Of the bundled encoder the file's hash is looked at and nothing is loaded, so that a run whose vectors are all in the cache
+    stays quick.
 
     Raises
     ------
     ConfigurationError, EncoderError
-        As :func:`load_encoder`, if there is no such encoder on the hub or the disk, or the device cannot compute in ``dtype``.
+        As :func:`load_encoder`; also if what comes out of half a second of noise is not finite.
     """
     from analysis.encoders.precision import resolve_precision
 
     parsed = parse_spec(spec)
     resolve_precision(dtype, choose_device(device))
-    if parsed.kind == "random":
-        parsed = parse_spec(parsed.target)
-    if parsed.kind == "pretrained":
-        from analysis.encoders.pretrained import load_preprocessor
+    if parsed.kind == "bundled":
+        from analysis.encoders.bundled import bundled_path
 
-        load_preprocessor(parsed.target, parsed.option("revision", default=revision))
-    elif parsed.target and not Path(parsed.target).exists():
-        raise EncoderError(f"Encoder {spec!r}: there is no {parsed.target}. Check the path.")
+        parsed.allow("padded")
+        _padded(parsed)
+        bundled_path()
+        return
+    if parsed.kind == "features":  # all files are hashed when they are opened: that can wait
+        from analysis.encoders.precomputed import PrecomputedFrames
+
+        PrecomputedFrames.look(Path(parsed.target))
+        _rate_of_features(parsed)
+        return
+    encoder = load_encoder(spec, device=device, dtype=dtype, revision=revision)
+    _try_encoder(encoder)
+
+
+def _try_encoder(encoder: Encoder) -> None:
+    """Encode half a second of noise; raise where that fails or gives numbers that are not finite."""
+    import numpy as np
+    import torch
+
+    card = encoder.card
+    noise = np.random.default_rng(0).standard_normal(max(card.sampling_rate // 2, card.receptive_field))
+    try:
+        [states] = encoder.encode([(0.1 * noise).astype(np.float32)])
+    except AnalysisError:
+        raise
+    except Exception as error:  # what a model's own code raises for settings that contradict its weights
+        raise EncoderError(
+            f"{card.name} was loaded and fails on half a second of noise ({type(error).__name__}: "
+            f"{(str(error).strip().splitlines() or ['no reason given'])[0]}). Its config.json or its preprocessor is of another model, or "
+            f"the memory is too small."
+        ) from error
+    finite = torch.isfinite(states).flatten(1).all(dim=1).tolist()
+    if not all(finite):
+        which = [card.layer_name(layer) for layer, good in enumerate(finite) if not good]
+        raise EncoderError(
+            f"{card.name} gives numbers that are not finite for half a second of noise, in layer {', '.join(which)} "
+            f"({encoder.precision}). Its weights are damaged or overflow in this format; fetch them again, or use --dtype float32."
+        )
 
 
 def _build_bundled(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:
@@ -119,11 +155,14 @@ def _build_pretrained(spec: EncoderSpec, device: torch.device, revision: str | N
 
     spec.allow("revision", "padded")
     revision = spec.option("revision", default=revision)
-    extractor = load_preprocessor(spec.target, revision)
+    extractor, warning = load_preprocessor(spec.target, revision)
     model, found = load_model(spec.target, revision)
     if model.config.model_type == "whisper":
-        return WhisperFrames(model.to(device), extractor, name=spec.text, revision=found, padded=_padded(spec))
-    return TransformersFrames(model.to(device), extractor, name=spec.text, revision=found)
+        encoder: Encoder = WhisperFrames(model.to(device), extractor, name=spec.text, revision=found, padded=_padded(spec))
+    else:
+        encoder = TransformersFrames(model.to(device), extractor, name=spec.text, revision=found)
+    encoder.warnings = (warning,) if warning else ()
+    return encoder
 
 
 def _build_random(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:
@@ -136,16 +175,19 @@ def _build_random(spec: EncoderSpec, device: torch.device, revision: str | None)
     inner.allow("seed", "revision", "padded")
     seed, revision = _seed(inner), inner.option("revision", default=revision)
     if inner.kind == "bundled":
-        model, extractor = bundled_model(seed), bundled_extractor()
+        model, extractor, warning = bundled_model(seed), bundled_extractor(), None
     elif inner.kind == "pretrained":
-        extractor = load_preprocessor(inner.target, revision)
+        extractor, warning = load_preprocessor(inner.target, revision)
         model, _ = empty_model(inner.target, revision, seed)
     else:
         raise ConfigurationError(f"Encoder {spec.text!r}: {inner.kind} has no weights to re-initialise.")
     card = {"name": spec.text, "revision": digest(model.state_dict()), "weights": "random"}
     if model.config.model_type == "whisper":
-        return WhisperFrames(model.to(device), extractor, padded=_padded(inner), **card)
-    return TransformersFrames(model.to(device), extractor, **card)
+        encoder: Encoder = WhisperFrames(model.to(device), extractor, padded=_padded(inner), **card)
+    else:
+        encoder = TransformersFrames(model.to(device), extractor, **card)
+    encoder.warnings = (warning,) if warning else ()
+    return encoder
 
 
 def _build_spectral(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:
@@ -158,6 +200,12 @@ def _build_spectral(spec: EncoderSpec, device: torch.device, revision: str | Non
 def _build_features(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:
     from analysis.encoders.precomputed import PrecomputedFrames
 
+    rate, first = _rate_of_features(spec)
+    return PrecomputedFrames(Path(spec.target), rate, first=first, name=spec.text, device=device)
+
+
+def _rate_of_features(spec: EncoderSpec) -> tuple[float, float | None]:
+    """Frames per second, and the time of the first frame's centre where it was given, s."""
     spec.allow("rate", "first")
     rate, first = spec.option("rate"), spec.option("first")
     try:
@@ -169,7 +217,7 @@ def _build_features(spec: EncoderSpec, device: torch.device, revision: str | Non
             f"Encoder {spec.text!r} needs its frame rate, such as features:{spec.target}?rate=50 (frames per second, at most "
             f"1000); first=0.0125 gives the time of the first frame's centre in seconds (half a frame by default)."
         )
-    return PrecomputedFrames(Path(spec.target), numbers[0], first=numbers[1], name=spec.text, device=device)
+    return numbers
 
 
 def _build_checkpoint(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:

@@ -48,18 +48,7 @@ class PrecomputedFrames:
 
     def __init__(self, folder: Path, rate: float, *, first: float | None = None, name: str, device: torch.device) -> None:
         self.folder, self.device = folder, device
-        if not folder.is_dir():
-            raise EncoderError(f"There is no folder {folder} with precomputed frames. Check the path.")
-        self._files = {
-            path.relative_to(folder).with_suffix("").as_posix(): path
-            for path in sorted(folder.rglob("*"))
-            if path.suffix in _SUFFIXES
-        }
-        if not self._files:
-            raise EncoderError(f"{folder} holds no .npy or .npz file. One array per utterance is expected: <utterance id>.npy")
-        sample = self._read(next(iter(self._files.values())))
-        if isinstance(sample, str):
-            raise EncoderError(sample)
+        self._files, sample = self.look(folder)
         self.card = EncoderCard(
             name=name,
             family="features",
@@ -72,6 +61,24 @@ class PrecomputedFrames:
             layer_meaning="layer k is the k-th array of the file" if sample.shape[0] > 1 else "layer 0 is the array of the file",
             weights="none",
         )
+
+    @classmethod
+    def look(cls, folder: Path) -> tuple[dict[str, Path], np.ndarray]:
+        """The arrays of a folder by utterance id, and the first of them; raises as the class does."""
+        if not folder.is_dir():
+            raise EncoderError(f"There is no folder {folder} with precomputed frames. Check the path.")
+        paths = sorted(folder.rglob("*"))
+        files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths if path.suffix in _SUFFIXES}
+        if not files:
+            torches = [path for path in paths if path.suffix in (".pt", ".pth")]
+            saved = f"; {torches[0].name} is a file of torch: save it as numpy.save('ID.npy', frames.numpy())" if torches else ""
+            raise EncoderError(
+                f"{folder} holds no .npy or .npz file. One array per utterance is expected: <utterance id>.npy{saved}"
+            )
+        sample = cls._read(next(iter(files.values())))
+        if isinstance(sample, str):
+            raise EncoderError(sample)
+        return files, sample
 
     def path_of(self, utterance: Utterance) -> Path | None:
         """The utterance's file, if there is one."""
@@ -112,7 +119,8 @@ class PrecomputedFrames:
         """
         raise EncoderError(f"{self.card.name} reads frames by utterance id; it cannot encode a waveform.")
 
-    def _read(self, path: Path) -> np.ndarray | str:
+    @staticmethod
+    def _read(path: Path) -> np.ndarray | str:
         """The array as ``(layers, frames, dims)`` float32, or what is wrong with the file."""
         try:
             with path.open("rb") as stream:  # np.load leaves a damaged archive open

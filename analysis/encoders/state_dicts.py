@@ -19,6 +19,8 @@ __all__ = ["ALLOWED_MISSING", "digest", "load_strictly", "read_weights", "rename
 #: Used in pretraining only; every other key must be there.
 ALLOWED_MISSING = frozenset({"masked_spec_embed"})
 
+# Names in files of the first versions of transformers.
+_OLD_NAMES = {"mask_time_emb_vector": "masked_spec_embed"}
 # A positional convolution under weight norm is stored under either pair of names, depending on the torch that saved it.
 _OLD = ("weight_g", "weight_v")
 _NEW = ("parametrizations.weight.original0", "parametrizations.weight.original1")
@@ -64,10 +66,10 @@ def read_weights(path: Path) -> Any:
 
 
 def rename_weight_norm(state: Mapping[str, torch.Tensor], wanted: Collection[str]) -> dict[str, torch.Tensor]:
-    """The state dict with weight-norm tensors under the names in ``wanted``, whichever of the two pairs the file uses."""
+    """The state dict with names of other versions under those in ``wanted``: either pair of weight norm, the old mask vector."""
     renamed = {}
     for key, tensor in state.items():
-        target = key
+        target = _OLD_NAMES.get(key, key)
         if key not in wanted:
             for here, there in (*zip(_OLD, _NEW, strict=True), *zip(_NEW, _OLD, strict=True)):
                 if key.endswith("." + here) and key.removesuffix(here) + there in wanted:
@@ -87,7 +89,7 @@ def load_strictly(model: nn.Module, state: Mapping[str, torch.Tensor], where: st
     own = model.state_dict()
     state = rename_weight_norm(state, own.keys())
     missing = sorted(set(own) - set(state) - ALLOWED_MISSING)
-    unexpected = sorted(set(state) - set(own))
+    unexpected = sorted(set(state) - set(own) - ALLOWED_MISSING)
     shapes = [
         f"{key}: {tuple(state[key].shape)} in the file, {tuple(own[key].shape)} in the model"
         for key in sorted(set(own) & set(state))

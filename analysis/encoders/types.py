@@ -42,6 +42,9 @@ class EncoderCard:
         ``pretrained``, ``random``, ``none``.
     input_rate : int
         Hz of the waveform, where the grid needs a finer clock than the waveform's (30 frames per second of 16 kHz); 0: the same.
+    final : bool
+        The last layer is no hidden state but what the model hands on: the last hidden state after a norm of the whole encoder.
+        Its name is ``final``.
     """
 
     name: str
@@ -55,11 +58,16 @@ class EncoderCard:
     layer_meaning: str = "layer k is hidden_states[k]; 0 is the input of the first Transformer layer"
     weights: str = "pretrained"
     input_rate: int = 0
+    final: bool = False
 
     @property
     def sampling_rate(self) -> int:
         """Hz of the waveform that the encoder takes."""
         return self.input_rate or self.grid.sampling_rate
+
+    def layer_name(self, layer: int) -> str:
+        """The layer's number, or ``final``."""
+        return "final" if self.final and layer == self.layers - 1 else str(layer)
 
 
 @runtime_checkable

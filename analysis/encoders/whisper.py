@@ -15,6 +15,7 @@ from analysis.encoders.packing import ATTENTION, packed
 from analysis.encoders.precision import autocast
 from analysis.encoders.types import EncoderCard
 from analysis.encoders.waveforms import check_layers, check_waveform, sent_to
+from analysis.errors import Failure
 from analysis.timebase import FrameGrid
 
 __all__ = ["WhisperFrames"]
@@ -67,6 +68,8 @@ class WhisperFrames:
 
     #: How it computes; see :mod:`analysis.encoders.precision`.
     precision = "float32"
+    #: Doubts about how it was loaded, for the failures table.
+    warnings: tuple[Failure, ...] = ()
 
     @property
     def device(self) -> torch.device:

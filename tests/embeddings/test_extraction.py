@@ -46,6 +46,19 @@ def three(small_corpus) -> tuple[list[Utterance], pd.DataFrame]:
     return utterances, tokens[tokens["utterance"].isin([one.id for one in utterances])].reset_index(drop=True)
 
 
+def test_doubts_about_the_encoder_are_rows(three, folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    """A folder without a preprocessor: a warning beside the vectors, whether they come from memory or from a store."""
+    import shutil
+
+    folder = shutil.copytree(folder_of("wav2vec2"), tmp_path / "model")
+    (folder / "preprocessor_config.json").unlink()
+    encoder = load_encoder(str(folder), device="cpu")
+    for options in ({}, {"out": tmp_path / "store"}):
+        row, *_ = extract(encoder, *three, layers=[0], progress=False, **options).failures
+        assert (row.stage, row.item, row.severity) == ("embeddings", str(folder), "warning")
+        assert row.reason.startswith("It has no preprocessor_config.json; the default of its family is used: ")
+
+
 def pooled_by_loops(folder: Path, utterances: list[Utterance], tokens: pd.DataFrame, hop: int, first: int, pooling: str = "mean"):
     """Tokens that have a frame, and their vectors ``(tokens, layers, dims)``, one clip at a time."""
     states = {one.id: one_clip_states(folder, read_audio(one, sampling_rate=16000)) for one in utterances}

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def one_clip_states(folder: Path, waveform: np.ndarray) -> np.ndarray:
-    """All hidden states of one clip, shape ``(layers, frames, dims)``."""
+    """All hidden states of one clip, shape ``(layers, frames, dims)``; what the model hands on comes last where it is another."""
     import torch
     import transformers
 
@@ -23,7 +23,10 @@ def one_clip_states(folder: Path, waveform: np.ndarray) -> np.ndarray:
             states = model(**features, output_hidden_states=True).hidden_states
             real = int(features["attention_mask"].sum())
             return np.stack([state[0, :real].numpy() for state in states])
-        states = model(features["input_values"], output_hidden_states=True).hidden_states
+        out = model(features["input_values"], output_hidden_states=True)
+    states, given = list(out.hidden_states), out.last_hidden_state
+    if given.shape == states[-1].shape and not torch.equal(given, states[-1]):
+        states.append(given)
     return np.stack([state[0].numpy() for state in states])
 
 

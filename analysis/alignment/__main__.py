@@ -102,6 +102,8 @@ def _align(arguments: list[str]) -> int:
         settings["strict"] = True
     aligner = make_aligner(options.aligner, **settings)
     corpus = open_corpus(options.corpus, speaker_level=options.speaker_level, speaker_pattern=options.speaker_pattern)
+    if hasattr(aligner, "prepare"):
+        aligner.prepare(corpus.utterances)  # all of them, whichever shard this is
     failures: list[Failure] = list(corpus.failures)
     unusable = [failure for failure in failures if failure.severity == "error"]
     if options.strict and unusable:

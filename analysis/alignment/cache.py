@@ -77,16 +77,21 @@ def align_cached(
     Parameters
     ----------
     aligner : Aligner
-        One without a method ``cache_key(utterance) -> str`` is asked afresh every time (reading TextGrids is as fast).
+        One without a method ``cache_key(utterance) -> str`` is asked afresh every time (reading TextGrids is as fast). With a
+        method ``prepare(utterances)``, that is called first, with all of them; with ``keeps_failure(failure) -> bool``, those
+        failures are kept as well.
     utterances : sequence of Utterance
     folder : path
-        Grows by one file per aligned utterance. Files appear whole or not at all; failures are not kept. It can be deleted.
+        Grows by one file per aligned utterance. Files appear whole or not at all; other failures are not kept. It can be deleted.
     progress : bool, optional
         Show a bar; by default when standard error is a terminal.
     """
     from tqdm import tqdm
 
     key_of = getattr(aligner, "cache_key", None)
+    keeps = getattr(aligner, "keeps_failure", lambda failure: False)
+    if hasattr(aligner, "prepare"):
+        aligner.prepare(utterances)
     folder = Path(folder)
     disable = None if progress is None else not progress  # tqdm's None: only on a terminal
     with tqdm(total=len(utterances), desc=f"Aligning ({aligner.source})", unit="utt", disable=disable, leave=False) as bar:
@@ -101,7 +106,7 @@ def align_cached(
                     outcome: Alignment | Failure = done[i]
                 else:
                     outcome = next(outcomes)
-                    if paths[i] and isinstance(outcome, Alignment):
+                    if paths[i] and (isinstance(outcome, Alignment) or keeps(outcome)):
                         _write(paths[i], outcome)
                 bar.update()
                 yield outcome
@@ -143,22 +148,24 @@ def _path(folder: Path, key_of: Any, utterance: Utterance) -> Path | None:
     return folder / key[:2] / f"{key}.json"
 
 
-def _read(path: Path) -> Alignment | None:
+def _read(path: Path) -> Alignment | Failure | None:
     try:
-        return from_record(json.loads(path.read_text(encoding="utf-8")))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return Failure(**record["failure"]) if "failure" in record else from_record(record)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError, AlignmentError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, AlignmentError) as error:
         _logger.warning("The cached alignment %s cannot be used and is made again: %s", path, error)
         return None
 
 
-def _write(path: Path, alignment: Alignment) -> None:
+def _write(path: Path, outcome: Alignment | Failure) -> None:
+    record = to_record(outcome) if isinstance(outcome, Alignment) else {"failure": outcome.as_row()}
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(to_record(alignment), stream, ensure_ascii=False)
+            json.dump(record, stream, ensure_ascii=False)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

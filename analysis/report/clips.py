@@ -144,7 +144,7 @@ def _clip_of(path: Path, kept: Path, part: tuple[float | None, float, float | No
         clip = kept / name[:2] / f"{name}.mp3"
         if clip.is_file():
             return clip.read_bytes()
-        compressed = _compressed(path, _WHOLE if whole else part)
+        compressed = _compressed(path) if whole else _compressed(path, part)
     except (AnalysisError, OSError, RuntimeError, ValueError) as error:  # soundfile raises RuntimeError
         return f"{path.name} cannot be read: {error}"
     try:
@@ -157,7 +157,7 @@ def _clip_of(path: Path, kept: Path, part: tuple[float | None, float, float | No
     return compressed
 
 
-def _compressed(path: Path, part: tuple[float | None, float, float | None]) -> bytes:
+def _compressed(path: Path, part: tuple[float | None, float, float | None] = _WHOLE) -> bytes:
     import soundfile
     import soxr
 

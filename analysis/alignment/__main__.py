@@ -8,12 +8,15 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.console import exit_code, run_elsewhere
 from analysis.engine import PLACES
 from analysis.errors import AlignmentError, ConfigurationError, Failure, StrictError, write_failures
 from analysis.guard import attempt
+
+if TYPE_CHECKING:
+    from analysis.alignment.types import Alignment
 
 _ALIGN_HELP = """\
 Align a corpus: one TextGrid per utterance in DIR (named by its id; tiers words and phones), alignment.csv (every
@@ -23,10 +26,12 @@ On a cluster give every task its --shard; the tables of a shard then carry its n
   python -m analysis.alignment CORPUS --aligner pocketsphinx --out DIR
   python -m analysis.alignment CORPUS --aligner mfa --option acoustic=english_us_arpa --option environment=aligner --out DIR
   python -m analysis.alignment CORPUS --aligner ctc --option model=facebook/wav2vec2-base-960h --out DIR
-  python -m analysis.alignment compare REF HYP [--json FILE]
+  python -m analysis.alignment compare REF HYP [--speaker NAME] [--words-tier NAME] [--json FILE]
   python -m analysis.alignment show FILE... [--json OUT]
 """
-_EXIT_CODES = "Exit codes: 0 done (failures are in the table), 1 a file could not be shown, 2 the request cannot be met."
+_EXIT_CODES = (
+    "Exit codes: 0 done (failures are in the table), 1 a file could not be shown or compared, 2 the request cannot be met."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,51 +157,121 @@ def _align(arguments: list[str]) -> int:
 def _compare(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.alignment compare",
-        description="Boundary errors of HYP against REF: two TextGrids, or two folders with TextGrids of the same names.",
+        description="Boundary errors of HYP against REF: two TextGrids, or two folders with TextGrids of the same paths or names. "
+        "What cannot be read is named and left out.",
         epilog=_EXIT_CODES,
     )
     parser.add_argument("reference", type=Path, metavar="REF")
     parser.add_argument("hypothesis", type=Path, metavar="HYP")
+    parser.add_argument("--speaker", metavar="NAME", help="whose tiers to read where a file has those of several speakers")
+    for kind in ("words", "phones"):
+        parser.add_argument(
+            f"--{kind}-tier",
+            metavar="NAME",
+            help=f"tier of {kind}, in the files that have one of that name; else the usual names",
+        )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON too; - for standard output alone")
     options = parser.parse_args(arguments)
 
-    from analysis.alignment import boundary_errors, read_textgrid
+    from analysis.alignment import boundary_errors
     from analysis.alignment.agreement import agreement_table
 
+    named, failures = _matched(options.reference, options.hypothesis)
     pairs = []
-    reference, hypothesis = _textgrids(options.reference), _textgrids(options.hypothesis)
-    if options.reference.is_file() and options.hypothesis.is_file():
-        pairs.append((read_textgrid(options.reference), read_textgrid(options.hypothesis)))
-    else:
-        for name in sorted(reference.keys() & hypothesis.keys()):
-            pairs.append((read_textgrid(reference[name]), read_textgrid(hypothesis[name])))
+    for name, files in named.items():
+        try:
+            pairs.append(_read_both(files, options.words_tier, options.phones_tier, options.speaker))
+        except AlignmentError as error:
+            failures.append(Failure("alignment", name, str(error), "Mend the file, or leave it out."))
+    if not pairs and failures:
+        raise AlignmentError(
+            f"None of {len(failures)} files could be compared. The first, {failures[0].item}: {failures[0].reason}"
+        )
     if not pairs:
         raise AlignmentError(
             f"No TextGrid in {options.hypothesis} has the name of one in {options.reference}, so there is nothing to compare."
         )
-    table = agreement_table(boundary_errors(pairs))
+    errors = boundary_errors(pairs)
+    table = agreement_table(errors)
+    starts = errors[(errors["tier"] == "words") & (errors["edge"] == "start")]["error"]
     data = {
         "n_files": len(pairs),
-        "only_in_reference": len(reference.keys() - hypothesis.keys()),
+        "only_in_reference": len(_textgrids(options.reference)) - len(named) if options.reference.is_dir() else 0,
+        "n_words": len(starts),
+        "n_unmatched_words": int(starts.isna().sum()),
+        "failures": [failure.as_row() for failure in failures],
         "rows": table.to_dict("records"),
     }
+    for failure in failures:
+        print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
     if options.json is not None:
         text = json.dumps(data, indent=1, allow_nan=False, default=str) + "\n"
         if str(options.json) == "-":
             print(text, end="")
-            return 0
+            return 1 if failures else 0
         options.json.write_text(text, encoding="utf-8")
     print(f"{len(pairs)} files; every start and end of the reference's words and phones; shares in percent of the matched")
+    print(
+        f"{data['n_unmatched_words']} of the reference's {len(starts)} words have no match in the other's; no share counts them"
+    )
     print(table.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
-    return 0
+    return 1 if failures else 0
+
+
+def _read_both(
+    files: tuple[Path, Path], words_tier: str | None, phones_tier: str | None, speaker: str | None
+) -> tuple[Alignment, Alignment]:
+    """Reference and hypothesis; a tier that was named is read where a file has it, and one of the two must."""
+    from analysis.alignment.textgrid import alignment_of
+    from analysis.alignment.tiers import read_tiers
+
+    contents = [read_tiers(path) for path in files]
+    there = [{tier.name for tier in content.tiers} for content in contents]
+    for name in (words_tier, phones_tier):
+        if name is not None and not any(name in names for names in there):
+            raise AlignmentError(f"Neither {files[0]} nor {files[1]} has a tier named {name!r}.")
+    read = [
+        alignment_of(
+            content,
+            path,
+            utterance_id=path.stem,
+            words_tier=words_tier if words_tier in names else None,
+            phones_tier=phones_tier if phones_tier in names else None,
+            speaker=speaker,
+        )
+        for path, content, names in zip(files, contents, there, strict=True)
+    ]
+    return read[0], read[1]
+
+
+def _matched(reference: Path, hypothesis: Path) -> tuple[dict[str, tuple[Path, Path]], list[Failure]]:
+    """Files of the same path below the two folders, else of the same name where only one of each side has it."""
+    left, right = _textgrids(reference), _textgrids(hypothesis)
+    if reference.is_file() and hypothesis.is_file():
+        return {reference.stem: (reference, hypothesis)}, []
+    found = {name: (left[name], right[name]) for name in sorted(left.keys() & right.keys())}
+    failures: list[Failure] = []
+    others = {name: path for name, path in right.items() if name not in found}
+    for name in sorted(left.keys() - found.keys()):
+        stem = left[name].stem
+        same = [path for path in others.values() if path.stem == stem]
+        rivals = sum(path.stem == stem for other, path in left.items() if other not in found)
+        if len(same) == 1 and rivals == 1:
+            found[name] = (left[name], same[0])
+        elif same:
+            reason = f"{rivals} TextGrids of the reference and {len(same)} of the other are named {stem}, in other folders."
+            failures.append(Failure("alignment", name, reason, "Give both the same folders, or names of their own."))
+    return found, failures
 
 
 def _textgrids(path: Path) -> dict[str, Path]:
+    """TextGrids by their path below the folder, without ending."""
     if path.is_file():
         return {path.stem: path}
     if not path.is_dir():
         raise AlignmentError(f"There is no file or folder {path}.")
-    return {file.stem: file for file in sorted(path.rglob("*")) if file.suffix.lower() == ".textgrid"}
+    files = (file for file in sorted(path.rglob("*")) if file.suffix.lower() == ".textgrid")
+    return {file.relative_to(path).with_suffix("").as_posix(): file for file in files}
 
 
 def _show(arguments: list[str]) -> int:

@@ -108,7 +108,8 @@ def alignment_of(
     if words_found is None and phones_found is None:
         names = ", ".join(repr(tier.name) for tier in content.tiers) or "none"
         raise AlignmentError(
-            f"{path} has no tier of words or phones. Its tiers: {names}. Name them with words_tier and phones_tier."
+            f"{path} has no tier of words or phones. Its tiers: {names}. Name them with words_tier and phones_tier (--words-tier and "
+            f"--phones-tier of `compare`, --option words_tier=NAME of an aligner)."
         )
     found: list[str] = []
     words = _intervals(words_found, path, duration, found, silent_word)
@@ -267,7 +268,8 @@ def _chosen(
     speakers = sorted({name for name, _ in found})
     if len(speakers) > 1:
         raise AlignmentError(
-            f"{path} has {kind} of several speakers: {', '.join(map(repr, speakers))}. Say whose to read with speaker."
+            f"{path} has {kind} of several speakers: {', '.join(map(repr, speakers))}. Say whose to read with speaker (--speaker of "
+            f"`compare`); of a corpus, those of the recording's own speaker are read, so give it one of these names."
         )
     return min(found, key=lambda one: usual.index(_split_name(one[1].name)[1]))[1] if found else None
 

@@ -8,9 +8,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analysis.console import exit_code
 from analysis.errors import ConfigurationError, LexiconError
+
+if TYPE_CHECKING:
+    from analysis.phonology.inventory import Inventory
+    from analysis.phonology.lexicon import Lexicon
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,11 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     pronounce = commands.add_parser("pronounce", help="pronunciations of words: phones, IPA, X-SAMPA, syllables, visemes")
     pronounce.add_argument("words", nargs="+", metavar="WORD")
     pronounce.add_argument("--lexicon", default="cmudict")
+    pronounce.add_argument("--inventory", help="of a dictionary file, and of phones in quotation marks (default: arpabet)")
     pronounce.add_argument("--visemes", default="mpeg4")
 
     syllables = commands.add_parser("syllabify", help="syllables of words of a lexicon, or of phones in quotation marks")
     syllables.add_argument("words", nargs="+", metavar="WORD")
     syllables.add_argument("--lexicon", default="cmudict")
+    syllables.add_argument("--inventory", help="of a dictionary file, and of phones in quotation marks (default: arpabet)")
 
     check = commands.add_parser(
         "check-syllables",
@@ -218,27 +225,27 @@ def _corpus_pairs(arguments: argparse.Namespace, lexicon) -> None:
         print(table.loc[table["relation"] != "unrelated", columns].head(40).to_string(index=False, float_format="%.3f"))
 
 
-def _pronunciations(word: str, lexicon) -> list[tuple[str, ...]]:
+def _pronunciations(word: str, lexicon: Lexicon, asked: str | None) -> tuple[Inventory, list[tuple[tuple, tuple]]]:
+    """Phones and stress of a word of the lexicon, or of phones in the inventory that was asked for."""
     from analysis.phonology.inventory import load_inventory
 
-    inventory = load_inventory(lexicon.inventory)
-    found = lexicon.pronunciations(word)
+    found, inventory = lexicon.pronunciations(word), load_inventory(lexicon.inventory)
     if not found and " " in word.strip():
-        found = (word,)
+        found, inventory = (word,), load_inventory(asked or lexicon.inventory)
     if not found:
         raise LexiconError(f"{word!r} is not in {lexicon.name}. Give its phones in quotation marks, or another --lexicon.")
-    return [tuple(zip(*(inventory.split(label) for label in phones.split()), strict=True)) for phones in found]
+    split = [tuple(zip(*(inventory.split(label) for label in phones.split()), strict=True)) for phones in found]
+    return inventory, split
 
 
 def _pronounce(arguments: argparse.Namespace) -> None:
-    from analysis.phonology.inventory import load_inventory
     from analysis.phonology.lexicon import load_lexicon
     from analysis.phonology.visemes import load_visemes
 
-    lexicon = load_lexicon(arguments.lexicon)
-    inventory = load_inventory(lexicon.inventory)
+    lexicon = load_lexicon(arguments.lexicon, inventory=arguments.inventory)
     for word in arguments.words:
-        for symbols, stress in _pronunciations(word, lexicon):
+        inventory, said = _pronunciations(word, lexicon, arguments.inventory)
+        for symbols, stress in said:
             print(f"{word}\n  phones    {_stressed(symbols, stress)}")
             print(f"  ipa       {' '.join(inventory.written(symbols, 'ipa'))}")
             if inventory.base == "arpabet":
@@ -262,10 +269,11 @@ def _divided(symbols: tuple[str, ...], stress: tuple[int, ...], inventory: str) 
 def _syllabify(arguments: argparse.Namespace) -> None:
     from analysis.phonology.lexicon import load_lexicon
 
-    lexicon = load_lexicon(arguments.lexicon)
+    lexicon = load_lexicon(arguments.lexicon, inventory=arguments.inventory)
     for word in arguments.words:
-        for symbols, stress in _pronunciations(word, lexicon):
-            print(f"{word}\t{_divided(symbols, stress, lexicon.inventory)}")
+        inventory, said = _pronunciations(word, lexicon, arguments.inventory)
+        for symbols, stress in said:
+            print(f"{word}\t{_divided(symbols, stress, inventory.name)}")
 
 
 def _check_syllables(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,11 @@ from analysis.errors import AlignmentError
 FOLDER = Path(__file__).with_name("textgrids")
 SAME = ["long_utf8", "short_utf8", "utf8_mark", "utf16_little", "utf16_big", "utf16_no_mark", "latin1", "cr", "crlf", "one_line"]
 
+WHOSE = (
+    "Say whose to read with speaker (--speaker of `compare`); of a corpus, those of the recording's own speaker are read, so give it "
+    "one of these names."
+)
+
 
 def path(name):
     return FOLDER / f"{name}.TextGrid"
@@ -38,7 +43,7 @@ def test_points_quotes_newlines_speakers():
     assert [word.label for word in read_textgrid(path("speakers"), speaker="A").words] == ["sheep", "née"]
     with pytest.raises(AlignmentError) as error:
         read_textgrid(path("speakers"))
-    assert str(error.value) == f"{path('speakers')} has words of several speakers: 'A', 'B'. Say whose to read with speaker."
+    assert str(error.value) == (f"{path('speakers')} has words of several speakers: 'A', 'B'. " + WHOSE)
 
 
 @pytest.mark.parametrize(("name", "words", "phones"), [("words_only", 2, 0), ("phones_only", 0, 5)])

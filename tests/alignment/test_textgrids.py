@@ -30,6 +30,11 @@ PHONES = [
 ]
 POINTS = [(0.25, "burst")]
 
+WHOSE = (
+    "Say whose to read with speaker (--speaker of `compare`); of a corpus, those of the recording's own speaker are read, so give it "
+    "one of these names."
+)
+
 
 def long_form(tiers, xmax=1.0) -> str:
     out = f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = {xmax}\n'
@@ -97,7 +102,7 @@ def test_speaker_prefixed_tiers(tmp_path):
     assert [word.label for word in read_textgrid(path, speaker="B").words] == ["goat"]
     with pytest.raises(AlignmentError) as error:
         read_textgrid(path)
-    assert str(error.value) == f"{path} has words of several speakers: 'A', 'B'. Say whose to read with speaker."
+    assert str(error.value) == (f"{path} has words of several speakers: 'A', 'B'. " + WHOSE)
 
 
 @pytest.mark.parametrize(("tiers", "n_words", "n_phones"), [([("Words", WORDS)], 2, 0), ([("phone", PHONES)], 0, 5)])
@@ -157,7 +162,8 @@ def test_no_tier_of_words_or_phones(tmp_path):
     with pytest.raises(AlignmentError) as error:
         read_textgrid(path)
     assert str(error.value) == (
-        f"{path} has no tier of words or phones. Its tiers: 'pitch'. Name them with words_tier and phones_tier."
+        f"{path} has no tier of words or phones. Its tiers: 'pitch'. Name them with words_tier and phones_tier (--words-tier and "
+        "--phones-tier of `compare`, --option words_tier=NAME of an aligner)."
     )
 
 

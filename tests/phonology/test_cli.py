@@ -170,3 +170,16 @@ def test_help_needs_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_pronounce_and_syllabify_take_an_inventory(tmp_path, capsys):
+    inventory = tmp_path / "own.tsv"
+    inventory.write_text("symbol\tipa\tkind\nf\tf\tconsonant\n2\tø\tvowel\n", encoding="utf-8")
+    own = tmp_path / "own.dict"
+    own.write_text("feu\tf 2\n", encoding="utf-8")
+    assert main(["pronounce", "feu", "--lexicon", str(own), "--inventory", str(inventory)]) == 0
+    assert capsys.readouterr().out == "feu\n  phones    f 2\n  ipa       f ø\n  syllables f 2\n"
+    assert main(["syllabify", "feu", "f 2 f 2", "--lexicon", str(own), "--inventory", str(inventory)]) == 0
+    assert capsys.readouterr().out == "feu\tf 2\nf 2 f 2\tf 2 . f 2\n"
+    assert main(["syllabify", "S i p", "--inventory", "xsampa"]) == 0
+    assert capsys.readouterr().out == "S i p\tSH IY P\n"

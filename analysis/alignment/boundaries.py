@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["HOP", "SAMPLING_RATE", "cepstra", "levels", "pause_threshold", "sharpened"]
+__all__ = ["HOP", "SAMPLING_RATE", "cepstra", "levels", "mel_power", "pause_threshold", "sharpened"]
 
 #: Of the samples that these functions take, Hz.
 SAMPLING_RATE = 16000
@@ -77,15 +77,19 @@ def cepstra(samples: np.ndarray) -> np.ndarray:
     """
     from scipy.fft import dct
 
-    count = -(-len(samples) // HOP)
-    emphasised = np.append(samples[:1], samples[1:] - 0.97 * samples[:-1]).astype(np.float64)
-    padded = np.zeros(count * HOP + _WINDOW)
-    padded[(_WINDOW - HOP) // 2 :][: len(emphasised)] = emphasised
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[: count * HOP : HOP] * np.hamming(_WINDOW)
-    power = np.abs(np.fft.rfft(frames, 512)) ** 2 @ _filters().T
+    power = mel_power(samples, -(-len(samples) // HOP), (_WINDOW - HOP) // 2)
     floor = np.percentile(power, _FLOOR_PERCENTILE, axis=0) + 1.0
     coefficients = dct(np.log(power + floor), norm="ortho", axis=1)[:, :_COEFFICIENTS]
     return coefficients / np.maximum(coefficients.std(axis=0), 1e-9)
+
+
+def mel_power(samples: np.ndarray, count: int, before: int) -> np.ndarray:
+    """Power in 26 mel bands of ``count`` 25 ms windows, ``(count, 26)``; window i starts ``before`` samples ahead of frame i."""
+    emphasised = np.append(samples[:1], samples[1:] - 0.97 * samples[:-1]).astype(np.float64)[: count * HOP + _WINDOW - before]
+    padded = np.zeros(count * HOP + _WINDOW)
+    padded[before:][: len(emphasised)] = emphasised
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[: count * HOP : HOP] * np.hamming(_WINDOW)
+    return np.abs(np.fft.rfft(frames, 512)) ** 2 @ _filters().T
 
 
 @lru_cache(maxsize=1)

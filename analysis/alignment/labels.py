@@ -13,6 +13,7 @@ from pathlib import Path
 from analysis.alignment.textgrid import TextGridAligner, alignment_of
 from analysis.alignment.tiers import TextGridContent, Tier
 from analysis.alignment.types import Alignment
+from analysis.alignment.wording import with_word_doubts
 from analysis.corpus.labels import read_labels
 from analysis.corpus.utterance import Utterance
 from analysis.errors import Failure
@@ -74,7 +75,7 @@ class LabelsAligner:
             if tier not in files
         ]
         tiers = tuple(_tier(f"{tier}s", read_labels(path, sampling_rate=utterance.sampling_rate)) for tier, path in files.items())
-        return alignment_of(
+        found = alignment_of(
             TextGridContent(0.0, utterance.duration, tiers, "labels"),
             phones or files["word"],
             utterance_id=utterance.id,
@@ -84,6 +85,7 @@ class LabelsAligner:
             source=self.source,
             doubts=doubts,
         )
+        return with_word_doubts(found, utterance.text)
 
 
 def _tier(name: str, labels: list[Interval]) -> Tier:

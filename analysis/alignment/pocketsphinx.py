@@ -43,6 +43,7 @@ _PADDING_FRAMES = 10
 _SETTINGS = {
     "default": {},
     "wide beams": {"beam": 1e-100, "pbeam": 1e-100, "wbeam": 1e-80, "maxhmmpf": -1},
+    "hardly any beams": {"beam": 1e-300, "pbeam": 1e-300, "wbeam": 1e-300, "maxhmmpf": -1},
 }
 _TRIES = tuple((name, frames) for name in _SETTINGS for frames in (_PADDING_FRAMES, 0))
 # Quiet before and after the speech is cut off but for this much, s: long silences shift the cepstral mean and mislead the search.
@@ -156,8 +157,8 @@ class PocketsphinxAligner:
                 break
         else:
             return _not_aligned(utterance, tokens, len(pcm) / SAMPLING_RATE)
-        if settings == "wide beams":
-            warnings.append("Aligned only with wide beams, on a second try: does the transcript say what is spoken?")
+        if settings != "default":
+            warnings.append(f"Aligned only with {settings}, on a further try: does the transcript say what is spoken?")
         return _alignment(utterance, tokens, decoded, pcm, self.source, tuple(warnings))
 
     def known(self, word: str) -> bool:

@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from analysis.alignment.arpabet import PHONES, without_stress
+from analysis.alignment.lookup import AlignmentFiles
 from analysis.alignment.tiers import TextGridContent, Tier, read_tiers, write_tiers
 from analysis.alignment.types import Alignment
+from analysis.alignment.wording import with_word_doubts
 from analysis.corpus.names import file_name
 from analysis.corpus.utterance import Utterance
 from analysis.errors import AlignmentError, ConfigurationError, Failure
@@ -153,7 +155,7 @@ class TextGridAligner:
     Parameters
     ----------
     folder : path, optional
-        Searched with all its subfolders. Without one, only paths that the corpus itself gives (``extra["alignment"]``) are read.
+        Searched with all its subfolders as :mod:`analysis.alignment.lookup` says. Without one, only paths that the corpus itself gives (``extra["alignment"]``) are read.
     words_tier, phones_tier, inventory, strict
         As in :func:`read_textgrid`.
     """
@@ -173,11 +175,12 @@ class TextGridAligner:
         if self.folder is not None and not self.folder.is_dir():
             raise ConfigurationError(f"The folder of TextGrids {self.folder} does not exist or is no folder.")
         self._options = {"words_tier": words_tier, "phones_tier": phones_tier, "inventory": inventory, "strict": strict}
-        self._files: dict[str, list[Path]] | None = None
+        self._files = AlignmentFiles(self.folder)
 
     def align(self, utterances: Sequence[Utterance]) -> Iterator[Alignment | Failure]:
         """Yield one Alignment or Failure per utterance, in order."""
         remedy = "Mend the TextGrid, or leave the recording out."
+        self._files.note(utterances)
         for utterance in utterances:
             yield attempt("alignment", utterance.id, partial(self._read, utterance), remedy)
 
@@ -186,9 +189,10 @@ class TextGridAligner:
         if path is None:
             return self._missing(utterance)
         content_speaker = self._speaker(path, utterance)
-        return read_textgrid(
+        found = read_textgrid(
             path, utterance_id=utterance.id, duration=utterance.duration, speaker=content_speaker, **self._options
         )
+        return with_word_doubts(found, utterance.text)
 
     def _path(self, utterance: Utterance) -> Path | None:
         given = utterance.extra.get("alignment")
@@ -198,28 +202,7 @@ class TextGridAligner:
         own = None if self.folder is None else self.folder / f"{file_name(utterance.id)}.TextGrid"
         if own is not None and own.is_file():  # as `python -m analysis.alignment` names it
             return own
-        files = self._index()
-        for name in (utterance.id, Path(utterance.id).name, utterance.audio.stem):
-            found = files.get(name.lower(), [])
-            if len(found) > 1:
-                # speakers' folders repeat file names: the one in the folder named as the audio's
-                near = [path for path in found if path.parent.name == utterance.audio.parent.name]
-                if len(near) != 1:
-                    raise AlignmentError(
-                        f"{len(found)} TextGrids are named {name}: {found[0]} and {found[1]}. Name them by utterance id."
-                    )
-                found = near
-            if found:
-                return found[0]
-        return None
-
-    def _index(self) -> dict[str, list[Path]]:
-        if self._files is None:
-            self._files = {}
-            for path in sorted(self.folder.rglob("*")) if self.folder is not None else ():
-                if path.suffix.lower() == ".textgrid" and not path.name.startswith("."):
-                    self._files.setdefault(path.stem.lower(), []).append(path)
-        return self._files
+        return self._files.find(utterance)
 
     def _missing(self, utterance: Utterance) -> Failure:
         names = " or ".join(dict.fromkeys(f"{name}.TextGrid" for name in (Path(utterance.id).name, utterance.audio.stem)))

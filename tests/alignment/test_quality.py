@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import pytest
 
@@ -11,7 +12,7 @@ from analysis.alignment.quality import QualityLimits
 from analysis.errors import ConfigurationError
 from analysis.timebase import Interval
 
-OFF = QualityLimits(slowest=None, fastest=None, shortest_run=None, largest_z=None, lowest_score=None, most_silence=None)
+OFF = QualityLimits(**{field.name: False if field.name == "scores" else None for field in fields(QualityLimits)})
 
 
 def spoken(name, lengths, *, duration=None, start=0.0, confidence=-1.0, label="S"):

@@ -103,8 +103,10 @@ class CheckpointFrames(TransformersFrames):
     report : CheckpointReport
     row : FrameworkData
         What the framework does with the frames.
-    projection : nn.Linear, optional
+    projection : nn.Module, optional
         For the view ``projected``.
+    script : str
+        ``test`` or ``predict``, where the framework's scripts differ in the number of faces; otherwise empty.
     name, revision : str
         For the card.
     """
@@ -115,13 +117,14 @@ class CheckpointFrames(TransformersFrames):
         extractor: Any,
         report: CheckpointReport,
         row: FrameworkData,
-        projection: nn.Linear | None,
+        projection: nn.Module | None,
         *,
+        script: str = "",
         name: str,
         revision: str,
     ) -> None:
         super().__init__(model, extractor, name=name, revision=revision)
-        self.report, self.row, self.projection = report, row, projection
+        self.report, self.row, self.projection, self.script = report, row, projection, script
         self._native = self.card
         if report.view == "native":
             return
@@ -133,14 +136,17 @@ class CheckpointFrames(TransformersFrames):
         dims = self._native.dims
         if row.paired:
             grid, dims = _paired_grid(grid), 2 * dims
-        meaning = self._native.layer_meaning
+        meaning = self._native.layer_meaning.partition(";")[0]
+        if getattr(model.config, "do_stable_layer_norm", False):
+            meaning += "; the last layer is the last hidden state, after the final layer norm, which the framework goes on with"
         layers = self._native.layers
         if projection is not None:
-            dims, layers = projection.out_features, 1
+            dims, layers = _outputs(projection), 1
             meaning = f"layer 0 is the encoder's last hidden state after {row.projection}"
         how = [f"brought to {row.rate:g} frames per second {row.resample} the Transformer"] if row.resample != "none" else []
         how += [f"an odd last frame dropped {row.even} the Transformer"] if row.even else []
         how += ["neighbouring frames concatenated in pairs"] if row.paired else []
+        how += [f"as many as its {script} script asks for"] if script else []
         self.card = replace(
             self._native,
             dims=dims,
@@ -162,13 +168,21 @@ class CheckpointFrames(TransformersFrames):
         )
 
     def _counts(self, samples: int) -> tuple[int, int, int]:
-        """Frames of the convolutions, after the rate step, and at the end."""
-        native = super().frames(samples)
-        row = self.row
-        count = int(native / self._native.grid.rate * row.rate) if row.resample != "none" else native
+        """Frames of the convolutions, after the rate step, and at the end, of a clip of ``samples``."""
+        native, row, clock = super().frames(samples), self.row, self._native.grid.sampling_rate
+        faces = max(int(samples / clock * row.fps) - (self.script == "predict"), 0)
+        if row.resample == "none":
+            count = native
+        elif row.count == "round":
+            count = round(samples / clock * row.rate)
+        elif row.count == "video":
+            count = 2 * faces
+        else:
+            count = int(native / self._native.grid.rate * row.rate)
         if row.even or row.paired:
             count -= count % 2
-        return native, count, count // 2 if row.paired else count
+        final = count // 2 if row.paired else count
+        return native, count, min(final, faces) if self.script else final
 
     def frames(self, samples: int) -> int:
         """Frames that the Transformer sees of a clip of ``samples``."""
@@ -185,34 +199,41 @@ class CheckpointFrames(TransformersFrames):
         grid = self._native.grid
         if self.report.view == "native":
             return grid
-        native = super().frames(samples)
-        if self.row.resample != "none":
-            count = int(native / grid.rate * self.row.rate)
-            if count > 1:
-                grid = FrameGrid(grid.hop * (native - 1), grid.first_center * (count - 1), grid.sampling_rate * (count - 1))
+        native, count, _ = self._counts(samples)
+        if self.row.resample != "none" and count > 1:
+            grid = FrameGrid(grid.hop * (native - 1), grid.first_center * (count - 1), grid.sampling_rate * (count - 1))
         return _paired_grid(grid) if self.row.paired else grid
 
     def encode(self, waveforms: Sequence[np.ndarray], layers: Sequence[int] | None = None) -> list[torch.Tensor]:
         """One tensor ``(len(layers), frames, dims)`` per waveform; see :class:`analysis.encoders.types.Encoder`."""
         with torch.inference_mode():
             clips = super().encode(waveforms, layers)
-            return clips if self.report.view == "native" else [self._finished(states) for states in clips]
+            if self.report.view == "native":
+                return clips
+            return [self._finished(states, len(waveform)) for states, waveform in zip(clips, waveforms, strict=True)]
 
     def _states(self, values: torch.Tensor, layers: tuple[int, ...]) -> torch.Tensor:
-        if self.projection is None:
+        if self.report.view == "native":
             return super()._states(values, layers)
+        if self.projection is not None:
+            with autocast(self.device, self.precision):
+                return self.model(values).last_hidden_state.float()
         with autocast(self.device, self.precision):
-            return self.model(values).last_hidden_state.float()
+            found = self.model(values, output_hidden_states=True)
+        states = (*found.hidden_states[:-1], found.last_hidden_state)  # frameworks read the last one after the final norm
+        return torch.stack([states[layer][0].float() for layer in layers])
 
-    def _finished(self, states: torch.Tensor) -> torch.Tensor:
-        """What the framework does to frames after the Transformer."""
+    def _finished(self, states: torch.Tensor, samples: int) -> torch.Tensor:
+        """What the framework does to frames after the Transformer, of a clip of ``samples``."""
         row = self.row
+        _, count, final = self._counts(samples)
         if row.resample == "after":
-            states = resampled(states, int(states.shape[1] / self._native.grid.rate * row.rate))
+            states = resampled(states, count)
         if row.even or row.paired:
             states = states[:, : states.shape[1] - states.shape[1] % 2]
         if row.paired:
             states = paired(states)
+        states = states[:, :final]
         return states if self.projection is None else self.projection(states)
 
 
@@ -304,7 +325,8 @@ def load_checkpoint_encoder(spec: EncoderSpec, device: torch.device, revision: s
     """The encoder that ``spec`` names.
 
     Options: ``base`` (hub id or folder; by default the framework's), ``revision`` of the base, ``data`` (``vocaset`` or
-    ``biwi``), ``view`` (a key of :data:`VIEWS`), ``frozen=any`` to accept a frozen part that differs from the base.
+    ``biwi``), ``view`` (a key of :data:`VIEWS`), ``frozen=any`` to accept a frozen part that differs from the base, and ``script``
+    (``test`` or ``predict``) where the framework's scripts ask for different numbers of faces.
 
     Raises
     ------
@@ -313,10 +335,12 @@ def load_checkpoint_encoder(spec: EncoderSpec, device: torch.device, revision: s
     EncoderError
         If the base model cannot be found.
     """
-    spec.allow("base", "revision", "data", "view", "frozen")
     framework = FRAMEWORKS[spec.kind]
+    differ = any(one.scripts for one in framework.data)
+    spec.allow("base", "revision", "data", "view", "frozen", *(("script",) if differ else ()))
     view = spec.option("view", tuple(VIEWS), "native")
     row = framework.for_data(spec.option("data", tuple(one.name for one in framework.data), framework.data[0].name))
+    script = spec.option("script", row.scripts, row.scripts[0]) if row.scripts else ""
     path = Path(spec.target)
     contents = read_weights(path)
     container, prefix, whole = find_encoder(contents, framework, str(path))
@@ -373,6 +397,7 @@ def load_checkpoint_encoder(spec: EncoderSpec, device: torch.device, revision: s
         report,
         row,
         projection.to(device) if projection is not None else None,
+        script=script if view != "native" else "",
         name=spec.text,
         revision=digest(model.state_dict()),
     )
@@ -417,16 +442,28 @@ def _differences(model: nn.Module, original: nn.Module, prefixes: Sequence[str])
 
 def _projection(
     whole: Mapping[str, torch.Tensor], framework: Framework, row: FrameworkData, prefix: str, where: str, dims: int
-) -> nn.Linear:
-    """The linear layer behind the encoder."""
+) -> nn.Module:
+    """What the encoder's output passes through next: a linear layer, or linear, Mish, linear."""
     if not row.projection:
         raise ConfigurationError(f"{framework.title} has no projection layer behind its encoder. Use view=framework.")
     outer = prefix.removesuffix("audio_encoder.") + row.projection
-    weight, bias = whole.get(f"{outer}.weight"), whole.get(f"{outer}.bias")
     width = dims * (2 if row.paired else 1)
+    if f"{outer}.0.weight" in whole:
+        first = _linear(whole, f"{outer}.0", width, where)
+        return nn.Sequential(first, nn.Mish(), _linear(whole, f"{outer}.2", first.out_features, where))
+    return _linear(whole, outer, width, where)
+
+
+def _linear(whole: Mapping[str, torch.Tensor], name: str, width: int, where: str) -> nn.Linear:
+    weight, bias = whole.get(f"{name}.weight"), whole.get(f"{name}.bias")
     if weight is None or bias is None or weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
         shape = "missing" if weight is None or bias is None else f"of shape {tuple(weight.shape)}"
-        raise CheckpointError(f"{where}: {outer}.weight and .bias are {shape}; a layer of {width} inputs is needed.")
+        raise CheckpointError(f"{where}: {name}.weight and .bias are {shape}; a layer of {width} inputs is needed.")
     layer = nn.Linear(width, weight.shape[0])
     layer.load_state_dict({"weight": weight.float(), "bias": bias.float()})
     return layer.eval().requires_grad_(False)
+
+
+def _outputs(projection: nn.Module) -> int:
+    """Dims that a projection gives."""
+    return (projection[-1] if isinstance(projection, nn.Sequential) else projection).out_features

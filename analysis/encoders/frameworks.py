@@ -1,7 +1,8 @@
 """Where each animation framework keeps its speech encoder, and what it does to the frames: one table, read by name.
 
 Nothing here was read out of a checkpoint: prefixes and containers are deduced from the frameworks' released module names and
-save code, and the loader says so when a checkpoint does not agree.
+save code, and the loader says so when a checkpoint does not agree. Frames are those of the released forward passes; ``checked``
+says of each row what its frames were compared with.
 """
 
 from __future__ import annotations
@@ -30,12 +31,22 @@ class FrameworkData:
         Transformer, ``after`` it, or ``none``.
     rate : float
         Frames per second after resampling (50 where there is none).
+    count : str
+        How many frames resampling makes: ``features``, ``int(frames / 50 * rate)`` of the convolutions' frames; ``round``,
+        ``round(samples / 16000 * rate)``; ``video``, two for each of ``int(samples / 16000 * fps)`` faces.
     paired : bool
         Two neighbouring frames are concatenated into one of twice the dims.
     even : str
         Where a last odd frame is dropped: ``before`` the Transformer, ``after`` it, or empty.
     projection : str
-        Module that the encoder's output passes through next, empty where there is none.
+        Module that the encoder's output passes through next (a linear layer, or linear, Mish, linear), empty where there is none.
+    scripts : tuple of str
+        Where the framework's scripts ask for different numbers of faces: ``test``, as above, and ``predict``, one face less.
+    checked : str
+        What the frames were compared with: ``real class``, the framework's released modules with random weights; ``rules``, a
+        reference written from its code.
+    note : str
+        What a user must know of this row.
     large_base : str
         Base of the framework's larger variant (1024 dims), empty where there is none.
     """
@@ -45,9 +56,13 @@ class FrameworkData:
     fps: float
     resample: str
     rate: float
+    count: str = "features"
     paired: bool = False
     even: str = ""
     projection: str = ""
+    scripts: tuple[str, ...] = ()
+    checked: str = "rules"
+    note: str = ""
     large_base: str = ""
 
 
@@ -88,7 +103,10 @@ class Framework:
 
 _WAV2VEC2 = "facebook/wav2vec2-base-960h"
 _XLSR = "facebook/wav2vec2-large-xlsr-53"
+_XLSR_ENGLISH = "jonatasgrosman/wav2vec2-large-xlsr-53-english"
+_HUBERT = "facebook/hubert-base-ls960"
 _CONVOLUTIONS = ("feature_extractor.",)
+_FIRST_LAYERS = (*_CONVOLUTIONS, "feature_projection.", "encoder.layers.0.", "encoder.layers.1.")
 
 _TABLE = (
     Framework(
@@ -121,9 +139,18 @@ _TABLE = (
         (),
         "audio_encoder.",
         _CONVOLUTIONS,
-        (
-            FrameworkData("vocaset", "microsoft/wavlm-base-plus", 30.0, "after", 30.0, large_base=_XLSR),
-            FrameworkData("biwi", "microsoft/wavlm-base-plus", 25.0, "after", 25.0, large_base=_XLSR),
+        tuple(
+            FrameworkData(
+                data,
+                "microsoft/wavlm-base-plus",
+                fps,
+                "after",
+                fps,
+                count="round",
+                projection="decoder.audio_feature_map",
+                large_base=_XLSR,
+            )
+            for data, fps in (("vocaset", 30.0), ("biwi", 25.0))
         ),
         "before the decoder (the large model, from facebook/wav2vec2-large-xlsr-53, needs a 768 -> 1024 linear)",
     ),
@@ -132,10 +159,30 @@ _TABLE = (
         "FaceDiffuser",
         (),
         "audio_encoder.",
-        (*_CONVOLUTIONS, "feature_projection.", "encoder.layers.0.", "encoder.layers.1."),
+        _FIRST_LAYERS,
         (
-            FrameworkData("vocaset", "facebook/hubert-base-ls960", 30.0, "after", 60.0, paired=True, even="after"),
-            FrameworkData("biwi", "facebook/hubert-base-ls960", 25.0, "none", 50.0, paired=True, even="after"),
+            FrameworkData(
+                "vocaset",
+                _HUBERT,
+                30.0,
+                "after",
+                60.0,
+                count="video",
+                paired=True,
+                projection="cond_projection",
+                scripts=("test", "predict"),
+            ),
+            FrameworkData(
+                "biwi",
+                _HUBERT,
+                25.0,
+                "none",
+                50.0,
+                paired=True,
+                even="after",
+                projection="cond_projection",
+                scripts=("test", "predict"),
+            ),
         ),
         "after the encoder, before the frames are paired",
     ),
@@ -146,10 +193,61 @@ _TABLE = (
         "denoise_fn.audio_encoder.",
         _CONVOLUTIONS,
         (
-            FrameworkData("vocaset", "facebook/hubert-large-ls960-ft", 30.0, "none", 50.0, even="after"),
-            FrameworkData("biwi", _WAV2VEC2, 25.0, "none", 50.0, paired=True, even="after"),
+            FrameworkData(
+                "vocaset",
+                "facebook/hubert-large-ls960-ft",
+                30.0,
+                "none",
+                50.0,
+                even="before",
+                projection="audio_extract",
+                note="the released forward pass fails (it gives the data set's name as attention mask), so these frames cannot be "
+                "verified: they are those of the same code without the name",
+            ),
+            FrameworkData("biwi", _WAV2VEC2, 25.0, "none", 50.0, paired=True, even="before", projection="audio_extract"),
         ),
         "after the last hidden state",
+    ),
+    Framework(
+        "diffspeaker",
+        "DiffSpeaker",
+        ("state_dict",),
+        "audio_encoder.",
+        _CONVOLUTIONS,
+        (
+            FrameworkData(
+                "vocaset",
+                _WAV2VEC2,
+                30.0,
+                "after",
+                30.0,
+                projection="denoiser.audio_feature_map",
+                note="its configuration called hubert starts from wav2vec 2.0 on VOCASET too",
+            ),
+            FrameworkData("biwi", _WAV2VEC2, 25.0, "after", 25.0, projection="denoiser.audio_feature_map"),
+        ),
+        "after the encoder, before the frames are resampled",
+    ),
+    Framework(
+        "facexhubert",
+        "FaceXHuBERT",
+        (),
+        "audio_encoder.",
+        _FIRST_LAYERS,
+        (FrameworkData("biwi", _HUBERT, 25.0, "none", 50.0, paired=True, even="after"),),
+        "after the encoder, before the frames are paired",
+    ),
+    Framework(
+        "selftalk",
+        "SelfTalk",
+        (),
+        "audio_encoder.",
+        _CONVOLUTIONS,
+        (
+            FrameworkData("vocaset", _XLSR_ENGLISH, 30.0, "before", 30.0, projection="audio_feature_map"),
+            FrameworkData("biwi", _XLSR_ENGLISH, 25.0, "none", 50.0, paired=True, even="after", projection="audio_feature_map"),
+        ),
+        "after the encoder (1024 dims: needs a 768 -> 1024 linear)",
     ),
 )
 

@@ -14,7 +14,8 @@ from analysis.encoders import load_encoder
 from analysis.encoders.frameworks import FRAMEWORKS
 from analysis.errors import CheckpointError, ConfigurationError, EncoderError
 from tests.encoders.conftest import write_model
-from tests.reference.framework_frames import in_pairs, resampled_before, stretched
+from tests.reference import framework_frames
+from tests.reference.framework_frames import in_pairs, stretched
 from tests.reference.hidden_states import one_clip_states
 
 FAMILY = {
@@ -23,7 +24,35 @@ FAMILY = {
     "unitalker": "wavlm",
     "facediffuser": "hubert",
     "lgldm": "hubert-large",
+    "diffspeaker": "wav2vec2",
+    "facexhubert": "hubert",
+    "selftalk": "wav2vec2-large",
 }
+
+#: Every row of the framework table: framework, data set, base, script. Large bases norm once more after the last layer.
+ROWS = [
+    ("faceformer", "vocaset", "wav2vec2", ""),
+    ("faceformer", "biwi", "wav2vec2", ""),
+    ("codetalker", "vocaset", "wav2vec2", ""),
+    ("codetalker", "biwi", "wav2vec2", ""),
+    ("unitalker", "vocaset", "wavlm", ""),
+    ("unitalker", "biwi", "wavlm", ""),
+    ("unitalker", "vocaset", "wav2vec2-large", ""),
+    ("unitalker", "biwi", "wav2vec2-large", ""),
+    ("facediffuser", "vocaset", "hubert", "test"),
+    ("facediffuser", "vocaset", "hubert", "predict"),
+    ("facediffuser", "biwi", "hubert", "test"),
+    ("facediffuser", "biwi", "hubert", "predict"),
+    ("lgldm", "vocaset", "hubert-large", ""),
+    ("lgldm", "biwi", "wav2vec2", ""),
+    ("diffspeaker", "vocaset", "wav2vec2", ""),
+    ("diffspeaker", "biwi", "wav2vec2", ""),
+    ("facexhubert", "biwi", "hubert", ""),
+    ("selftalk", "vocaset", "wav2vec2-large", ""),
+    ("selftalk", "biwi", "wav2vec2-large", ""),
+]
+#: Samples of forty clips from 0.5 to 12 s, with odd and even numbers of frames.
+LENGTHS = [8000 + round(number * 184000 / 39) + 7 * number % 320 for number in range(40)]
 
 
 def base_state(folder: Path) -> dict[str, torch.Tensor]:
@@ -54,28 +83,39 @@ def old_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return renamed
 
 
-def pack(name: str, encoder: dict[str, torch.Tensor], prefix: str | None = None, dims: int = 32) -> dict:
-    """A checkpoint as the framework saves it, with a decoder and a projection beside the encoder."""
+def pack(name: str, encoder: dict[str, torch.Tensor], prefix: str | None = None, dims: int = 32, data: str | None = None) -> dict:
+    """A checkpoint as the framework saves it, with a decoder and the projection of ``data`` beside the encoder."""
     framework = FRAMEWORKS[name]
     prefix = framework.prefix if prefix is None else prefix
     torch.manual_seed(9)
     whole = {prefix + key: value for key, value in encoder.items()}
     outer = prefix.removesuffix("audio_encoder.")
-    whole |= {f"{outer}audio_feature_map.weight": torch.randn(5, dims), f"{outer}audio_feature_map.bias": torch.randn(5)}
+    for row in [row for row in framework.data if row.projection and data in (None, row.name)]:
+        width = dims * (2 if row.paired else 1)
+        for name in (row.projection + last for last in (("",) if row.projection != "audio_extract" else (".0", ".2"))):
+            inputs = 5 if name.endswith(".2") else width
+            whole |= {f"{outer}{name}.weight": torch.randn(5, inputs), f"{outer}{name}.bias": torch.randn(5)}
     whole |= {f"{outer}vertice_map.weight": torch.randn(4, 4)}
     for key in reversed(framework.container):
         whole = {"epoch": 3, key: whole}
     return whole
 
 
-def checkpoint(name: str, model_folder: Callable[[str], Path], path: Path, old: bool = True) -> tuple[str, Path, Path]:
+def checkpoint(
+    name: str,
+    model_folder: Callable[[str], Path],
+    path: Path,
+    old: bool = True,
+    family: str | None = None,
+    data: str | None = None,
+) -> tuple[str, Path, Path]:
     """A checkpoint on disk, its base folder, and the encoder inside as a model folder of its own for the oracle."""
     import transformers
 
-    base = model_folder(FAMILY[name])
+    base = model_folder(family or FAMILY[name])
     state = trained(base_state(base), FRAMEWORKS[name].frozen)
     file = path / f"{name}.pth"
-    torch.save(pack(name, old_names(state) if old else state), file)
+    torch.save(pack(name, old_names(state) if old else state, data=data), file)
     inside = path / "inside"
     model = transformers.AutoModel.from_pretrained(base)
     assert model.load_state_dict(state, strict=False).missing_keys == ["masked_spec_embed"]
@@ -107,65 +147,50 @@ def test_native_view_is_the_encoder_inside(
     assert "frozen part untouched" in str(report)
 
 
-@pytest.mark.parametrize("name", ["faceformer", "codetalker"])
-@pytest.mark.parametrize("data", ["vocaset", "biwi"])
-def test_resampled_before_the_transformer(
-    name: str, data: str, model_folder: Callable[[str], Path], clips: list[np.ndarray], tmp_path: Path
+@pytest.mark.parametrize(("name", "data", "family", "script"), ROWS)
+def test_frames_are_those_of_the_framework(
+    name: str, data: str, family: str, script: str, model_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
+    """Every layer of forty clips, and the last one after the projection, to 1e-5 of each frame's size."""
     import transformers
 
-    spec, _, inside = checkpoint(name, model_folder, tmp_path)
-    encoder = load_encoder(f"{spec}&data={data}&view=framework", device="cpu")
+    spec, _, inside = checkpoint(name, model_folder, tmp_path, family=family, data=data)
+    spec += f"&data={data}" + (f"&script={script}" if script else "")
+    encoder = load_encoder(f"{spec}&view=framework", device="cpu")
+    row = FRAMEWORKS[name].for_data(data)
+    projected = load_encoder(f"{spec}&view=projected", device="cpu") if row.projection else None
     model = transformers.AutoModel.from_pretrained(inside).eval()
     extractor = transformers.AutoFeatureExtractor.from_pretrained(inside)
-    rate = 30 if data == "vocaset" else 50
-    for states, clip in zip(encoder.encode(clips), clips, strict=True):
-        values = extractor(clip, sampling_rate=16000, return_tensors="pt")["input_values"]
-        close(states, np.stack(resampled_before(model, values, rate, even=data == "biwi")), 1e-4)
-    assert encoder.card.grid.rate == rate
-    projected = load_encoder(f"{spec}&data={data}&view=projected", device="cpu")
-    layer = pack(name, {})
+    reference = getattr(framework_frames, {"codetalker": "faceformer"}.get(name, name))
+    rng = np.random.default_rng(0)
+    contents = torch.load(tmp_path / f"{name}.pth", weights_only=True)
+    clips = [rng.standard_normal(samples).astype(np.float32) for samples in LENGTHS]
+    for first in range(0, len(clips), 8):
+        for clip, found in zip(clips[first:], encoder.encode(clips[first : first + 8]), strict=False):
+            values = extractor(clip, sampling_rate=16000, return_tensors="pt")["input_values"]
+            close(found, np.stack(reference(model, values, len(clip), data, script)))
+            assert encoder.clip_grid(len(clip)).centers(found.shape[1])[-1] < len(clip) / 16000
+        if projected is not None:  # the last of each eight
+            (through,) = projected.encode([clips[first + 7]])
+            close(through, _through(contents, name, row, found[-1:]))
+    assert encoder.card.dims == found.shape[2]
+    rates = {"vocaset": 30, "biwi": 25}
+    rate = encoder.card.grid.rate
+    assert rate == (rates[data] if row.paired or row.resample != "none" else 50)
+
+
+def _through(contents: dict, name: str, row, frames: torch.Tensor) -> np.ndarray:
+    """Frames after the checkpoint's own projection."""
     for key in FRAMEWORKS[name].container:
-        layer = layer[key]
-    weight, bias = layer["audio_feature_map.weight"].numpy(), layer["audio_feature_map.bias"].numpy()
-    for found, states in zip(projected.encode(clips), encoder.encode(clips), strict=True):
-        close(found, (states[-1].numpy() @ weight.T + bias)[None])
-    assert (projected.card.layers, projected.card.dims) == (1, 5)
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "rate", "pairs"),
-    [
-        ("unitalker", "vocaset", 30, False),
-        ("unitalker", "biwi", 25, False),
-        ("facediffuser", "vocaset", 60, True),
-        ("facediffuser", "biwi", None, True),
-        ("lgldm", "vocaset", None, False),
-        ("lgldm", "biwi", None, True),
-    ],
-)
-def test_resampled_or_paired_after_the_transformer(
-    name: str,
-    data: str,
-    rate: int | None,
-    pairs: bool,
-    model_folder: Callable[[str], Path],
-    clips: list[np.ndarray],
-    tmp_path: Path,
-) -> None:
-    spec, _, inside = checkpoint(name, model_folder, tmp_path)
-    encoder = load_encoder(f"{spec}&data={data}&view=framework", device="cpu")
-    for states, clip in zip(encoder.encode(clips), clips, strict=True):
-        expected = []
-        for frames in one_clip_states(inside, clip):
-            if rate is not None:
-                frames = stretched(frames, int(len(frames) / 50 * rate))
-            if name != "unitalker":
-                frames = frames[: len(frames) // 2 * 2]
-            expected.append(in_pairs(frames) if pairs else frames)
-        close(states, np.stack(expected), 1e-4)  # single precision places its points to about a hundred-thousandth of a frame
-    assert encoder.card.dims == (64 if pairs else 32)
-    assert encoder.card.grid.rate == pytest.approx((rate or 50) / (2 if pairs else 1))
+        contents = contents[key]
+    outer = FRAMEWORKS[name].prefix.removesuffix("audio_encoder.") + row.projection
+    layers = [outer] if f"{outer}.weight" in contents else [f"{outer}.0", f"{outer}.2"]
+    values = frames.numpy().astype(np.float64)
+    for number, layer in enumerate(layers):
+        if number:
+            values = values * np.tanh(np.log1p(np.exp(values)))  # Mish
+        values = values @ contents[f"{layer}.weight"].numpy().T + contents[f"{layer}.bias"].numpy()
+    return values
 
 
 def test_three_seconds_give_the_frames_that_the_frameworks_give(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
@@ -190,11 +215,16 @@ def test_times_of_resampled_frames_are_those_of_what_they_were_made_from(
             native = (samples - 400) // 320 + 1
             times = (200 + 320 * np.arange(native))[:, None] / 16000
             row = FRAMEWORKS[name].for_data(data)
-            moved = stretched(times, int(native / 50 * row.rate)) if row.resample != "none" else times
+            count = {
+                "features": int(native / 50 * row.rate),
+                "round": round(samples / 16000 * row.rate),
+                "video": 2 * int(samples / 16000 * row.fps),
+            }[row.count]
+            moved = stretched(times, count) if row.resample != "none" else times
             if row.paired:
                 moved = in_pairs(moved).mean(axis=1, keepdims=True)
             grid = encoder.clip_grid(samples)
-            np.testing.assert_allclose(grid.centers(len(moved)), moved[:, 0], atol=1e-9)
+            np.testing.assert_allclose(grid.centers(len(moved)), moved[:, 0], atol=1e-6)
 
 
 def test_other_containers_prefixes_and_data_parallel_are_found(
@@ -319,7 +349,14 @@ def test_options_are_checked(model_folder: Callable[[str], Path], tmp_path: Path
         load_encoder(spec + "&view=raw")
     with pytest.raises(ConfigurationError, match="unknown options: colour"):
         load_encoder(spec + "&colour=red")
-    with pytest.raises(ConfigurationError, match="UniTalker has no projection layer"):
-        load_encoder(spec + "&view=projected")
+    with pytest.raises(ConfigurationError, match=r"has unknown options: script\. Options of this kind"):
+        load_encoder(spec + "&script=predict")
+    other, _, _ = checkpoint("facexhubert", model_folder, tmp_path)
+    with pytest.raises(ConfigurationError) as caught:
+        load_encoder(other + "&view=projected")
+    assert str(caught.value) == "FaceXHuBERT has no projection layer behind its encoder. Use view=framework."
+    diffuser, _, _ = checkpoint("facediffuser", model_folder, tmp_path)
+    with pytest.raises(ConfigurationError, match=r"option script='train' is not known\. Choose one of test, predict\."):
+        load_encoder(diffuser + "&script=train")
     with pytest.raises(EncoderError, match="could not be fetched from the hub"):
         load_encoder(spec.partition("?")[0])

@@ -139,7 +139,7 @@ def config_fault(name: str, config: Mapping[str, Any]) -> str | None:
         method = "bitsandbytes"
     return (
         f"The weights of {name} are quantised ({method}, as quantization_config in its config.json says), and only that program "
-        f"reads them. Give the model that they were made from; --dtype int8 computes in 8 bits here."
+        f"reads them. Give the model that they were made from."
     )
 
 
@@ -150,6 +150,8 @@ def unlike_a_model(path: Path) -> str:
     if path.suffix == ".json":
         what = "a configuration" if path.name == "config.json" else "a JSON file"
         return f"{path} is {what} and holds no weights. Give the folder that it is in: {path.parent}"
+    if path.suffix == ".safetensors":
+        return f"{path} is a file of weights. Give the folder that it is in: {path.parent}"
     if path.suffix in _ARRAYS:
         return f"{path} is an array and no model. Frames made elsewhere are read by folder: features:{path.parent}?rate=50"
     if path.suffix in _FOREIGN:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.alignment.ctc_vocabulary import Vocabulary
-from analysis.errors import ConfigurationError
+from analysis.errors import AnalysisError, ConfigurationError
+from analysis.model_files import config_fault, folder_fault, unlike_a_model
 from analysis.timebase import FrameGrid
 
 if TYPE_CHECKING:
@@ -66,6 +69,12 @@ class CtcModel:
         config = self._model.config
         # transformers trains with the padding token as the blank; models that came from elsewhere may name theirs
         blank = ids.get("<blank>", config.pad_token_id)
+        beyond = sorted((number, token) for token, number in ids.items() if not 0 <= number < config.vocab_size)
+        if beyond:
+            raise ConfigurationError(
+                f"The vocabulary of {target} does not fit its CTC head: vocab.json gives {beyond[0][1]!r} the number {beyond[0][0]}, and "
+                f"the head has {config.vocab_size} outputs. Take both from the same model."
+            )
         if blank is None or not 0 <= blank < config.vocab_size:
             raise ConfigurationError(
                 f"{target} does not say which token is the CTC blank: pad_token_id in its config.json is {config.pad_token_id}, and "
@@ -157,6 +166,7 @@ def _run_clip_by_clip(model: Any) -> Any:
 
 def _loaded(model: str, revision: str | None) -> tuple[Any, Any, dict[str, int], str | None, str]:
     """Model in evaluation mode, feature extractor, token ids, word delimiter, and what identifies the weights."""
+    import torch
     import transformers
     from transformers.utils import cached_file
 
@@ -167,6 +177,19 @@ def _loaded(model: str, revision: str | None) -> tuple[Any, Any, dict[str, int],
         path = cached_file(model, "tokenizer_config.json", revision=revision, _raise_exceptions_for_missing_entries=False)
         return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
 
+    if os.path.isdir(model):
+        if fault := folder_fault(Path(model)):
+            raise ConfigurationError(fault)
+        if (Path(model) / "adapter_config.json").is_file():
+            raise ConfigurationError(
+                f"{model} holds an adapter of peft (adapter_config.json) beside its weights, which would be left out. Merge it where peft "
+                f"is installed: PeftModel.from_pretrained(model, FOLDER).merge_and_unload().save_pretrained(OTHER)"
+            )
+        for name in ("vocab.json", "preprocessor_config.json"):
+            if not (Path(model) / name).is_file():
+                raise ConfigurationError(_unloadable(model, f"it holds no {name}."))
+    elif os.path.isfile(model):
+        raise ConfigurationError(unlike_a_model(Path(model)))
     before, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -177,13 +200,30 @@ def _loaded(model: str, revision: str | None) -> tuple[Any, Any, dict[str, int],
                 f"{model} is of the family {config.model_type!r}, which has no CTC model in transformers {transformers.__version__}. "
                 f"Choose a model made for CTC, such as facebook/wav2vec2-base-960h."
             )
+        if fault := config_fault(model, config.to_dict()):
+            raise ConfigurationError(fault)
+        # half precision is for keeping: a processor computes in it slowly, and the front end gives float32
         loaded, report = transformers.AutoModelForCTC.from_pretrained(
-            model, revision=revision, trust_remote_code=False, output_loading_info=True
+            model,
+            revision=revision,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
         )
         extractor = transformers.AutoFeatureExtractor.from_pretrained(model, revision=revision, trust_remote_code=False)
         ids, tokenizer = vocabulary(), settings()
+    except AnalysisError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise ConfigurationError(
+            f"The weights of {model} were refused: they are a pickle of more than plain tensors, and loading it would run code from "
+            f"the file. If you trust it, load it where it was made and write it again: model.save_pretrained(folder)"
+        ) from error
     except (OSError, ValueError) as error:
-        raise ConfigurationError(_unloadable(model, str(error).strip().splitlines()[0])) from error
+        raise ConfigurationError(_unloadable(model, _first_line(error))) from error
+    except Exception as error:  # settings that no model can be built from raise what the model's code raises
+        raise ConfigurationError(_unloadable(model, f"{type(error).__name__}: {_first_line(error)}.")) from error
     finally:
         transformers.logging.set_verbosity(before)
         if bars:
@@ -193,6 +233,16 @@ def _loaded(model: str, revision: str | None) -> tuple[Any, Any, dict[str, int],
         raise ConfigurationError(
             f"{model} lacks {len(missing)} weights of a CTC model, the first {missing[0]}: it is an encoder without a CTC head, or its "
             f"config.json belongs to another model. Choose a model that was trained with CTC."
+        )
+    if report["mismatched_keys"]:
+        key, here, there = min(report["mismatched_keys"])
+        raise ConfigurationError(
+            f"The weights of {model} do not fit its config.json: {key} has the shape {tuple(here)}, and by config.json it has "
+            f"{tuple(there)}. Take both from the same model; vocab_size is the number of outputs of the CTC head."
+        )
+    if not ids or not all(isinstance(number, int | dict) for number in ids.values()):
+        raise ConfigurationError(
+            f"The vocab.json of {model} does not give each token its number. Copy that of the model's tokenizer."
         )
     if any(isinstance(number, dict) for number in ids.values()):
         raise ConfigurationError(
@@ -225,6 +275,10 @@ def _unloadable(model: str, reason: str) -> str:
         f"The CTC model {model} is neither a folder nor could it be fetched from the hub: {reason} Offline, fetch it on another "
         f"machine with `hf download {model}` and give the folder."
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no reason given."])[0]
 
 
 def _device(name: str) -> str:

@@ -14,7 +14,7 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -213,9 +213,15 @@ def load_model(target: str, revision: str | None) -> tuple[nn.Module, str]:
     renamed = {"key_mapping": {r"^(model\.)?encoder\.": ""}} if whisper else {}
     with _fitting(target, config), _quiet(), _explained(target, revision, "model.safetensors"):
         model, report = kind.from_pretrained(
-            target, revision=revision, trust_remote_code=False, dtype=torch.float32, output_loading_info=True, **renamed
+            target,
+            revision=revision,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+            **renamed,
         )
-    _check_keys(target, config, report["missing_keys"], report["unexpected_keys"])
+    _check_keys(target, config, report)
     commit = getattr(config, "_commit_hash", None)
     return model.eval(), commit or digest(model.state_dict())
 
@@ -273,8 +279,15 @@ def _adapted(folder: Path, config: Any) -> nn.Module:
         transformers.WhisperModel if config.model_type == "whisper" else _class_of(config)
     )
     with _fitting(str(folder), config), _quiet():
-        model, report = kind.from_pretrained(None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True)
-    _check_keys(str(folder), config, report["missing_keys"], report["unexpected_keys"])
+        model, report = kind.from_pretrained(
+            None,
+            config=config,
+            state_dict=state,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )
+    _check_keys(str(folder), config, report)
     try:
         with warnings.catch_warnings():  # peft and transformers warn of each other's versions
             warnings.simplefilter("ignore")
@@ -298,12 +311,17 @@ def _adapted(folder: Path, config: Any) -> nn.Module:
     return inner.get_encoder() if config.model_type == "whisper" else inner
 
 
-def _check_keys(target: str, config: Any, missing: Collection[str], left: Collection[str]) -> None:
-    missing = sorted(key for key in missing if key.split(".")[-1] not in ALLOWED_MISSING)
+def _check_keys(target: str, config: Any, report: Mapping[str, Any]) -> None:
+    """Raise for weights that are missing, of another shape, or of more layers than the configuration has."""
+    missing = sorted(key for key in report["missing_keys"] if key.split(".")[-1] not in ALLOWED_MISSING)
     if missing:
         named = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
         raise CheckpointError(_misfit(target, config, f"{len(missing)} weights are missing: {named}"))
-    deeper = sorted(key for key in left if _LAYER_KEY.search(key))
+    if report["mismatched_keys"]:
+        key, here, there = min(report["mismatched_keys"])
+        reason = f"{len(report['mismatched_keys'])} are of another shape, such as {key}: {tuple(here)} in the file, {tuple(there)} by config.json"
+        raise CheckpointError(_misfit(target, config, reason))
+    deeper = sorted(key for key in report["unexpected_keys"] if _LAYER_KEY.search(key))
     if deeper and config.model_type != "whisper":
         raise CheckpointError(_misfit(target, config, f"{len(deeper)} weights of layers are left over, the first {deeper[0]}"))
 
@@ -440,7 +458,7 @@ def _config(target: str, revision: str | None) -> Any:
         raise EncoderError(f"{named} holds a {type(raw).__name__} where an object {{...}} is expected. Fetch it again.")
     _check_family(target, raw.get("model_type"))
     if fault := config_fault(target, raw):
-        raise EncoderError(fault)
+        raise EncoderError(f"{fault} With --dtype int8 it is computed in 8 bits here.")
     with _explained(target, revision, "config.json"):
         try:
             return transformers.AutoConfig.from_pretrained(target, revision=revision, trust_remote_code=False)

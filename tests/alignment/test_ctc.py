@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import soundfile
 import torch
 import transformers
+from safetensors.torch import load_file
 
 from analysis.alignment import Alignment, make_aligner
 from analysis.alignment.ctc_model import CtcModel
@@ -302,7 +305,7 @@ def test_models_that_cannot_be_used_say_why(models, tmp_path):
     )
     assert message(model=tiny, batch_seconds=0) == "The ctc aligner's batch_seconds must be positive, not 0."
     bert = tmp_path / "bert"
-    bert.mkdir()
+    shutil.copytree(tiny, bert)
     (bert / "config.json").write_text(json.dumps({"model_type": "bert"}))
     assert message(model=bert) == (
         f"{bert} is of the family 'bert', which has no CTC model in transformers {transformers.__version__}. "
@@ -317,10 +320,10 @@ def test_models_that_cannot_be_used_say_why(models, tmp_path):
         f"belongs to another model. Choose a model that was trained with CTC."
     )
     (bare / "vocab.json").unlink()
-    assert message(model=bare).startswith(f"The folder {bare} cannot be loaded as a CTC model: ")
-    assert message(model=bare).endswith(
-        "It must hold config.json, preprocessor_config.json, vocab.json and model.safetensors, "
-        "as save_pretrained of model, feature extractor and tokenizer writes them."
+    assert message(model=bare) == (
+        f"The folder {bare} cannot be loaded as a CTC model: it holds no vocab.json. It must hold config.json, "
+        f"preprocessor_config.json, vocab.json and model.safetensors, as save_pretrained of model, feature extractor and tokenizer "
+        f"writes them."
     )
     nested = save_model(tmp_path / "nested", CHARACTERS)
     (nested / "vocab.json").write_text(json.dumps({"eng": {"a": 1}, "deu": {"a": 1}}))
@@ -338,6 +341,95 @@ def test_models_that_cannot_be_used_say_why(models, tmp_path):
     hub = message(model="nobody/none")
     assert hub.startswith("The CTC model nobody/none is neither a folder nor could it be fetched from the hub: ")
     assert hub.endswith("Offline, fetch it on another machine with `hf download nobody/none` and give the folder.")
+
+
+class Trap:
+    """An object that only its own code can build."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("should-not-happen",))
+
+
+def test_damaged_models_say_what_is_wrong(models, tmp_path):
+    def message(model):
+        with pytest.raises(ConfigurationError) as error:
+            make_aligner("ctc", device="cpu", model=model)
+        return str(error.value)
+
+    def spoilt(name, **changes):
+        folder = shutil.copytree(models["characters"], tmp_path / name)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | changes))
+        return folder
+
+    cut = spoilt("cut") / "model.safetensors"
+    size = cut.stat().st_size
+    cut.write_bytes(cut.read_bytes()[:-10])
+    assert message(cut.parent) == f"{cut} is cut short: its header asks for {size} bytes, and it has {size - 10}. Fetch it again."
+
+    pickled = spoilt("pickled")
+    state = load_file(pickled / "model.safetensors")
+    (pickled / "model.safetensors").unlink()
+    torch.save(state | {"more": Trap()}, pickled / "pytorch_model.bin")
+    assert message(pickled) == (
+        f"The weights of {pickled} were refused: they are a pickle of more than plain tensors, and loading it would run code from the "
+        f"file. If you trust it, load it where it was made and write it again: model.save_pretrained(folder)"
+    )
+
+    head = spoilt("head", vocab_size=40)
+    assert message(head) == (
+        f"The weights of {head} do not fit its config.json: lm_head.bias has the shape (32,), and by config.json it has (40,). Take both "
+        f"from the same model; vocab_size is the number of outputs of the CTC head."
+    )
+    beyond = spoilt("beyond")
+    (beyond / "vocab.json").write_text(json.dumps({"<pad>": 0, "a": 1, "b": 32}))
+    assert message(beyond) == (
+        f"The vocabulary of {beyond} does not fit its CTC head: vocab.json gives 'b' the number 32, and the head has 32 outputs. Take "
+        f"both from the same model."
+    )
+    (beyond / "vocab.json").write_text(json.dumps({"<pad>": "0"}))
+    assert (
+        message(beyond) == f"The vocab.json of {beyond} does not give each token its number. Copy that of the model's tokenizer."
+    )
+
+    quantised = spoilt("quantised", quantization_config={"load_in_4bit": True})
+    assert message(quantised) == (
+        f"The weights of {quantised} are quantised (bitsandbytes, as quantization_config in its config.json says), and only that program "
+        f"reads them. Give the model that they were made from."
+    )
+    strange = spoilt("strange", hidden_act="sigh")
+    assert message(strange).startswith(f"The folder {strange} cannot be loaded as a CTC model: KeyError: 'sigh'. It must hold ")
+
+    adapter = spoilt("adapter")
+    (adapter / "adapter_config.json").write_text("{}")
+    assert message(adapter) == (
+        f"{adapter} holds an adapter of peft (adapter_config.json) beside its weights, which would be left out. Merge it where peft is "
+        f"installed: PeftModel.from_pretrained(model, FOLDER).merge_and_unload().save_pretrained(OTHER)"
+    )
+    (adapter / "adapter_config.json").unlink()
+    (adapter / "preprocessor_config.json").unlink()
+    assert message(adapter).startswith(
+        f"The folder {adapter} cannot be loaded as a CTC model: it holds no preprocessor_config.json. It must hold config.json, "
+    )
+    config = adapter / "config.json"
+    weights = adapter / "model.safetensors"
+    assert message(weights) == f"{weights} is a file of weights. Give the folder that it is in: {adapter}"
+    assert message(config) == f"{config} is a configuration and holds no weights. Give the folder that it is in: {adapter}"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_models_stored_in_half_precision_compute_in_float32(models, tmp_path, dtype):
+    """To what their stored weights give: the rounded ones of the whole model, in float32."""
+    folder = shutil.copytree(models["characters"], tmp_path / "half")
+    model = transformers.AutoModelForCTC.from_pretrained(folder).to(dtype)
+    model.save_pretrained(folder)
+    noise = (0.1 * np.random.default_rng(0).standard_normal(16000)).astype(np.float32)
+    found, _ = CtcModel(str(folder), device="cpu").log_probs([noise])
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    with torch.no_grad():
+        values = extractor(noise, sampling_rate=16000, return_tensors="pt")["input_values"]
+        expected = model.float().eval()(values).logits.log_softmax(dim=-1)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 def test_a_device_that_is_not_there(models):

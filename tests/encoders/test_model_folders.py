@@ -181,7 +181,7 @@ def test_quantised_weights(folder: Path) -> None:
     def message(method: str) -> str:
         return (
             f"The weights of {folder} are quantised ({method}, as quantization_config in its config.json says), and only that program "
-            f"reads them. Give the model that they were made from; --dtype int8 computes in 8 bits here."
+            f"reads them. Give the model that they were made from. With --dtype int8 it is computed in 8 bits here."
         )
 
     assert told(configured(folder, quantization_config={"load_in_8bit": True})) == message("bitsandbytes")
@@ -194,7 +194,11 @@ def test_settings_that_contradict_the_weights(folder: Path) -> None:
     assert told(configured(folder, num_hidden_layers=2)) == (
         f"{misfit}16 weights of layers are left over, the first encoder.layers.2.attention.k_proj.bias.{same}"
     )
-    configured(folder, num_hidden_layers=3, hidden_act="sigh")
+    assert told(configured(folder, num_hidden_layers=3, intermediate_size=40)) == (
+        f"{misfit}9 are of another shape, such as encoder.layers.0.feed_forward.intermediate_dense.bias: (48,) in the file, (40,) by "
+        f"config.json.{same}"
+    )
+    configured(folder, intermediate_size=48, hidden_act="sigh")
     assert told(folder) == (
         f"No wav2vec2 can be made of {folder} (KeyError: 'sigh'). Its config.json or its weights are damaged or of another model; "
         f"fetch it again."

@@ -23,7 +23,7 @@ from analysis.config import cache_folder
 from analysis.corpus.utterance import Corpus, Utterance
 from analysis.encoders import check_encoder
 from analysis.engine import available_cores, beside
-from analysis.errors import ConfigurationError, CorpusError, Failure, SeparationError, StrictError
+from analysis.errors import ConfigurationError, CorpusError, Failure, SemanticsError, SeparationError, StrictError
 from analysis.report.model import Report
 from analysis.settings import USUAL_TOKENS, DecoupleConfig
 
@@ -87,7 +87,8 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
         runs = []
         for name in config.encoder:
             embeddings, found, frames = embed(name, scored, modules)
-            semantics = _semantics(modules, found, corpus, embeddings)
+            semantics = _semantics(modules, found, corpus, embeddings, ledger)
+            embeddings, frames = _with_vectors(embeddings, frames, semantics, ledger)
             runs.append(_analyse(config, name, embeddings, semantics, pairs, frames, ledger, start))
         report = assemble(config, corpus, quality, tokens, runs, ledger.failures, started)
         if write:
@@ -200,10 +201,10 @@ def _align(config: DecoupleConfig, corpus: Corpus, ledger: _Ledger) -> tuple[dic
     for outcome in outcomes:
         if isinstance(outcome, Failure):
             failures.append(outcome)
+            ledger.add([outcome])
         else:
             alignments[outcome.utterance_id] = outcome
             ledger.add(outcome.warning_rows())
-    ledger.add(failures)
     if not alignments:
         first = failures[0].reason if failures else "the aligner gave nothing back"
         raise CorpusError(f"No utterance of {config.corpus} could be aligned. The first failure: {first}")
@@ -253,6 +254,10 @@ def _chosen(
 
 def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus, ledger: _Ledger) -> pd.DataFrame:
     """The stored tokens, of utterances of the corpus alone; a warning where utterances have none."""
+    if not len(stored):
+        lost = [failure for failure in ledger.failures if failure.severity == "error"]
+        first = f" The first failure, {lost[0].item}: {lost[0].reason} {lost[0].remedy}" if lost else ""
+        raise CorpusError(f"The store holds not one vector.{first}")
     known = {utterance.id for utterance in corpus}
     tokens = stored.tokens[stored.tokens["utterance"].isin(known)].reset_index(drop=True)
     if tokens.empty:
@@ -279,6 +284,10 @@ def _tokens_and_pairs(
         aligned, [alignments[utterance.id] for utterance in aligned], unit=config.unit, lexicon=lexicon
     )
     ledger.add(failures)
+    if tokens.empty:
+        lost = [failure for failure in ledger.failures if failure.severity == "error"]
+        first = f" The first failure, {lost[0].item}: {lost[0].reason} {lost[0].remedy}" if lost else ""
+        raise CorpusError(f"{config.corpus} gives no token of the unit {config.unit}.{first}")
     return tokens, _pairs(config, corpus, tokens, _common_inventory(alignments), ledger)
 
 
@@ -552,17 +561,42 @@ def _start_map(
 
 
 def _semantics(
-    modules: Mapping[str, Semantics], found: Mapping[str, UtteranceVectors], corpus: Corpus, embeddings: SyllableEmbeddings
+    modules: Mapping[str, Semantics],
+    found: Mapping[str, UtteranceVectors],
+    corpus: Corpus,
+    embeddings: SyllableEmbeddings,
+    ledger: _Ledger,
 ) -> dict[str, UtteranceVectors]:
     """Vectors of every variant; modules that had none from the encoder's own frames hear the recordings themselves."""
-    from analysis.wav2sem.types import UtteranceVectors
+    from analysis.wav2sem.vectors import embed
 
     heard = _speaking(corpus, embeddings.tokens)
-    names = tuple(utterance.id for utterance in heard)
-    return {
-        variant: found[variant] if variant in found else UtteranceVectors(names, module.semantics(heard), module.card)
-        for variant, module in modules.items()
-    }
+    semantics = {}
+    for variant, module in modules.items():
+        if variant in found:
+            semantics[variant] = found[variant]
+            continue
+        semantics[variant], failures = embed(module, heard)
+        ledger.add(failures)
+    return semantics
+
+
+def _with_vectors(
+    embeddings: SyllableEmbeddings, frames: _Frames, semantics: Mapping[str, UtteranceVectors], ledger: _Ledger
+) -> tuple[SyllableEmbeddings, _Frames]:
+    """The tokens of utterances that have a vector of every variant: what is compared must be the same tokens throughout."""
+    known = [set(vectors.utterances) for vectors in semantics.values()]
+    kept = embeddings.tokens["utterance"].map(lambda name: all(name in names for names in known)).to_numpy(dtype=bool)
+    if kept.all():
+        return embeddings, frames
+    if not kept.any():
+        failure = next(failure for failure in ledger.failures if failure.stage == "semantics")
+        raise SemanticsError(
+            f"No utterance has a vector of every semantic module ({', '.join(semantics)}). The first failure, {failure.item}: "
+            f"{failure.reason} {failure.remedy}"
+        )
+    rows = np.flatnonzero(kept)
+    return embeddings.select(rows), {layer: [of_layer[row] for row in rows] for layer, of_layer in frames.items()}
 
 
 def _rows_on_the_map(config: DecoupleConfig, pairs: pd.DataFrame, embeddings: SyllableEmbeddings) -> np.ndarray:

@@ -211,7 +211,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         return run_elsewhere("analysis.embeddings.__main__", arguments, options, cores=options.workers or 1)
 
     from analysis.corpus import open_corpus
-    from analysis.embeddings.extraction import make_recipe
+    from analysis.embeddings.extraction import make_recipe, nothing_encoded
     from analysis.embeddings.shards import plan_extraction
     from analysis.encoders import check_encoder, load_encoder
 
@@ -256,6 +256,8 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     write_failures(path, failures)
     for failure in failures[:_FAILURES_SHOWN]:
         print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
+    if counts.others == 0 and not sum(note["tokens"] for note in store.notes()):
+        raise nothing_encoded([failure for failure in failures if failure.severity == "error"], encoder.card.name)
     if len(failures) > _FAILURES_SHOWN:
         print(f"... and {len(failures) - _FAILURES_SHOWN} more; {path} lists them", file=sys.stderr)
     return 3 if options.strict and any(failure.severity == "error" for failure in failures) else 0

@@ -26,6 +26,7 @@ from analysis.errors import ConfigurationError, EncoderError, Failure
 from analysis.guard import attempt, concerns_all, failure_row, is_out_of_memory
 from analysis.timebase import FrameGrid
 from analysis.wav2sem.types import Semantics, UtteranceVectors
+from analysis.wav2sem.vectors import not_finite_vector
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,7 @@ __all__ = [
     "extract",
     "iter_pooled",
     "make_recipe",
+    "nothing_encoded",
     "sitting_on",
     "token_frames",
     "tokens_by_utterance",
@@ -601,12 +603,6 @@ def _parts(usable: torch.Tensor, spans: Sequence[Span], grid: FrameGrid) -> Iter
 
 def _token(table: pd.DataFrame, row: int) -> Any:
     return table["token"].iloc[row] if "token" in table else table.index[row]
-
-
-def not_finite_vector(utterance: str, module: str) -> Failure:
-    """The row of an utterance whose semantic vector is no vector."""
-    reason = f"the module {module} gives a vector with NaN or infinite values"
-    return Failure("semantics", utterance, reason, "check the module's weights, or leave the recording out")
 
 
 def assemble(

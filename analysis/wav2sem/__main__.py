@@ -264,11 +264,11 @@ def _embed(given: argparse.Namespace) -> int:
 
     from analysis.corpus import open_corpus
     from analysis.wav2sem.load import load_semantics
-    from analysis.wav2sem.recipe import embed
+    from analysis.wav2sem.vectors import embed
 
     corpus = open_corpus(given.corpus)
     module = load_semantics(given.module)
-    found, failures = embed(module, corpus.utterances, strict=given.strict)
+    found, failures = embed(module, corpus.utterances, strict=given.strict, batch=16, progress=True)
     for failure in (*corpus.failures, *failures):
         print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
     table = pd.DataFrame({"utterance": found.utterances, "vector": list(found.vectors)})
@@ -289,7 +289,7 @@ def _fusion(given: argparse.Namespace) -> int:
     from analysis.wav2sem.fusion import TRAINED_MODES, TrainedFusion
     from analysis.wav2sem.fusion_training import FusionSettings, compare, phone_frames, trained_weights
     from analysis.wav2sem.load import load_semantics
-    from analysis.wav2sem.recipe import embed
+    from analysis.wav2sem.vectors import embed
 
     fusions = tuple(given.fusions.split(","))
     unknown = [name for name in fusions if name not in (*TRAINED_MODES, "concat")]
@@ -306,7 +306,7 @@ def _fusion(given: argparse.Namespace) -> int:
     failures = list(corpus.failures)
     found, utterances = {}, list(corpus.utterances)
     for variant, module in modules.items():
-        found[variant], failed = embed(module, utterances)
+        found[variant], failed = embed(module, utterances, batch=16, progress=True)
         failures += failed
         utterances = [utterance for utterance in utterances if utterance.id in set(found[variant].utterances)]
     aligner = make_aligner("textgrid", folder=given.alignments) if given.alignments else make_aligner("pocketsphinx")

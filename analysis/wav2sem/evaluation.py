@@ -34,11 +34,14 @@ def ranks(vectors: np.ndarray, gallery: np.ndarray, right: np.ndarray) -> np.nda
     Returns
     -------
     ndarray, shape (U,), float64
-        A tie counts half, so that a vector that tells nothing apart gets the rank of chance, (G + 1) / 2.
+        A tie counts half, so that a vector that tells nothing apart gets the rank of chance, (G + 1) / 2. A vector with NaN or
+        infinite values finds nothing: its rank is infinite.
     """
-    similarity = np.round(_unit(vectors) @ _unit(gallery).T, 9)  # rounding in the last digits must not break ties
+    finite = np.isfinite(vectors).all(axis=1)
+    similarity = np.round(_unit(np.where(finite[:, None], vectors, 0)) @ _unit(gallery).T, 9)  # last digits must not break ties
     own = np.take_along_axis(similarity, right[:, None], 1)
-    return 1 + (similarity > own).sum(1) + ((similarity == own).sum(1) - 1) / 2
+    found = 1 + (similarity > own).sum(1) + ((similarity == own).sum(1) - 1) / 2
+    return np.where(finite, found, np.inf)
 
 
 def scores(vectors: np.ndarray, targets: np.ndarray, gallery: np.ndarray, right: np.ndarray) -> dict[str, float]:
@@ -57,6 +60,7 @@ def scores(vectors: np.ndarray, targets: np.ndarray, gallery: np.ndarray, right:
     dict
         ``l1`` (mean absolute difference per dimension), ``cosine`` (mean similarity), ``r1``, ``r5``, ``r10`` (share of
         utterances whose right text is among the first 1, 5, 10), ``mrr`` (mean reciprocal rank), ``utterances``, ``texts``.
+        Vectors with NaN or infinite values score worst: ``l1`` is then infinite.
     """
     if vectors.shape != targets.shape:
         raise SemanticsError(
@@ -64,9 +68,11 @@ def scores(vectors: np.ndarray, targets: np.ndarray, gallery: np.ndarray, right:
             "spaces. Evaluate with the text model and pooling that the module was trained on."
         )
     place = ranks(vectors, gallery, right)
+    finite = np.isfinite(vectors).all(axis=1)
+    known = np.where(finite[:, None], vectors, 0)
     return {
-        "l1": float(np.abs(vectors - targets).mean()),
-        "cosine": float((_unit(vectors) * _unit(targets)).sum(1).mean()),
+        "l1": float(np.abs(known - targets).mean()) if finite.all() else np.inf,
+        "cosine": float(np.where(finite, (_unit(known) * _unit(targets)).sum(1), -1.0).mean()),
         **{f"r{k}": float((place <= k).mean()) for k in (1, 5, 10)},
         "mrr": float((1 / place).mean()),
         "utterances": len(vectors),

@@ -253,6 +253,11 @@ def fit(
             scores = model(_padded([task.frames[i] for i in some], 0.0), None if told is None else told[some])
             phones = _padded([task.phones[i] for i in some], _NO_PHONE)
             loss = functional.cross_entropy(scores.flatten(0, 1), phones.flatten(), ignore_index=_NO_PHONE)
+            if not torch.isfinite(loss):
+                raise SemanticsError(
+                    f"The loss of the fusion is {float(loss):g}: its training has diverged, or frames or vectors are not finite. Look at "
+                    "the encoder's frames and the module's vectors."
+                )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.corpus.utterance import Utterance
-from analysis.errors import AudioError, ConfigurationError, Failure, SemanticsError
+from analysis.errors import ConfigurationError, SemanticsError
 from analysis.wav2sem.text import TextModel, normalized
-from analysis.wav2sem.types import UtteranceVectors
 
 if TYPE_CHECKING:
     from analysis.wav2sem.frames import FrameCache
     from analysis.wav2sem.types import Semantics
 
 __all__ = ["PRESETS", "Recipe", "evaluate", "held_out", "run"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -481,13 +483,31 @@ def evaluate(
     Returns
     -------
     list of dict
-        ``name`` and the columns of :func:`analysis.wav2sem.evaluation.scores`.
+        ``name`` and the columns of :func:`analysis.wav2sem.evaluation.scores`, of the utterances that can be used; the others are
+        logged.
+
+    Raises
+    ------
+    SemanticsError
+        If a vector holds NaN or infinite values, or no utterance can be used.
     """
+    from analysis.wav2sem.vectors import embed, not_finite_vector
+
     text_model, pooling = text_space(module, text_model)
+    found, failures = embed(module, utterances)
+    odd = [failure for failure in failures if failure == not_finite_vector(failure.item, module.card.name)]
+    if odd:
+        raise _not_finite(module.card.name, len(odd), len(utterances))
+    for failure in failures:
+        log.warning("left out: %s: %s", failure.item, failure.reason)
+    if failures and not found.utterances:
+        raise SemanticsError(f"No utterance can be used. The first failure, {failures[0].item}: {failures[0].reason}")
+    known = set(found.utterances)
+    used = [utterance for utterance in utterances if utterance.id in known]
     return score_vectors(
-        module.semantics(utterances),
-        [u.text for u in utterances],
-        [u.duration for u in utterances],
+        found.vectors,
+        [u.text for u in used],
+        [u.duration for u in used],
         name=module.card.name,
         distractors=distractors,
         text_model=text_model,
@@ -526,6 +546,9 @@ def score_vectors(
     """Scores of vectors that are there already, beside the baselines; see :func:`evaluate`."""
     from analysis.wav2sem.evaluation import scores
 
+    odd = int((~np.isfinite(vectors).all(axis=1)).sum())
+    if odd:
+        raise _not_finite(name, odd, len(vectors))
     gallery = list(dict.fromkeys([normalized(text) for text in (*texts, *distractors)]))
     where = {text: i for i, text in enumerate(gallery)}
     embedded = text_model.embed(gallery, pooling=pooling)
@@ -535,6 +558,13 @@ def score_vectors(
         made = baselines.vectors(baseline, seconds)
         rows.append({"name": f"baseline: {baseline}"} | scores(made, embedded[right], embedded, right))
     return rows
+
+
+def _not_finite(name: str, count: int, total: int) -> SemanticsError:
+    return SemanticsError(
+        f"The module {name} gives vectors with NaN or infinite values for {count} of {total} utterances, so it has no score. Its "
+        "training diverged or its weights are damaged: train it again with a lower learning rate, or fetch them again."
+    )
 
 
 def with_settings(recipe: Recipe, given: dict[str, Any]) -> Recipe:
@@ -563,33 +593,3 @@ def cached_vectors(module: Semantics, folder: Path) -> tuple[np.ndarray, list[st
         )
     vectors, texts, seconds = module_vectors(module.module, data, module.device)
     return vectors, texts, seconds.tolist()
-
-
-def embed(
-    module: Semantics, utterances: Sequence[Utterance], *, strict: bool = False, batch: int = 16, progress: bool = True
-) -> tuple[UtteranceVectors, list[Failure]]:
-    """Vectors of all utterances that can be used, and a failure for every other one.
-
-    With ``strict`` the first utterance that cannot be used raises.
-    """
-    from tqdm import tqdm
-
-    rows: dict[str, np.ndarray] = {}
-    failures: list[Failure] = []
-    bar = tqdm(total=len(utterances), unit="utterance", disable=None if progress else True)
-    for start in range(0, len(utterances), batch):
-        some = utterances[start : start + batch]
-        try:
-            rows |= dict(zip((u.id for u in some), module.semantics(some), strict=True))
-        except (AudioError, SemanticsError):
-            if strict:
-                raise
-            for utterance in some:  # one of them is bad: alone, each gets its vector or its reason
-                try:
-                    rows[utterance.id] = module.semantics([utterance])[0]
-                except (AudioError, SemanticsError) as error:
-                    failures.append(Failure("semantics", utterance.id, str(error)))
-        bar.update(len(some))
-    bar.close()
-    vectors = np.stack(list(rows.values())) if rows else np.zeros((0, module.card.dims), np.float32)
-    return UtteranceVectors(tuple(rows), vectors, module.card), failures

@@ -240,6 +240,12 @@ def train(
     dict
         Scores of the best module on the validation data.
 
+    Raises
+    ------
+    SemanticsError
+        If the training diverges: a loss, a gradient or a held-out vector is not finite. The last checkpoint and the best module
+        before that are kept.
+
     Notes
     -----
     Batches depend on seed and epoch alone and the random state is part of a checkpoint, so a run that was stopped and resumed
@@ -318,6 +324,8 @@ def train(
             kept = {k: v.detach().clone() for k, v in bare.module.state_dict().items()}
             bare.module.load_state_dict(mean)
         result = validated(bare.module, validation, text_model, settings, device)
+        if math.isinf(result["l1"]):
+            raise _diverged("Vectors of held-out utterances are no finite numbers", state, out)
         if result["mrr"] > state["best"] and run:
             state["best"], state["best_scores"] = result["mrr"], result
             save_module(bare.module, out)
@@ -351,9 +359,14 @@ def train(
                     group["lr"] = settings.rate(state["step"], steps, per_epoch)
                 with accelerator.autocast():
                     loss = learner(batch, texts, wider)
+                if not all(map(math.isfinite, bare.parts)):
+                    raise _diverged(f"The loss is {bare.parts[0]:g}", state, out)
                 accelerator.backward(loss)
                 if accelerator.sync_gradients and settings.clip:
-                    accelerator.clip_grad_norm_(learner.parameters(), settings.clip)
+                    norm = float(accelerator.clip_grad_norm_(learner.parameters(), settings.clip))
+                    # in fp16 the scale of the loss is found by such gradients, whose updates are left out
+                    if not math.isfinite(norm) and settings.precision != "fp16":
+                        raise _diverged(f"The norm of the gradient is {norm:g}", state, out)
                 optimizer.step()
                 optimizer.zero_grad()
             losses.append(bare.parts)
@@ -406,6 +419,13 @@ def train(
     if board:
         board.close()
     return state["best_scores"]
+
+
+def _diverged(what: str, state: dict[str, Any], out: Path) -> SemanticsError:
+    return SemanticsError(
+        f"{what} at update {state['step']} (epoch {state['epoch']}): the training has diverged. What {out} holds is of before. "
+        "Train again into another --out with a lower --learning-rate, a longer --warmup, --clip 1, or --precision no."
+    )
 
 
 def blend(

@@ -239,7 +239,7 @@ def test_a_vector_that_a_module_does_not_give_is_a_row(small_corpus, mfcc) -> No
     odd = lambda states: torch.full((4,), torch.nan if states.shape[1] > 100 else 1.0)  # noqa: E731
     found = extract(mfcc, utterances, tokens, progress=False, semantics=[Module(odd)])
     assert [(failure.item, failure.reason) for failure in found.failures] == [
-        (name, "the module module gives a vector with NaN or infinite values") for name in lost
+        (name, "The module module gives a vector with NaN or infinite values.") for name in lost
     ]
     assert np.isfinite(found.semantics["module"].vectors).all()
 

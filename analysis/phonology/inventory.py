@@ -108,7 +108,7 @@ class Inventory:
         symbol = self.labels.get(plain_ipa(text))
         if symbol is None and text[-1:] in ("0", "1", "2"):
             stress, symbol = int(text[-1]), self.labels.get(plain_ipa(text[:-1]))
-        if symbol is None and self.base == "arpabet" and self.name != "xsampa":
+        if symbol is None and self.base == "arpabet" and self.name not in ("xsampa", "sampa"):
             bare = text.rstrip("012")
             symbol = self.labels.get(bare.upper()) or self.labels.get(bare.lower())
         return (symbol, stress) if symbol is not None else ()
@@ -209,7 +209,8 @@ def load_inventory(name: str | Path) -> Inventory:
     Parameters
     ----------
     name : str or Path
-        ``arpabet``, ``ipa`` (English IPA, also as ``english_mfa``), ``xsampa``, ``timit``, ``buckeye``, ``mandarin``, or the path
+        ``arpabet``, ``ipa`` (English IPA, also as ``english_mfa``), ``xsampa``, ``sampa`` (English of WebMAUS), ``timit``, ``buckeye``,
+        ``mandarin``, or the path
         of a tab-separated file. A file has either the columns ``symbol`` and ``arpabet`` (other labels for ARPAbet; for stop
         closures that are labelled apart, ``releases``), or ``symbol``, ``ipa``, ``kind`` and those of voicing, aspiration, place,
         manner, height, backness, rounding, length, glide that matter.

@@ -194,7 +194,8 @@ def _unknown_phones(alignment: Alignment) -> Failure | None:
         reason = (
             f"its phones ({labels}) are in no inventory that could be told." if alignment.inventory == "unknown" else str(error)
         )
-        return Failure("phonology", alignment.utterance_id, reason, "Name the inventory of the alignments, or align again.")
+        remedy = "Name the inventory of the alignments (--inventory, such as sampa for WebMAUS's English), or align again."
+        return Failure("phonology", alignment.utterance_id, reason, remedy)
     return None
 
 

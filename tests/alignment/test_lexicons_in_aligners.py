@@ -95,7 +95,7 @@ def test_unknown_phones_are_one_failure_an_utterance():
     assert [(one.item, one.reason, one.remedy) for one in failures] == [
         (
             "a", "its phones ('Q1', 'Q2') are in no inventory that could be told.",
-            "Name the inventory of the alignments, or align again.",
+            "Name the inventory of the alignments (--inventory, such as sampa for WebMAUS's English), or align again.",
         )
     ]  # fmt: skip
     mixed = {"a": said("a", [("妈", "m a ˥")], "mandarin"), "b": said("b", [("sea", "S IY1")], "arpabet")}

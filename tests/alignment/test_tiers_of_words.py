@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
 
-from analysis.alignment import Alignment, make_aligner, read_textgrid, write_textgrid
+from analysis.alignment import Alignment, align_cached, make_aligner, read_textgrid, write_textgrid
+from analysis.alignment.textgrid import inventory_of
 from analysis.alignment.tiers import Tier, write_tiers
+from analysis.config import cache_folder
 from analysis.corpus import open_corpus
 from analysis.corpus.labels import read_labels, transcript_of_textgrid
 from analysis.corpus.utterance import Utterance
-from analysis.phonology import token_table
+from analysis.phonology import load_inventory, token_table
 from analysis.timebase import Interval
 
 SAID = "a breath of noise broke the silence after the pause".split()
@@ -95,6 +98,38 @@ def test_phones_without_words_are_a_failure(unit):
             "error",
         ),
     ]  # fmt: skip
+
+
+def test_sampa_is_not_taken_for_arpabet():
+    strengths = "S t r E N T s".split()
+    assert inventory_of(strengths) == "unknown" and inventory_of("DH AH0 sp SH IH1 P sil".split()) == "arpabet"
+    assert inventory_of("dh ax sh ih p".split()) == "arpabet" and inventory_of(["sil", "sp"]) == "arpabet"
+    words = (Interval(0.0, 0.2, "the"), Interval(0.2, 0.5, "ship"))
+    phones = tuple(Interval(i / 10, (i + 1) / 10, label) for i, label in enumerate(["D", "@", "S", "I", "p"]))
+    [tokens, failures] = token_table([utterance()], [Alignment("u", words, phones, 1.0, "test", inventory="sampa")], "word")
+    assert tokens["phones"].tolist() == ["DH AX", "SH IH P"] and not failures
+    [tokens, [failure]] = token_table([utterance()], [Alignment("u", words, phones, 1.0, "test", inventory="unknown")], "word")
+    assert tokens.empty and (failure.reason, failure.remedy) == (
+        "its phones ('D', '@', 'S', 'I', 'p') are in no inventory that could be told.",
+        "Name the inventory of the alignments (--inventory, such as sampa for WebMAUS's English), or align again.",
+    )
+    sampa = load_inventory("sampa")
+    assert sampa.split("T") == ("TH", -1) and sampa.split("t") == ("T", -1) and not sampa.knows("B")
+
+
+def test_capitals_and_full_stops_change_no_type(demo, tmp_path):
+    part = demo.utterances[:24]
+    aligned = list(align_cached(make_aligner("pocketsphinx"), part, cache_folder("alignments")))
+    for one in aligned:
+        words = [
+            replace(word, label=word.label.upper() if i else f"“{word.label.capitalize()}”") for i, word in enumerate(one.words)
+        ]
+        words[-1] = replace(words[-1], label=words[-1].label + ".")
+        write_textgrid(replace(one, words=tuple(words)), tmp_path / f"{one.utterance_id}.TextGrid")
+    again = list(make_aligner("textgrid", folder=tmp_path).align(part))
+    for unit in ("word", "syllable"):
+        [before, _], [after, _] = token_table(part, aligned, unit), token_table(part, again, unit)
+        assert before["type"].tolist() == after["type"].tolist() and before["stress"].tolist() == after["stress"].tolist()
 
 
 def test_the_reported_alignments(shared_cases, tmp_path):

@@ -155,7 +155,7 @@ def test_unknown_names_list_the_valid_ones():
         load_inventory("klingon")
     assert str(caught.value) == (
         "There is no inventory 'klingon'. Choose one of arpabet, buckeye, english_ipa, english_mfa, english_us_arpa, "
-        "english_us_mfa, ipa, mandarin, timit, xsampa, or give a file."
+        "english_us_mfa, ipa, mandarin, sampa, timit, xsampa, or give a file."
     )
     with pytest.raises(LexiconError) as caught:
         load_visemes("disney")

@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint gate baseline module
+.PHONY: help setup demo test test-portable test-slow lint gate baseline module
+# for PIPESTATUS
+SHELL := /bin/bash
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -44,6 +46,22 @@ TRAIN := $(BIN)/python -m analysis.wav2sem train --sentences $(SENTENCES) --keep
 module: $(STAMP) ## train the bundled module again (hours)
 	$(TRAIN) --preset bundled --stop-at 2800 --out runs/module/first
 	$(TRAIN) --preset bundled-second --initialize runs/module/first --out runs/module/second
+
+# What decides which arithmetic a machine uses, one setting a line: the verdict of the suite is the same under each.
+PORTABLE := "" \
+  "ATEN_CPU_CAPABILITY=default" \
+  "ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2" \
+  "OMP_NUM_THREADS=1" \
+  "OMP_NUM_THREADS=2" \
+  "LANG=C LC_ALL=C"
+
+test-portable: $(STAMP)  ## all tests, as on other processors, with other threads and in the C locale
+	@failed=0; for line in $(PORTABLE); do \
+	  echo "== $${line:-plain}"; \
+	  env $$line $(BIN)/python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" \
+	    --disable-warnings -rfE --tb=line | grep -E "^(FAILED|ERROR)|(passed|failed|error).* in |no tests ran"; \
+	  [ "$${PIPESTATUS[0]}" = 0 ] || failed=1; \
+	done; exit $$failed
 
 test-slow: $(STAMP)  ## the tests that take longer
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow

@@ -268,14 +268,23 @@ def memory(minutes: Sequence[int]) -> None:
             print(f"| {length} min | {_peak(command):.0f} MiB | {len(tokens)} |")
 
 
+# A new program's peak begins at that of the process which started it, so a small process must stand between it and this one.
+_BETWEEN = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+print(usage.ru_maxrss)
+sys.exit(process.returncode)
+"""
+
+
 def _peak(command: list[str]) -> float:
-    """Peak resident memory of a command, MiB."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with exit code {process.returncode}")
-    return usage.ru_maxrss / 1024
+    """Peak resident memory of a command, MiB, whatever this process has used before."""
+    found = subprocess.run([sys.executable, "-S", "-c", _BETWEEN, *command], stdout=subprocess.PIPE, text=True)
+    if found.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with exit code {found.returncode}")
+    return int(found.stdout) / 1024
 
 
 def main() -> None:

@@ -49,8 +49,8 @@ def resolve_precision(name: str, device: torch.device) -> str:
         raise ConfigurationError(f"dtype int8 is for processors; on {device.type} use float32, bfloat16 or float16.")
     if name == "bfloat16" and not has_bfloat16(device):
         raise ConfigurationError(
-            "dtype bfloat16 needs a processor with avx512_bf16 or AMX, or an accelerator; this one would only emulate it, many "
-            "times slower than float32. Use float32 or int8."
+            "dtype bfloat16 needs a processor with avx512_bf16 or AMX that oneDNN may use (ONEDNN_MAX_CPU_ISA can forbid it), or an "
+            "accelerator; here it would only be emulated, many times slower than float32. Use float32 or int8."
         )
     return name
 

@@ -26,11 +26,25 @@ def _processor() -> str:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 rather than emulating it."""
+    """Whether the device computes in bfloat16 rather than emulating it, and its library takes it."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return True
     flags = _processor()
-    return device.type != "cpu" or "avx512_bf16" in flags or "amx_bf16" in flags or "bf16" in flags.partition("Features")[2]
+    has = "avx512_bf16" in flags or "amx_bf16" in flags or "bf16" in flags.partition("Features")[2]
+    return has and _multiplies_in_bfloat16()
+
+
+@cache
+def _multiplies_in_bfloat16() -> bool:
+    """Whether a product can be taken: oneDNN may be kept, by ONEDNN_MAX_CPU_ISA for one, from what the processor has."""
+    ones = torch.ones(32, 32, dtype=torch.bfloat16)
+    try:
+        product = OneDnnProduct(ones, None)(ones) if has_onednn() else nn.functional.linear(ones, ones)
+    except RuntimeError:
+        return False
+    return bool((product == 32).all())
 
 
 def has_onednn() -> bool:

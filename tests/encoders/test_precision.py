@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,7 +155,12 @@ def test_every_choice_of_kernels_is_exact(
 
 @pytest.mark.parametrize("family", FAMILY_CONFIGS)
 @pytest.mark.parametrize(
-    ("dtype", "largest"), [pytest.param("bfloat16", 0.05, marks=needs_bfloat16), ("int8", 0.15), ("int8-alone", 0.25)]
+    ("dtype", "largest"),
+    [
+        pytest.param("bfloat16", 0.05, marks=needs_bfloat16),
+        pytest.param("int8", 0.15, marks=needs_bfloat16),
+        ("int8-alone", 0.25),
+    ],
 )
 def test_every_family_runs_in_fewer_bits_within_its_error(
     family: str,
@@ -200,7 +208,37 @@ def test_the_processor_is_read_from_its_flags(monkeypatch: pytest.MonkeyPatch) -
         ("flags : avx2", False),
     ):
         monkeypatch.setattr(products, "_processor", lambda flags=flags: flags)
+        monkeypatch.setattr(products, "_multiplies_in_bfloat16", lambda: True)
         assert has_bfloat16(CPU) == expected
+        monkeypatch.setattr(products, "_multiplies_in_bfloat16", lambda: False)
+        assert not has_bfloat16(CPU)
+
+
+@needs_onednn
+def test_what_onednn_may_not_use_is_not_used(model_folder: Callable[[str], Path]) -> None:
+    """The processor may have bfloat16 and oneDNN be kept from it."""
+    code = (
+        "import sys, numpy, torch\n"
+        "from analysis.encoders import load_encoder\n"
+        "from analysis.encoders.products import has_bfloat16\n"
+        "from analysis.errors import ConfigurationError\n"
+        "print(has_bfloat16(torch.device('cpu')))\n"
+        "for dtype in ('fastest', 'bfloat16'):\n"
+        "    try:\n"
+        "        encoder = load_encoder(sys.argv[1], device='cpu', dtype=dtype)\n"
+        "        print(bool(encoder.encode([numpy.random.default_rng(0).normal(size=8000).astype('f')])[0].isfinite().all()))\n"
+        "    except ConfigurationError as error:\n"
+        "        print(error)\n"
+    )
+    limits = {"ATEN_CPU_CAPABILITY": "avx2", "DNNL_MAX_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    command = [sys.executable, "-c", code, str(model_folder("wav2vec2"))]
+    found = subprocess.run(command, capture_output=True, text=True, env=os.environ | limits)
+    assert found.stdout.splitlines() == [
+        "False",
+        "True",
+        "dtype bfloat16 needs a processor with avx512_bf16 or AMX that oneDNN may use (ONEDNN_MAX_CPU_ISA can forbid it), or an "
+        "accelerator; here it would only be emulated, many times slower than float32. Use float32 or int8.",
+    ], found.stderr
 
 
 def test_every_precision_has_a_line_of_help() -> None:

@@ -151,7 +151,7 @@ def test_check_syllables_prints_the_agreement(tmp_path, capsys):
         (
             ["pairs", "--inventory", "klingon"],
             "error: There is no inventory 'klingon'. Choose one of arpabet, buckeye, english_ipa, english_mfa, english_us_arpa, "
-            "english_us_mfa, ipa, mandarin, timit, xsampa, or give a file.\n",
+            "english_us_mfa, ipa, mandarin, sampa, timit, xsampa, or give a file.\n",
         ),
     ],
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from analysis.alignment.parts import part_of
 from analysis.alignment.textgrid import TextGridAligner, alignment_of
 from analysis.alignment.tiers import TextGridContent, Tier
 from analysis.alignment.types import Alignment
@@ -75,8 +76,11 @@ class LabelsAligner:
             if tier not in files
         ]
         tiers = tuple(_tier(f"{tier}s", read_labels(path, sampling_rate=utterance.sampling_rate)) for tier, path in files.items())
+        content = TextGridContent(0.0, utterance.duration, tiers, "labels")
+        if utterance.start is not None:  # the labels are those of the whole recording
+            content = part_of(content, utterance.start, utterance.end)
         found = alignment_of(
-            TextGridContent(0.0, utterance.duration, tiers, "labels"),
+            content,
             phones or files["word"],
             utterance_id=utterance.id,
             duration=utterance.duration,

@@ -94,7 +94,11 @@ def lay_out(utterances: Sequence[Utterance], corpus: Path, words_of: Callable[[s
         part = (utterance.start or 0.0, utterance.end)
         shared = next((link for link in links if link.is_free(speaker, part)), None)
         if shared is None:
-            _audio(utterance.audio, utterance.channel, corpus / name)
+            try:
+                _audio(utterance.audio, utterance.channel, corpus / name)
+            except AudioError as error:  # sound elsewhere in the recording, where all of it must be converted
+                laid.failures[utterance.id] = _bad_audio(utterance, error)
+                continue
             links.append(shared := _Shared(name))
         shared.tiers.setdefault(speaker, []).append((*part, " ".join(words)))
         laid.places[utterance.id] = Place(shared.file, speaker, part)
@@ -125,8 +129,12 @@ def _unusable(utterance: Utterance, words: list[str]) -> Failure | None:
     try:
         read_audio(utterance, sampling_rate=None)
     except AudioError as error:
-        return Failure("alignment", utterance.id, str(error), "Mend or leave out this recording.")
+        return _bad_audio(utterance, error)
     return None
+
+
+def _bad_audio(utterance: Utterance, error: AudioError) -> Failure:
+    return Failure("alignment", utterance.id, str(error), "Mend or leave out this recording.")
 
 
 def _audio(source: Path, channel: int | None, stem: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from analysis.alignment.arpabet import PHONES, without_stress
 from analysis.alignment.lookup import AlignmentFiles
+from analysis.alignment.parts import part_of
 from analysis.alignment.tiers import TextGridContent, Tier, read_tiers, write_tiers
 from analysis.alignment.types import Alignment
 from analysis.alignment.wording import with_word_doubts
@@ -188,9 +189,16 @@ class TextGridAligner:
         path = self._path(utterance)
         if path is None:
             return self._missing(utterance)
-        content_speaker = self._speaker(path, utterance)
-        found = read_textgrid(
-            path, utterance_id=utterance.id, duration=utterance.duration, speaker=content_speaker, **self._options
+        content = read_tiers(path)
+        if utterance.start is not None and content.xmax > utterance.duration + _END_TOLERANCE:
+            content = part_of(content, utterance.start, utterance.end)  # it is the TextGrid of the whole recording
+        found = alignment_of(
+            content,
+            path,
+            utterance_id=utterance.id,
+            duration=utterance.duration,
+            speaker=self._speaker(content, utterance),
+            **self._options,
         )
         return with_word_doubts(found, utterance.text)
 
@@ -210,10 +218,10 @@ class TextGridAligner:
         return Failure("alignment", utterance.id, f"There is no {names} {where}.", "Align this recording, or leave it out.")
 
     @staticmethod
-    def _speaker(path: Path, utterance: Utterance) -> str | None:
+    def _speaker(content: TextGridContent, utterance: Utterance) -> str | None:
         """The utterance's speaker, where the file has tiers under that name."""
-        speakers = {_split_name(tier.name)[0] for tier in read_tiers(path).tiers}
-        return utterance.speaker if utterance.speaker in speakers else None
+        speakers = {_split_name(tier.name)[0] for tier in content.tiers}
+        return next((name for name in (utterance.extra.get("tier_speaker"), utterance.speaker) if name in speakers), None)
 
 
 def _beside(audio: Path, path: Path) -> Path:

@@ -104,7 +104,7 @@ class SpeakerRule:
                 yield item
             elif self.level is None and self.pattern is None:
                 home = speaker_folder(item.audio.parent, root)
-                if by_folder and home not in (known := homes.setdefault(item.speaker, [])):
+                if by_folder and home.name == item.speaker and home not in (known := homes.setdefault(item.speaker, [])):
                     known.append(home)
                 yield item
             else:

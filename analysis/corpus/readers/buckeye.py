@@ -1,7 +1,7 @@
 """Buckeye: ``s01/s0101a.wav`` (or ``s01/s0101a/s0101a.wav``) with ``.words`` and ``.phones`` of the same name.
 
 A recording is one track of an interview, several minutes long, and its transcript the words of the speaker in the ``.words``
-file. The label files are kept as ``extra["word_labels"]`` and ``extra["phone_labels"]``;
+file. A track of more than half a minute is divided at pauses: its utterances are parts of it. The label files are kept as ``extra["word_labels"]`` and ``extra["phone_labels"]``;
 :func:`analysis.corpus.labels.read_buckeye` reads them.
 """
 
@@ -12,10 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.corpus.audio import is_audio
+from analysis.corpus.conversations import recordings_of, turns_at_pauses
 from analysis.corpus.labels import read_buckeye
 from analysis.corpus.recording import Recording, in_corpus, tree
 from analysis.errors import Failure
 
+# A track whose words end later is divided, s.
+_LONG = 30.0
 _SPEAKER = re.compile(r"s\d{2}")
 
 
@@ -40,11 +43,16 @@ def read(root: Path) -> Iterator[Recording | Failure]:
             }
             found = _SPEAKER.match(stem.lower())
             text = None
-            if "word_labels" in extra:
-                text = in_corpus(stem, lambda path=extra["word_labels"]: " ".join(one.label for one in read_buckeye(path)))
-                if isinstance(text, Failure):
-                    yield text
-                    continue
             speaker = found.group() if found else folder.name
+            if "word_labels" in extra:
+                words = in_corpus(stem, lambda path=extra["word_labels"]: read_buckeye(path))
+                if isinstance(words, Failure):
+                    yield words
+                    continue
+                if words and words[-1].end > _LONG:
+                    source = Path(extra["word_labels"])
+                    yield from recordings_of(turns_at_pauses(words, words[-1].end), stem, path, speaker, source, extra)
+                    continue
+                text = " ".join(one.label for one in words)
             yield Recording(stem, path, text, speaker, extra, transcript=str(folder / f"{stem}.words"))
     yield from lost

@@ -3,6 +3,9 @@
 The words stand in ``.lab``, ``.normalized.txt`` (LibriTTS), ``.txt`` or ``.TextGrid`` files. The folder that holds a recording
 is its speaker; of one called ``wav`` or ``audio``, the folder above. A TextGrid with word intervals is kept as the recording's
 alignment, and a ``.lab`` file with times (Festival, HTK) as its labels: of words where they are those of the transcript.
+
+A TextGrid with several speakers or utterances, or a table of turns (CORAAL, FAVE, Audacity) in a ``.txt`` file, gives utterances
+that are parts of the recording: see :mod:`analysis.corpus.conversations`.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from analysis.corpus.audio import is_audio, is_other_audio
+from analysis.corpus.conversations import Turn, recordings_of, turns_of_table, turns_of_textgrid
 from analysis.corpus.labels import read_labels, transcript_of_textgrid
 from analysis.corpus.recording import (
     Recording,
@@ -79,8 +83,32 @@ def read(root: Path) -> Iterator[Recording | Failure]:
                     )
                 continue
             utterance = path.stem if short else "-".join(path.relative_to(root).with_suffix("").parts)
-            yield in_corpus(utterance, partial(_recording, utterance, path, present, speaker_folder(folder, root).name))
+            speaker = speaker_folder(folder, root).name
+            turns = in_corpus(utterance, partial(_turns, path, present))
+            if isinstance(turns, Failure):
+                yield turns
+            elif turns is not None:
+                found, source, extra = turns
+                yield from recordings_of(found, utterance, path, speaker, source, extra)
+            else:
+                yield in_corpus(utterance, partial(_recording, utterance, path, present, speaker))
     yield from lost
+
+
+def _turns(path: Path, present: dict[str, str]) -> tuple[list[Turn], Path, dict[str, str]] | None:
+    """Turns of a recording, the file that lists them, and columns that all of them have; None where it is one utterance."""
+    stem = composed(path.stem.lower())
+    table, grid = present.get(stem + ".txt"), present.get(stem + ".textgrid")
+    if table is not None and (turns := turns_of_table(read_text(path.with_name(table)))):
+        return turns, path.with_name(table), {}
+    if grid is None or any(stem + suffix in present for suffix in TRANSCRIPT_SUFFIXES[:-1]):
+        return None
+    source = path.with_name(grid)
+    found = turns_of_textgrid(source)
+    if found is None:
+        return None
+    turns, aligned = found
+    return turns, source, {"alignment": str(source)} if aligned else {}
 
 
 def _recording(utterance: str, path: Path, present: dict[str, str], speaker: str) -> Recording | Failure:

@@ -269,6 +269,7 @@ def _against_sound(alignment: Alignment, utterance: Utterance | None) -> dict[st
     found |= dict.fromkeys(names, math.nan)
     if utterance is None or not (alignment.words or alignment.phones):
         return found
+
     def measured() -> SoundMeasures:
         return sound_measures(read_audio(utterance, SAMPLING_RATE) * 32768.0, alignment)
 

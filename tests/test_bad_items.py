@@ -1,0 +1,120 @@
+"""The whole line with items that fail late: an utterance without a vector, no token, no vector, no traceback."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import analysis
+from analysis.decouple import main
+from analysis.embeddings import SyllableEmbeddings
+from analysis.embeddings.__main__ import main as embeddings_main
+from analysis.errors import CorpusError, SemanticsError, StrictError
+from analysis.separation.settings import SeparationSettings
+from analysis.settings import DecoupleConfig, ProjectionSettings
+from analysis.wav2sem.text import TextSemantics
+
+QUICK = DecoupleConfig(
+    layers="last",
+    audio=False,
+    workers=1,
+    encoder=["mfcc"],
+    wav2sem="none",
+    separation=SeparationSettings(distances=("l2",), vectors=("raw",), n_nulls=5),
+    projection=ProjectionSettings(method="pca"),
+)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, demo) -> str:
+    rows = [[str(u.audio), u.text, u.speaker, u.id] for u in demo.utterances[:48]]
+    path = tmp_path_factory.mktemp("small") / "manifest.csv"
+    pd.DataFrame(rows, columns=["path", "transcript", "speaker", "id"]).to_csv(path, index=False)
+    return str(path)
+
+
+@pytest.fixture
+def forgetful(monkeypatch, demo):
+    """The text model breaks at the third utterance, alone or among others."""
+    bad = demo.utterances[2]
+    real = TextSemantics.semantics
+
+    def semantics(self, utterances):
+        if any(utterance.id == bad.id for utterance in utterances):
+            raise RuntimeError("the tokenizer panicked")
+        return real(self, utterances)
+
+    monkeypatch.setattr(TextSemantics, "semantics", semantics)
+    return bad.id
+
+
+def test_an_utterance_without_a_semantic_vector_is_a_row_and_its_tokens_are_left_out_throughout(small, forgetful, tmp_path):
+    report = analysis.run(QUICK, corpus=small, dtw=True, out=str(tmp_path / "out"))
+    (row,) = report.failures[report.failures["severity"] == "error"].itertuples()
+    assert (row.stage, row.item, row.reason) == ("semantics", forgetful, "RuntimeError: the tokenizer panicked.")
+    rows = pd.read_csv(small)
+    rows[rows["id"] != forgetful].to_csv(tmp_path / "without.csv", index=False)
+    without = analysis.run(QUICK, corpus=str(tmp_path / "without.csv"), dtw=True, write=False)
+    means = [
+        one.separation.query("statistic == 'mean_distance' and relation == 'near_homophone' and variant == 'without'")
+        for one in (report, without)
+    ]
+    np.testing.assert_allclose(means[0]["estimate"].to_numpy(), means[1]["estimate"].to_numpy(), rtol=0.02)
+    with pytest.raises(StrictError, match=f"^semantics: {forgetful}: RuntimeError: the tokenizer panicked"):
+        analysis.run(QUICK, corpus=small, write=False, strict=True)
+
+
+def test_a_module_that_gives_no_vector_stops_with_the_reason(small, monkeypatch):
+    def semantics(self, utterances):
+        raise SemanticsError("The text model is gone.")
+
+    monkeypatch.setattr(TextSemantics, "semantics", semantics)
+    with pytest.raises(SemanticsError, match=r"^The text model is gone\.$"):
+        analysis.run(QUICK, corpus=small, write=False)
+    monkeypatch.setattr(TextSemantics, "semantics", lambda self, utterances: np.full((len(utterances), 384), np.nan))
+    with pytest.raises(SemanticsError) as caught:
+        analysis.run(QUICK, corpus=small, write=False)
+    assert str(caught.value).startswith("No utterance has a vector of every semantic module (oracle). The first failure, ")
+    assert str(caught.value).endswith(
+        ": The module oracle:mean gives a vector with NaN or infinite values. Check the module's weights, or leave the recording out."
+    )
+
+
+def test_no_token_at_all_stops_with_the_first_reason(small, monkeypatch, capsys, tmp_path):
+    import analysis.phonology.tokens as tokens
+
+    def broken(*arguments):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(tokens, "_rows", broken)
+    with pytest.raises(CorpusError) as caught:
+        analysis.run(QUICK, corpus=small, write=False)
+    first = pd.read_csv(small)["id"].iloc[0]
+    assert str(caught.value).startswith(
+        f"{small} gives no token of the unit syllable. The first failure, {first}: ZeroDivisionError: division by zero. "
+    )
+    assert main(["--corpus", small, "--encoder", "mfcc", "--wav2sem", "none", "--out", str(tmp_path / "out")]) == 2
+    assert embeddings_main([small, "--encoder", "mfcc", "--out", str(tmp_path / "store")]) == 2
+    told = capsys.readouterr().err
+    assert told.count("ZeroDivisionError: division by zero.") == 2 and "Traceback" not in told
+
+
+def test_features_of_another_rate_stop_both_commands_with_the_reason(small, tmp_path, capsys):
+    folder = tmp_path / "features"
+    folder.mkdir()
+    for row in pd.read_csv(small).itertuples():
+        np.save(folder / f"{row.id}.npy", np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32))
+    encoder = f"features:{folder}?rate=10"
+    assert main(["--corpus", small, "--encoder", encoder, "--wav2sem", "none", "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "gave not one vector. The first failure, " in told and "300 frames, 30.00 s at 10 frames per second" in told
+    store = tmp_path / "store"
+    assert embeddings_main([small, "--encoder", encoder, "--out", str(store)]) == 2
+    assert "gave not one vector. The first failure, " in capsys.readouterr().err
+    assert len((store / "failures.csv").read_text(encoding="utf-8").splitlines()) > 40
+    assert len(SyllableEmbeddings.read(store)) == 0
+    with pytest.raises(CorpusError, match=r"^The store holds not one vector\. The first failure, "):
+        analysis.run(dataclasses.replace(QUICK, encoder=["bundled"]), corpus=small, vectors=str(store), write=False)

@@ -328,15 +328,15 @@ def _cut(kept: list[Interval], previous: tuple[float, float, str], start: float,
 def inventory_of(labels: Sequence[str]) -> str:
     """``arpabet`` where at least four in five labels are, ``ipa`` where any label has letters beyond ASCII, else ``unknown``.
 
-    Labels in capitals beside others in small letters are SAMPA's (``S`` and ``s`` are two phones there), whose language no label
-    says.
+    Single capitals beside small letters, and none of ARPAbet's labels of two capitals, are SAMPA's (``S`` and ``s`` are two phones
+    there), whose language no label says.
     """
     labels = [label.strip() for label in labels if not silent_phone(label)]
     if not labels:
         return "arpabet"
     small = sum(label.islower() for label in labels)
     capital = sum(label.isupper() for label in labels)
-    mixed = min(small, capital) > 0.1 * len(labels)
+    mixed = min(small, capital) > 0 and not any(len(label) > 1 and without_stress(label) in PHONES for label in labels)
     if not mixed and sum(without_stress(label.upper()) in PHONES for label in labels) >= 0.8 * len(labels):
         return "arpabet"
     return "ipa" if any(not label.isascii() for label in labels) else "unknown"

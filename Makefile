@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-portable test-slow lint gate baseline module
+.PHONY: help setup demo test test-portable test-mfa test-slow lint gate baseline module
 # for PIPESTATUS
 SHELL := /bin/bash
 
@@ -62,6 +62,9 @@ test-portable: $(STAMP)  ## all tests, as on other processors, with other thread
 	    --disable-warnings -rfE --tb=line | grep -E "^(FAILED|ERROR)|(passed|failed|error).* in |no tests ran"; \
 	  [ "$${PIPESTATUS[0]}" = 0 ] || failed=1; \
 	done; exit $$failed
+
+test-mfa: $(STAMP)   ## the aligner mfa against the command on the PATH; it says so where there is none
+	$(BIN)/python -m pytest tests/alignment/test_mfa_real.py
 
 test-slow: $(STAMP)  ## the tests that take longer
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow

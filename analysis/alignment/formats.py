@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.alignment.cache import from_record, to_record
-from analysis.alignment.textgrid import read_textgrid, write_textgrid
+from analysis.alignment.contents import read_contents
+from analysis.alignment.textgrid import alignment_of, write_textgrid
 from analysis.alignment.types import Alignment
 from analysis.errors import AlignmentError
 from analysis.timebase import Interval
@@ -57,24 +58,27 @@ def read_alignment(path: Path | str, *, duration: float | None = None) -> Alignm
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix == ".textgrid":
-        return read_textgrid(path, duration=duration)
-    if suffix not in (".json", ".csv", ".eaf"):
+    if suffix not in (".textgrid", ".json", ".csv", ".eaf"):
         raise AlignmentError(f"{path}: no format has the ending {path.suffix!r}. Valid endings: {', '.join(FORMATS)}.")
     try:
-        if suffix == ".json":
-            return from_record(json.loads(path.read_text(encoding="utf-8")), str(path))
-        tiers = _read_csv(path) if suffix == ".csv" else _read_elan(path)
+        if suffix == ".json" and "tiers" not in (record := json.loads(path.read_text(encoding="utf-8"))):
+            return from_record(record, str(path))
+        if suffix == ".csv" and (tiers := _read_csv(path)) is not None:
+            ends = [one.end for intervals in tiers.values() for one in intervals]
+            return Alignment(path.stem, tiers["words"], tiers["phones"], duration or max(ends, default=0.0), suffix[1:])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AlignmentError(f"{path} cannot be read as {path.suffix}: {type(error).__name__}: {error}.") from error
-    ends = [one.end for intervals in tiers.values() for one in intervals]
-    return Alignment(path.stem, tiers["words"], tiers["phones"], duration or max(ends, default=0.0), suffix[1:])
+    return alignment_of(read_contents(path), path, utterance_id=path.stem, duration=duration, source=suffix[1:])
 
 
-def _read_csv(path: Path) -> dict[str, tuple[Interval, ...]]:
+def _read_csv(path: Path) -> dict[str, tuple[Interval, ...]] | None:
+    """Tiers of a table that :func:`write_alignment` wrote; None for MFA's."""
     tiers: dict[str, list[Interval]] = {tier: [] for tier in _TIERS}
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        for row in csv.DictReader(stream):
+        rows = csv.DictReader(stream)
+        if "Begin" in (rows.fieldnames or ()):
+            return None
+        for row in rows:
             tiers[row["tier"]].append(Interval(float(row["start"]), float(row["end"]), row["label"]))
     return {tier: tuple(intervals) for tier, intervals in tiers.items()}
 
@@ -90,20 +94,6 @@ def _write_elan(alignment: Alignment, path: Path) -> None:
             document.add_annotation(tier, round(1000 * one.start), round(1000 * one.end), one.label)
     path.unlink(missing_ok=True)  # the library would keep the old file as a backup
     document.to_file(str(path))
-
-
-def _read_elan(path: Path) -> dict[str, tuple[Interval, ...]]:
-    from pympi.Elan import Eaf
-
-    document = Eaf(str(path))
-    names = document.get_tier_names()
-    return {
-        tier: tuple(
-            Interval(start / 1000, end / 1000, label)
-            for start, end, label, *_ in sorted(document.get_annotation_data_for_tier(tier) if tier in names else ())
-        )
-        for tier in _TIERS
-    }
 
 
 def write_ctm(alignments: Iterable[Alignment], path: Path | str, *, tier: str = "words") -> Path:

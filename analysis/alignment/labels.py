@@ -75,7 +75,10 @@ class LabelsAligner:
             for tier, other in (("word", "phone"), ("phone", "word"))
             if tier not in files
         ]
-        tiers = tuple(_tier(f"{tier}s", read_labels(path, sampling_rate=utterance.sampling_rate)) for tier, path in files.items())
+        tiers = tuple(
+            _tier(f"{tier}s", read_labels(path, sampling_rate=utterance.sampling_rate, words=tier == "word"))
+            for tier, path in files.items()
+        )
         content = TextGridContent(0.0, utterance.duration, tiers, "labels")
         if utterance.start is not None:  # the labels are those of the whole recording
             content = part_of(content, utterance.start, utterance.end)

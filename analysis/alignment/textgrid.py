@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from analysis.alignment.arpabet import PHONES, without_stress
+from analysis.alignment.contents import read_contents, suffix_of
 from analysis.alignment.lookup import AlignmentFiles
 from analysis.alignment.parts import part_of
 from analysis.alignment.tiers import TextGridContent, Tier, read_tiers, write_tiers
@@ -156,7 +157,8 @@ class TextGridAligner:
     Parameters
     ----------
     folder : path, optional
-        Searched with all its subfolders as :mod:`analysis.alignment.lookup` says. Without one, only paths that the corpus itself gives (``extra["alignment"]``) are read.
+        Searched with all its subfolders as :mod:`analysis.alignment.lookup` says. Where it holds no TextGrid, MFA's JSON or CSV
+        or ELAN's files are read. Without a folder, only paths that the corpus itself gives (``extra["alignment"]``) are read.
     words_tier, phones_tier, inventory, strict
         As in :func:`read_textgrid`.
     """
@@ -176,7 +178,8 @@ class TextGridAligner:
         if self.folder is not None and not self.folder.is_dir():
             raise ConfigurationError(f"The folder of TextGrids {self.folder} does not exist or is no folder.")
         self._options = {"words_tier": words_tier, "phones_tier": phones_tier, "inventory": inventory, "strict": strict}
-        self._files = AlignmentFiles(self.folder)
+        self._suffix = ".textgrid" if self.folder is None else suffix_of(self.folder)
+        self._files = AlignmentFiles(self.folder, self._suffix)
 
     def align(self, utterances: Sequence[Utterance]) -> Iterator[Alignment | Failure]:
         """Yield one Alignment or Failure per utterance, in order."""
@@ -189,7 +192,7 @@ class TextGridAligner:
         path = self._path(utterance)
         if path is None:
             return self._missing(utterance)
-        content = read_tiers(path)
+        content = read_contents(path)
         if utterance.start is not None and content.xmax > utterance.duration + _END_TOLERANCE:
             content = part_of(content, utterance.start, utterance.end)  # it is the TextGrid of the whole recording
         found = alignment_of(
@@ -213,7 +216,8 @@ class TextGridAligner:
         return self._files.find(utterance)
 
     def _missing(self, utterance: Utterance) -> Failure:
-        names = " or ".join(dict.fromkeys(f"{name}.TextGrid" for name in (Path(utterance.id).name, utterance.audio.stem)))
+        ending = self._suffix.replace(".textgrid", ".TextGrid")
+        names = " or ".join(dict.fromkeys(f"{name}{ending}" for name in (Path(utterance.id).name, utterance.audio.stem)))
         where = f"in {self.folder}" if self.folder is not None else "given by the corpus, and no folder was named"
         return Failure("alignment", utterance.id, f"There is no {names} {where}.", "Align this recording, or leave it out.")
 

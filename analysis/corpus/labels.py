@@ -32,7 +32,9 @@ _WORD_TIERS = frozenset(("words", "word", "ort-mau", "ort", "orthography"))
 _TEXT_TIERS = ("utterance", "utterances", "transcript", "transcription", "text", "sentence", "phrase", "ipu")
 
 
-def read_labels(path: str | Path, *, sampling_rate: int = 16000, keep_silence: bool = False) -> list[Interval]:
+def read_labels(
+    path: str | Path, *, sampling_rate: int = 16000, keep_silence: bool = False, words: bool = False
+) -> list[Interval]:
     """Intervals of a label file, whose kind its ending and content tell.
 
     Parameters
@@ -43,6 +45,8 @@ def read_labels(path: str | Path, *, sampling_rate: int = 16000, keep_silence: b
         Of the recording, Hz; TIMIT counts in samples.
     keep_silence : bool
         Keep intervals without speech.
+    words : bool
+        A ``.lab`` file holds words, of which ``pause`` or ``noise`` is one; other endings say so themselves.
 
     Raises
     ------
@@ -57,7 +61,8 @@ def read_labels(path: str | Path, *, sampling_rate: int = 16000, keep_silence: b
         return read_buckeye(path, keep_silence=keep_silence)
     if suffix == ".lab":
         has_header = any(line.strip() == "#" for line in read_text(path).splitlines())
-        return (read_festival if has_header else read_hts)(path, keep_silence=keep_silence)
+        found = (read_festival if has_header else read_hts)(path, keep_silence=keep_silence or words)
+        return [one for one in found if not (words and silent_word(one.label) and not keep_silence)]
     raise CorpusError(
         f"{path} is no label file of a known kind. "
         f"Known: .phn and .wrd (TIMIT), .phones and .words (Buckeye), .lab (Festival, HTS)."

@@ -208,6 +208,8 @@ def _pairs_with_distances(config: DecoupleConfig, run: EncoderRun) -> pd.DataFra
     keys = ["type_a", "type_b"]
     wide = found.pivot(index=keys, columns="variant", values="mean_distance").reset_index()
     wide.columns.name = None
+    # where every pair is said within one utterance only, none has a distance at the headline's split
+    wide = wide.reindex(columns=list(dict.fromkeys([*wide.columns, "without", *run.semantics])))
     counts = found[found["variant"] == "without"][[*keys, "n_token_pairs"]]
     wide = wide.merge(counts, on=keys)
     first = next(iter(run.semantics), None)

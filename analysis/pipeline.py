@@ -89,6 +89,7 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
             embeddings, found, frames = embed(name, scored, modules)
             semantics = _semantics(modules, found, corpus, embeddings, ledger)
             embeddings, frames = _with_vectors(embeddings, frames, semantics, ledger)
+            _require_pairs(name, embeddings, pairs, len(scored), ledger)
             runs.append(_analyse(config, name, embeddings, semantics, pairs, frames, ledger, start))
         report = assemble(config, corpus, quality, tokens, runs, ledger.failures, started)
         if write:
@@ -597,6 +598,22 @@ def _with_vectors(
         )
     rows = np.flatnonzero(kept)
     return embeddings.select(rows), {layer: [of_layer[row] for row in rows] for layer, of_layer in frames.items()}
+
+
+def _require_pairs(name: str, embeddings: SyllableEmbeddings, pairs: pd.DataFrame, asked: int, ledger: _Ledger) -> None:
+    """Raise where what failed has left no near-homophone pair with tokens of both sides."""
+    left = set(embeddings.tokens["type"])
+    near = pairs[pairs["relation"] == "near_homophone"]
+    if (near["type_a"].isin(left) & near["type_b"].isin(left)).any():
+        return
+    lost = [
+        failure for failure in ledger.failures if failure.severity == "error" and failure.stage in ("embeddings", "semantics")
+    ]
+    first = f" The first failure, {lost[0].item}: {lost[0].reason} What to do: {lost[0].remedy}" if lost else ""
+    raise SeparationError(
+        f"{name}: no near-homophone pair has tokens of both sides left, as {asked - len(embeddings)} of {asked} tokens have no "
+        f"vector.{first}"
+    )
 
 
 def _rows_on_the_map(config: DecoupleConfig, pairs: pd.DataFrame, embeddings: SyllableEmbeddings) -> np.ndarray:

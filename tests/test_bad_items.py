@@ -12,7 +12,7 @@ import analysis
 from analysis.decouple import main
 from analysis.embeddings import SyllableEmbeddings
 from analysis.embeddings.__main__ import main as embeddings_main
-from analysis.errors import CorpusError, SemanticsError, StrictError
+from analysis.errors import CorpusError, SemanticsError, SeparationError, StrictError
 from analysis.separation.settings import SeparationSettings
 from analysis.settings import DecoupleConfig, ProjectionSettings
 from analysis.wav2sem.text import TextSemantics
@@ -118,3 +118,26 @@ def test_features_of_another_rate_stop_both_commands_with_the_reason(small, tmp_
     assert len(SyllableEmbeddings.read(store)) == 0
     with pytest.raises(CorpusError, match=r"^The store holds not one vector\. The first failure, "):
         analysis.run(dataclasses.replace(QUICK, encoder=["bundled"]), corpus=small, vectors=str(store), write=False)
+
+
+def features_of(folder, utterances):
+    folder.mkdir()
+    for number, one in enumerate(utterances):
+        frames = np.random.default_rng(number).normal(size=(round(50 * one.duration), 8))
+        np.save(folder / f"{one.id}.npy", frames.astype(np.float32))
+    return [f"features:{folder}?rate=50"]
+
+
+def test_pairs_of_one_utterance_alone_are_reported_without_a_headline(small, demo, tmp_path):
+    encoder = features_of(tmp_path / "features", demo.utterances[:1])  # which says both words of a pair
+    report = analysis.run(QUICK, corpus=small, encoder=encoder, out=str(tmp_path / "out"))
+    assert len(report.tables["pairs"]) == 0 and "gain" in report.tables["pairs"].columns
+    known = report.separation.query("relation == 'near_homophone' and statistic == 'mean_distance'").dropna(subset="estimate")
+    assert set(known["split"]) == {"all", "same_utterance"}
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_what_failed_may_leave_no_pair(small, demo, tmp_path):
+    encoder = features_of(tmp_path / "features", demo.utterances[1:2])  # whose syllables have no near-homophone among them
+    with pytest.raises(SeparationError, match=r"^features:.*: no near-homophone pair has tokens of both sides left, as "):
+        analysis.run(QUICK, corpus=small, encoder=encoder, write=False)

@@ -16,6 +16,7 @@ import pandas as pd
 from analysis.config import content_hash
 from analysis.corpus.utterance import Corpus
 from analysis.errors import FAILURE_COLUMNS, Failure, failure_rows
+from analysis.phonology.composition import composition_table
 from analysis.report.model import Report
 from analysis.settings import DecoupleConfig
 
@@ -152,6 +153,7 @@ def assemble(
             "projection": pd.concat([_coordinates(config, run) for run in runs], ignore_index=True),
             "utterances": utterances,
             "quality": quality,
+            "composition": composition_table(runs[0].pairs),
             "failures": pd.DataFrame(failure_rows(failures), columns=list(FAILURE_COLUMNS)),
             **_beside_published(runs),
         },
@@ -167,7 +169,7 @@ def assemble(
             "projections": [card for run in runs for card in _projection_cards(config, run)],
             "nulls": [draws for run in runs for draws in _null_draws(run)],
             "histograms": [counts for run in runs for counts in _histograms(config, run)],
-            "notes": [note for run in runs for note in run.separation.notes],
+            "notes": list(dict.fromkeys(note for run in runs for note in run.separation.notes)),
         },
     )
 
@@ -211,7 +213,8 @@ def _pairs_with_distances(config: DecoupleConfig, run: EncoderRun) -> pd.DataFra
     # where every pair is said within one utterance only, none has a distance at the headline's split
     wide = wide.reindex(columns=list(dict.fromkeys([*wide.columns, "without", *run.semantics])))
     counts = found[found["variant"] == "without"][[*keys, "n_token_pairs"]]
-    wide = wide.merge(counts, on=keys)
+    near = run.pairs[run.pairs["relation"] == HEADLINE["relation"]]
+    wide = wide.merge(counts, on=keys).merge(near[[*keys, "pairs_of"]], on=keys)
     first = next(iter(run.semantics), None)
     if first is not None:
         wide["gain"] = wide[first] - wide["without"]
@@ -220,7 +223,7 @@ def _pairs_with_distances(config: DecoupleConfig, run: EncoderRun) -> pd.DataFra
         intervals = pair_gains(run.embeddings.tokens, wide, before, after, level=config.separation.ci_level)
         wide = wide.merge(intervals[[*keys, "ci_low", "ci_high", "n_speakers"]], on=keys, how="left")
     place = {name: HEADLINE[name] for name in ("distance", "split")}
-    table = run.pairs[run.pairs["relation"] == HEADLINE["relation"]].merge(wide, on=keys)
+    table = near.merge(wide.drop(columns="pairs_of"), on=keys)
     return table.assign(encoder=run.name, layer=run.headline_layer, **place)
 
 

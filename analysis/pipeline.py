@@ -233,6 +233,7 @@ def _aligner_options(config: DecoupleConfig, aligner: str) -> dict[str, Any]:
 def _stored(config: DecoupleConfig, ledger: _Ledger) -> tuple[DecoupleConfig, SyllableEmbeddings]:
     """The embeddings of a store, and the configuration with what they say of themselves."""
     from analysis.embeddings import EmbeddingStore, SyllableEmbeddings
+    from analysis.phonology import with_words
 
     done = _stage(f"Vectors of {config.vectors}")
     store = EmbeddingStore(Path(config.vectors))
@@ -240,6 +241,8 @@ def _stored(config: DecoupleConfig, ledger: _Ledger) -> tuple[DecoupleConfig, Sy
     held = store.layers
     layers = {"all": held, "last": held[-1:]}.get(config.layers) or config.layer_numbers()
     stored = SyllableEmbeddings.read(config.vectors, layer=layers)
+    if "word_class" not in stored.tokens:  # written by an earlier version
+        stored = replace(stored, tokens=with_words(stored.tokens, _inventory_of(config)))
     provenance = stored.provenance
     told = {"unit": provenance["unit"], "pooling": provenance["pooling"], "slicing": provenance["slicing"]}
     done(f"{len(stored)} tokens, layers {', '.join(map(str, stored.layers))} of {provenance['encoder']['name']}")
@@ -293,32 +296,81 @@ def _tokens_and_pairs(
 
 
 def _pairs(config: DecoupleConfig, corpus: Corpus, tokens: pd.DataFrame, inventory: str, ledger: _Ledger) -> pd.DataFrame:
+    """The pair table with what its near-homophones are made of, and the classes that are scored; see :func:`_attempts`."""
+    from analysis.phonology.composition import compose, count_scored, fallback_sentence
+
     done = _stage(f"{config.unit.capitalize()}s and near-homophones")
     counts = tokens["type"].value_counts()
-    asked = config.min_tokens
-    for least in (asked,) if asked else range(USUAL_TOKENS, 0, -1):
-        pairs, rare = _pairs_among(config, tokens, set(counts.index[counts >= least]), least, inventory)
-        found = int((pairs["relation"] == "near_homophone").sum())
-        if found:
+    asked, enough = config.min_tokens, config.separation.min_type_pairs
+    found, usual = 0, None
+    for attempt in _attempts(config, tokens):
+        near, rare = _near_among(config, tokens, set(counts.index[counts >= attempt.least]), attempt.least, inventory)
+        near = compose(near, tokens, attempt.classes, min_tokens=attempt.least)
+        found = count_scored(near)
+        if found >= attempt.needed:
             break
-    else:
+        usual = found if attempt.usual else usual
+    if not found:
         kind = f"pair of the list {config.pairs}" if config.pairs else "near-homophone pair"
         often = f" whose two {config.unit}s occur at least {asked} times" if asked else ""
+        of = f", of the classes {config.pairs_of}" if config.pairs_of else ""
         lower = ", a lower --min_tokens" if asked and asked > 1 else ""
+        other = ", other classes (--pairs_of)" if config.pairs_of else ""
         raise SeparationError(
-            f"The corpus has no {kind}{often} ({len(tokens)} tokens of {len(counts)} types). "
-            f"Use a larger corpus{lower} or {'another list' if config.pairs else 'a higher --threshold'}."
+            f"The corpus has no {kind}{often}{of} ({len(tokens)} tokens of {len(counts)} types). "
+            f"Use a larger corpus{lower}{other} or {'another list' if config.pairs else 'a higher --threshold'}."
         )
     ledger.add(rare)
-    few = ""
-    if not asked and least < USUAL_TOKENS:
-        few = f"no pair has {USUAL_TOKENS} tokens of both {config.unit}s, so pairs with at least {least} of each are scored"
-        remedy = "Take these scores as a first look; a larger corpus, or one where words are said again, gives intervals."
-        ledger.add([Failure("phonology", corpus.name, f"{few.capitalize()}.", remedy, "warning")])
-    pairs = _limit(pairs, counts, config.max_pairs)
-    found = int((pairs["relation"] == "near_homophone").sum())
-    done(f"{len(tokens)} tokens of {len(counts)} types, {found} near-homophone pairs" + (f"; {few}" if few else ""))
+    few = []
+    if not asked and attempt.least < USUAL_TOKENS:
+        fewer = f"fewer than {enough} pairs{' of content words' if attempt.usual else ''} have"
+        which = fewer if attempt.needed > 1 else "no pair has"
+        few.append(
+            f"{which} {USUAL_TOKENS} tokens of both {config.unit}s, so pairs with at least {attempt.least} of each are scored"
+        )
+    if usual is not None and not attempt.usual:
+        few.append(fallback_sentence(usual, enough, found).rstrip("."))
+    remedy = "Take these scores as a first look; a larger corpus, or one where words are said again, gives intervals."
+    ledger.add([Failure("phonology", corpus.name, f"{text[0].upper()}{text[1:]}.", remedy, "warning") for text in few])
+    apart = _unrelated(config, tokens, near, attempt, inventory)
+    pairs = _limit(pd.concat([near, apart], ignore_index=True), config.max_pairs)
+    made = "" if found == len(near) else f" of {(near['relation'] == 'near_homophone').sum()}"
+    done(
+        "; ".join([f"{len(tokens)} tokens of {len(counts)} types, {count_scored(pairs)}{made} near-homophone pairs scored", *few])
+    )
     return pairs.reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """Classes of token pairs, how many tokens both types of a pair must have of them, and how many such pairs are enough.
+
+    ``usual``: the classes are the default.
+    """
+
+    classes: tuple[str, ...]
+    least: int
+    needed: int
+    usual: bool = False
+
+
+def _attempts(config: DecoupleConfig, tokens: pd.DataFrame) -> list[_Attempt]:
+    """What is tried, in this order, until there are enough pairs.
+
+    Content pairs with four, three, two, one tokens of each type, then pairs of all classes likewise, until there are as many as an
+    interval needs: fewer tokens widen an interval, other classes ask another question. Then all classes, until there is any pair;
+    that alone where the user names classes or no list describes the words.
+    """
+    from analysis.phonology.composition import DEFAULT_PAIRS_OF, PAIRS_OF
+
+    asked, every = config.classes_of_pairs(), PAIRS_OF["all"]
+    named = (config.min_tokens,) if config.min_tokens else range(USUAL_TOKENS, 0, -1)
+    attempts = []
+    if asked is None and (tokens["word_class"] != "").any():
+        enough = config.separation.min_type_pairs
+        attempts += [_Attempt(DEFAULT_PAIRS_OF, least, enough, True) for least in named]
+        attempts += [_Attempt(every, least, enough) for least in named]
+    return attempts + [_Attempt(asked or every, least, 1) for least in named]
 
 
 def _scored(tokens: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -353,14 +405,14 @@ def _common_inventory(alignments: Mapping[str, Alignment]) -> str:
     return written.pop()
 
 
-def _pairs_among(
+def _near_among(
     config: DecoupleConfig, tokens: pd.DataFrame, frequent: set[str], least: int, inventory: str
 ) -> tuple[pd.DataFrame, list[Failure]]:
-    """Pairs of the types in ``frequent``, listed or mined, and listed pairs that are not among them."""
+    """Related pairs of the types in ``frequent``, listed or mined, and listed pairs that are not among them."""
     from analysis.phonology import load_pairs, pair_table
 
     if not config.pairs:
-        return pair_table(_phones_of(tokens, frequent), threshold=config.threshold, seed=config.seed, inventory=inventory), []
+        return pair_table(_phones_of(tokens, frequent), threshold=config.threshold, n_unrelated=0, inventory=inventory), []
     pairs = load_pairs(config.pairs, lexicon=config.lexicon, inventory=config.inventory, threshold=config.threshold)
     if config.unit == "syllable":
         pairs = _pairs_of_syllables(pairs)
@@ -372,12 +424,25 @@ def _pairs_among(
         )
         for a, b in pairs.loc[~known, ["type_a", "type_b"]].itertuples(index=False)
     ]  # fmt: skip
-    listed = set(pairs[known]["type_a"]) | set(pairs[known]["type_b"])
-    # a list names what is alike; how far apart anything else lies must come from the same words
-    apart = pair_table(
-        _phones_of(tokens, listed), relations=(), n_unrelated=int(known.sum()), seed=config.seed, inventory=inventory
-    )
-    return pd.concat([pairs[known], apart], ignore_index=True), rare
+    return pairs[known], rare
+
+
+def _unrelated(
+    config: DecoupleConfig, tokens: pd.DataFrame, near: pd.DataFrame, attempt: _Attempt, inventory: str
+) -> pd.DataFrame:
+    """As many unrelated pairs as there are related ones, of types with enough tokens that may stand in a pair of the classes."""
+    from analysis.phonology import pair_table
+    from analysis.phonology.composition import compose, may_stand
+
+    if config.pairs:
+        # a list names what is alike; how far apart anything else lies must come from the same words
+        types = set(near["type_a"]) | set(near["type_b"])
+    else:
+        counts = tokens["type"][may_stand(tokens, attempt.classes)].value_counts()
+        types = set(counts.index[counts >= attempt.least])
+    wanted = int(((near["relation"] != "near_homophone") | (near["pairs_of"] != "")).sum())
+    apart = pair_table(_phones_of(tokens, types), relations=(), n_unrelated=wanted, seed=config.seed, inventory=inventory)
+    return compose(apart, tokens, attempt.classes)
 
 
 def _phones_of(tokens: pd.DataFrame, types: set[str]) -> dict[str, str]:
@@ -397,14 +462,23 @@ def _pairs_of_syllables(pairs: pd.DataFrame) -> pd.DataFrame:
     return renamed.drop_duplicates(["type_a", "type_b"])
 
 
-def _limit(pairs: pd.DataFrame, counts: pd.Series, most: int) -> pd.DataFrame:
-    """At most ``most`` near-homophone pairs, those whose rarer type has most tokens first; other relations are kept."""
-    near = pairs["relation"] == "near_homophone"
-    if not most or int(near.sum()) <= most:
+def _limit(pairs: pd.DataFrame, most: int) -> pd.DataFrame:
+    """At most ``most`` near-homophone pairs that are scored, and as many that are not, those whose rarer type has most tokens first.
+
+    Other relations are kept.
+    """
+    if not most:
         return pairs
-    rarer = np.minimum(pairs["type_a"].map(counts), pairs["type_b"].map(counts))
-    order = pairs[near].assign(_rarer=rarer[near]).sort_values(["_rarer", "type_a", "type_b"], ascending=[False, True, True])
-    return pd.concat([order.head(most).drop(columns="_rarer"), pairs[~near]])
+    near, scored = pairs["relation"] == "near_homophone", pairs["pairs_of"] != ""
+    rarer = np.minimum(pairs["n_tokens_a"], pairs["n_tokens_b"])
+    parts = []
+    for chosen in (near & scored, near & ~scored):
+        of = pairs[chosen]
+        if len(of) > most:
+            of = of.assign(_rarer=rarer).sort_values(["_rarer", "type_a", "type_b"], ascending=[False, True, True])
+            of = of.head(most).drop(columns="_rarer")
+        parts.append(of)
+    return pd.concat([*parts, pairs[~near]])
 
 
 def _modules(config: DecoupleConfig) -> dict[str, Semantics]:
@@ -618,13 +692,13 @@ def _require_pairs(name: str, embeddings: SyllableEmbeddings, pairs: pd.DataFram
 
 def _rows_on_the_map(config: DecoupleConfig, pairs: pd.DataFrame, embeddings: SyllableEmbeddings) -> np.ndarray:
     """Rows of the tokens shown: the near-homophones with most tokens, sampled to the limit with the run's seed."""
-    counts = embeddings.tokens["type"].value_counts()
-    near = pairs[pairs["relation"] == "near_homophone"]
+    from analysis.phonology.composition import taking_part
+
+    near = pairs[(pairs["relation"] == "near_homophone") & (pairs["pairs_of"] != "")]
     # sheep/ship tells a reader more than is/his: exchanged phones come before added ones
     exchanged = ~near["edit_class"].isin(["insertion", ""])
-    near = _limit(near[exchanged] if exchanged.any() else near, counts, config.projection.max_pairs)
-    types = set(near["type_a"]) | set(near["type_b"])
-    rows = np.flatnonzero(embeddings.tokens["type"].isin(types))
+    near = _limit(near[exchanged] if exchanged.any() else near, config.projection.max_pairs)
+    rows = np.flatnonzero(taking_part(embeddings.tokens, near))
     if len(rows) > config.projection.max_points:
         rows = np.sort(np.random.default_rng(config.seed).choice(rows, config.projection.max_points, replace=False))
     return rows

@@ -98,11 +98,16 @@ class DecoupleConfig:
         Phones of the lexicon and of the alignments: a name (`arpabet`, `ipa`, `mandarin`, ...) or a file; by default the lexicon's.
     pairs : str, optional
         List of pairs to score, a file or a name in lexicons/pairs; by default they are mined from the corpus.
+    pairs_of : str, optional
+        Token pairs scored as near-homophones, several with commas between: `content` (stressed syllables of content words of
+        different lemmas: `whole_word` and `word_part`), `unstressed`, `function_word`, `inflection`, `all`. The others are shown as
+        relations of their own; two forms of one word are never near-homophones. By default `content`, or `all` where that leaves
+        fewer pairs than an interval needs, which the report then says; of a list (--pairs) `all`.
     threshold : float
         Near-homophones have a phone distance (edits over the longer length) in (0, threshold].
     min_tokens : int, optional
-        Types with fewer tokens are left out of the pairs; by default 4, or the largest number that leaves any pair, which the
-        report then says.
+        Pairs with fewer tokens of either type are left out; by default 4, or the largest number that leaves as many pairs as an
+        interval needs, which the report then says.
     max_pairs : int
         Near-homophone pairs scored at most, those with most tokens first; 0 for no limit.
     keep_marked : bool
@@ -149,6 +154,7 @@ class DecoupleConfig:
     lexicon: str = "cmudict"
     inventory: str | None = None
     pairs: str | None = None
+    pairs_of: str | None = None
     threshold: float = 0.4
     min_tokens: int | None = None
     max_pairs: int = 200
@@ -173,6 +179,7 @@ class DecoupleConfig:
             raise ConfigurationError("Name at least one encoder, for example --encoder bundled.")
         if len(set(self.encoder)) != len(self.encoder):
             raise ConfigurationError(f"An encoder is named twice: {', '.join(self.encoder)}.")
+        self.classes_of_pairs()
         if not 0 < self.threshold < 1:
             raise ConfigurationError(f"--threshold must lie between 0 and 1, not {self.threshold}; the usual value is 0.4.")
         if not 0 < self.share <= 10:
@@ -245,6 +252,14 @@ class DecoupleConfig:
             limit = "" if n_layers is None else f"; this encoder has layers 0 to {n_layers - 1}"
             raise ConfigurationError(f"--layers {self.layers} asks for layers that do not exist{limit}.")
         return numbers
+
+    def classes_of_pairs(self) -> tuple[str, ...] | None:
+        """The classes of token pairs that were asked for, or None for the default."""
+        from analysis.phonology.composition import PAIRS_OF, pairs_of
+
+        if self.pairs_of is not None:
+            return pairs_of(self.pairs_of)
+        return PAIRS_OF["all"] if self.pairs else None
 
     def as_dict(self) -> dict[str, Any]:
         """Every setting, as it stands in the report."""

@@ -26,6 +26,7 @@ __all__ = [
     "composition_table",
     "count_scored",
     "fallback_sentence",
+    "may_stand",
     "pairs_of",
     "taking_part",
 ]
@@ -57,7 +58,7 @@ def pairs_of(asked: str) -> tuple[str, ...]:
     unknown = [name for name in names if name not in PAIRS_OF]
     if unknown or not names:
         given = repr(unknown[0]) if unknown else "nothing"
-        raise ConfigurationError(f"pairs_of takes {', '.join(PAIRS_OF)}, or several with commas between, not {given}.")
+        raise ConfigurationError(f"--pairs_of takes {', '.join(PAIRS_OF)}, or several with commas between, not {given}.")
     wanted = {name for part in names for name in PAIRS_OF[part]}
     return tuple(name for name in PAIR_CLASSES if name in wanted)
 
@@ -286,6 +287,12 @@ def taking_part(tokens: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
     return found
 
 
+def may_stand(tokens: pd.DataFrame, asked: Sequence[str]) -> np.ndarray:
+    """Which tokens may stand in a token pair of the classes, whatever the other token is: a mask, shape (N,)."""
+    kind = TokenKinds.of(tokens).kind
+    return (kind == _CODES["unknown"]) | (kind >= min(_CODES[name] for name in asked))
+
+
 def class_codes(names: str) -> list[int]:
     """Codes, as :meth:`TokenKinds.classes` gives them, of classes named with spaces between."""
     return [_CODES[name] for name in names.split()]
@@ -323,24 +330,37 @@ def composition_table(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["pairs_of", "what", *columns])
 
 
-def composition_sentences(pairs: pd.DataFrame) -> list[str]:
-    """What is scored as near-homophones and what is left out, in words; the last about pairs left with too few tokens."""
+def composition_sentences(pairs: pd.DataFrame, missing: Sequence[str] = ()) -> list[str]:
+    """What is scored as near-homophones and what is left out, in words; ``missing`` are columns that the token table lacks."""
     table = composition_table(pairs)
     if table.empty:
         return []
     near = pairs[pairs["relation"] == "near_homophone"]
     taken = table[table["n_type_pairs_scored"] > 0]
     left = table[table["n_token_pairs"] > table["n_token_pairs_scored"]]
-    if list(table["pairs_of"]) == ["unknown"]:
+    if set(table["pairs_of"]) <= {"unknown", "variant_form", "same_word"}:
+        why = (
+            f"The token table lacks {', '.join(missing)}"
+            if missing
+            else "No list of words is known for the language of these tokens"
+        )
+        which = "(two forms of one word may be among them)" if "word" in missing else "of different words"
         return [
-            f"No list of words is known for these tokens, so all {len(near)} near-homophone pairs are scored, whatever words "
-            "and syllables they are made of."
+            f"{why}, so what pairs are made of is not known: all {count_scored(pairs)} near-homophone pairs {which} are scored, "
+            "function words, inflections and unstressed syllables among them."
         ]
-    listed = "; ".join(
-        f"{row.what}: {row.n_token_pairs_scored} token pairs of {row.n_type_pairs_scored}" for row in taken.itertuples()
-    )
-    sentences = [f"Scored as near-homophones are {count_scored(pairs)} of {len(near)} type pairs ({listed} type pairs)."]
-    if len(left):
-        rest = "; ".join(f"{row.what}: {row.n_token_pairs - row.n_token_pairs_scored} token pairs" for row in left.itertuples())
-        sentences.append(f"Not scored as near-homophones are, of the same {len(near)} type pairs, {rest}.")
+    parts = [
+        f"{row.what} ({row.n_token_pairs_scored} token pairs of {row.n_type_pairs_scored} type pairs)"
+        for row in taken.itertuples()
+    ]
+    sentences = [f"Near-homophones are {count_scored(pairs)} of {len(near)} type pairs: {'; '.join(parts)}."]
+    names = set(" ".join(near["pairs_of"]).split())
+    never = left[~left["pairs_of"].isin(names)]
+    parts = [f"{row.what} ({row.n_token_pairs} token pairs of {row.n_type_pairs} type pairs)" for row in never.itertuples()]
+    few = left[left["pairs_of"].isin(names)]
+    if len(few):
+        n = int((few["n_token_pairs"] - few["n_token_pairs_scored"]).sum())
+        parts.append(f"what is scored elsewhere, in type pairs with too few tokens of it ({n} token pairs)")
+    if parts:
+        sentences.append(f"Not scored as near-homophones: {'; '.join(parts)}. A type pair may hold several of these.")
     return sentences

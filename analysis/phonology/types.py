@@ -65,8 +65,8 @@ PAIR_CLASSES: dict[str, str] = {
     "inflection": "two words of one lemma",
     "function_word": "a function word on either side",
     "unstressed": "an unstressed syllable on either side",
-    "word_part": "stressed syllables of content words, on a side part of a longer word",
-    "whole_word": "content words of one syllable, or words as the unit",
+    "word_part": "stressed syllables of content words, one of them part of a longer word",
+    "whole_word": "whole content words",
 }
 
 #: Columns that :func:`analysis.phonology.compose` adds to a pair table. ``pairs_of``: the classes whose token pairs are scored as

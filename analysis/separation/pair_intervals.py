@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis.phonology.composition import TokenKinds, class_codes
 from analysis.separation.intervals import Interval
 
 __all__ = ["FEWEST_SPEAKERS", "pair_gains", "speaker_jackknife"]
@@ -61,7 +62,7 @@ def pair_gains(
     tokens : DataFrame
         With ``type``, ``utterance``, ``speaker``; row i describes row i of the vectors.
     pairs : DataFrame
-        With ``type_a``, ``type_b``.
+        With ``type_a``, ``type_b``; where it has ``pairs_of`` (:func:`analysis.phonology.compose`), only token pairs of its classes count.
     without, fused : ndarray, shape (N, D)
         Vectors of the tokens without and with semantics.
     level : float
@@ -76,13 +77,17 @@ def pair_gains(
 
     rows = {name: group.to_numpy() for name, group in pd.Series(np.arange(len(tokens))).groupby(tokens["type"].to_numpy())}
     utterance, speaker = tokens["utterance"].to_numpy(), tokens["speaker"].to_numpy()
+    kinds = TokenKinds.of(tokens) if "pairs_of" in pairs else None
+    classes = pairs["pairs_of"] if kinds is not None else [""] * len(pairs)
     found = []
-    for a, b in pairs[["type_a", "type_b"]].itertuples(index=False, name=None):
+    for a, b, scored in zip(pairs["type_a"], pairs["type_b"], classes, strict=True):
         if a not in rows or b not in rows:
             continue
         i, j = (grid.ravel() for grid in np.meshgrid(rows[a], rows[b], indexing="ij"))
         gains = (cdist(fused[rows[a]], fused[rows[b]]) - cdist(without[rows[a]], without[rows[b]])).ravel()
         apart = utterance[i] != utterance[j]
+        if kinds is not None:
+            apart &= np.isin(kinds.classes(i, j), class_codes(scored))
         if not apart.any():
             continue
         said = (speaker[i[apart]], speaker[j[apart]])

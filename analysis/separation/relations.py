@@ -8,15 +8,20 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import SeparationError
+from analysis.phonology.composition import TokenKinds, class_codes, composed, composition_sentences, count_scored
+from analysis.phonology.types import PAIR_CLASSES
 from analysis.separation.intervals import Cells
 
-__all__ = ["SPLIT_BITS", "TokenPairs", "pair_tokens", "speaker_of_utterance", "split_mask"]
+__all__ = ["CLASS_RELATIONS", "SPLIT_BITS", "TokenPairs", "pair_tokens", "speaker_of_utterance", "split_mask"]
 
 #: Bits of an atom: what holds of one token pair. Splits are unions of atoms.
 SPLIT_BITS: dict[str, int] = {"same_utterance": 1, "same_speaker": 2, "matched_duration": 4, "matched_neighbours": 8}
 
+#: What token pairs of near-homophone types may be where they are not scored as near-homophones: relations of their own.
+CLASS_RELATIONS = tuple(name for name in PAIR_CLASSES if name not in ("same_word", "unknown"))
+
 #: Relations that are looked for unless others are named; a pair table need not have all of them.
-USUAL_RELATIONS = ("near_homophone", "unrelated", "homophone", "synonym")
+USUAL_RELATIONS = ("near_homophone", "unrelated", "homophone", "synonym", *CLASS_RELATIONS)
 
 
 def split_mask(atoms: np.ndarray, split: str) -> np.ndarray:
@@ -47,15 +52,15 @@ class TokenPairs:
         The two tokens of each pair.
     type_pairs : DataFrame, P rows
         ``type_a``, ``type_b``, ``relation``, ``edit_class``, ``viseme_distance``, ``phone_distance``; a ``same_type`` row for
-        each type of the near-homophones.
+        each type of the near-homophones. Two types have a row for each relation in which their tokens stand: the near-homophones
+        SH IH P (*ship*, *shipment*), SH IH P S (*ships*) another for what is an ``inflection``.
     starts : ndarray of int, shape (C,)
         Where each cell begins in ``a`` and ``b``. A cell is all token pairs that agree in type pair, atom and the two speakers.
     cell_count, cell_type_pair, cell_atom, cell_speaker_a, cell_speaker_b : ndarray, shape (C,)
     blocks : list of (type pair code, tokens a, tokens b)
-        Each type pair as a block; ``order`` sorts the concatenated blocks into ``a`` and ``b``.
-    order : ndarray of int, shape (M,)
+        All tokens of the two types of each row of ``type_pairs``.
     sampled : list of str
-        What was cut to a sample, in words; empty when nothing was.
+        What is scored, left out or cut to a sample, in words.
     """
 
     rows: np.ndarray
@@ -75,7 +80,6 @@ class TokenPairs:
     cell_speaker_a: np.ndarray
     cell_speaker_b: np.ndarray
     blocks: list[tuple[int, np.ndarray, np.ndarray]]
-    order: np.ndarray
     sampled: list[str]
 
     def __len__(self) -> int:
@@ -118,15 +122,22 @@ def pair_tokens(
         :data:`analysis.phonology.types.TOKEN_COLUMNS`; ``type``, ``utterance`` and ``speaker`` are read, and for matched splits
         ``start``, ``end``, ``previous_phone``, ``next_phone``.
     pairs : DataFrame
-        :data:`analysis.phonology.types.PAIR_COLUMNS`.
+        :data:`analysis.phonology.types.PAIR_COLUMNS`; without ``COMPOSITION_COLUMNS`` they are composed by default
+        (:func:`analysis.phonology.composed`).
     features : tuple of str
         Those of :data:`SPLIT_BITS` beyond the first two that some split asks for.
 
     Raises
     ------
     SeparationError
-        If no type pair of the wanted relations has tokens on both sides, or a wanted relation is neither a usual one nor in the
-        pair table.
+        If no type pair of the wanted relations has tokens on both sides, a wanted relation is neither a usual one nor in the pair
+        table, or all near-homophones are of one word.
+
+    Notes
+    -----
+    Tokens of one word are never near-homophones, whatever their types: a near-homophone row holds the token pairs of the classes that
+    its ``pairs_of`` names, the other classes are relations of their own (two syllables of one word are in none). Unrelated rows
+    hold the same classes, and ``same_type`` rows the tokens that stand in a near-homophone pair.
     """
     there = sorted(set(pairs["relation"].astype(str)) | set(USUAL_RELATIONS))
     if unknown := sorted(set(relations) - {*there, "same_type"}):
@@ -134,7 +145,8 @@ def pair_tokens(
             f"There is no relation {unknown[0]!r}, neither among the usual ones nor in the pair table. Choose among {', '.join(there)}."
         )
     rng = np.random.default_rng([seed, 11])
-    sampled: list[str] = []
+    kinds = TokenKinds.of(tokens)
+    pairs, sampled = _composed(pairs, tokens, kinds, relations)
     names = tokens["type"].astype(str).to_numpy()
     all_types, codes = np.unique(names, return_inverse=True)
     members_of = dict(zip(all_types.tolist(), _members(codes, len(all_types)), strict=True))
@@ -143,11 +155,13 @@ def pair_tokens(
     chosen: dict[str, np.ndarray] = {}
     cut = 0
     for name in used:
-        members = members_of[name]
-        if len(members) > max_tokens_per_type:
-            members = np.sort(rng.choice(members, max_tokens_per_type, replace=False))
-            cut += 1
-        chosen[name] = members
+        members, parts = members_of[name], []
+        # by kind, so that many "to" do not crowd out a few "two"
+        for kind in np.unique(kinds.kind[members]) if len(members) > max_tokens_per_type else ():
+            alike = members[kinds.kind[members] == kind]
+            parts.append(alike if len(alike) <= max_tokens_per_type else rng.choice(alike, max_tokens_per_type, replace=False))
+        chosen[name] = np.sort(np.concatenate(parts)) if parts else members
+        cut += len(chosen[name]) < len(members)
     if cut:
         sampled.append(f"{cut} of {len(used)} types have more than {max_tokens_per_type} tokens; a sample of them is paired")
     rows = np.sort(np.concatenate([chosen[name] for name in used]))
@@ -176,6 +190,11 @@ def pair_tokens(
     table = table.iloc[keep].reset_index(drop=True)
     a, b = np.concatenate(parts_a), np.concatenate(parts_b)
     type_pair = np.concatenate(parts_pair)
+    if kinds.words:
+        held, relation, type_pair = _relations_of_pairs(table, type_pair, a, b, kinds, rows, relations)
+        a, b = a[held], b[held]
+        blocks = [(code, *blocks[old][1:]) for code, old in enumerate(relation["row"])]
+        table = table.iloc[relation["row"]].assign(relation=relation["relation"].to_numpy()).reset_index(drop=True)
     atom = (utterance[a] == utterance[b]) * SPLIT_BITS["same_utterance"]
     atom = atom + (speaker[a] == speaker[b]) * SPLIT_BITS["same_speaker"]
     if "matched_duration" in features:
@@ -210,9 +229,70 @@ def pair_tokens(
         cell_speaker_a=low[starts],
         cell_speaker_b=high[starts],
         blocks=blocks,
-        order=order,
         sampled=sampled,
     )
+
+
+def _composed(
+    pairs: pd.DataFrame, tokens: pd.DataFrame, kinds: TokenKinds, relations: tuple[str, ...]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The pair table with what its pairs are made of, and what is to be said of it."""
+    if "near_homophone" not in relations:
+        return pairs, []
+    notes = []
+    if "pairs_of" not in pairs:
+        pairs, fallback = composed(pairs, tokens)
+        notes += [fallback] if fallback else []
+    notes += composition_sentences(pairs, kinds.missing)
+    near = (pairs["relation"] == "near_homophone") & (pairs["made_of"] != "")
+    if near.any() and not count_scored(pairs):
+        raise SeparationError(
+            f"None of the {int(near.sum())} near-homophone pairs can be scored: their token pairs are of one word, or of no class that "
+            f"was asked for. Add recordings, or score other classes with --pairs_of."
+        )
+    return pairs, notes
+
+
+def _relations_of_pairs(
+    table: pd.DataFrame,
+    type_pair: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    kinds: TokenKinds,
+    rows: np.ndarray,
+    relations: tuple[str, ...],
+) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
+    """Which token pairs are kept; (row of ``table``, relation) of each new type pair; the new code of each kept token pair."""
+    names = list(dict.fromkeys([*relations, *table["relation"]]))
+    names = [name for name in names if name != "same_type"] + ["same_type"]
+    number = {name: code for code, name in enumerate(names)}
+    of_row = table["relation"].map(number).to_numpy()
+    found = of_row[type_pair]
+    if "near_homophone" in relations:
+        near, apart, same = (of_row == number.get(name, -1) for name in ("near_homophone", "unrelated", "same_type"))
+        asked = np.flatnonzero((near | apart)[type_pair])
+        classes = kinds.classes(rows[a[asked]], rows[b[asked]])
+        taken = np.zeros((len(table), len(PAIR_CLASSES)), dtype=bool)
+        for row, scored in enumerate(table["pairs_of"].fillna("")):
+            taken[row, class_codes(scored)] = True
+        elsewhere = np.array([number.get(name, -1) if name in CLASS_RELATIONS else -1 for name in PAIR_CLASSES])
+        # a class that is scored in one pair and not in the next, which has too few tokens of it, is no relation
+        elsewhere[taken[near].any(axis=0)] = -1
+        own = found[asked]
+        found[asked] = np.where(taken[type_pair[asked], classes], own, np.where(near[type_pair[asked]], elsewhere[classes], -1))
+        if (is_near := found == number["near_homophone"]).any():
+            part = np.zeros(len(rows), dtype=bool)
+            part[a[is_near]] = part[b[is_near]] = True
+            found[same[type_pair] & ~(part[a] & part[b])] = -1
+    held = np.flatnonzero(found >= 0)
+    if not len(held):
+        raise SeparationError(
+            "No token pair is left to compare: those of near-homophone types are of one word, or of classes that are not scored, and no "
+            "other relation has any. Add recordings, or score other classes with --pairs_of."
+        )
+    codes, inverse = np.unique(found[held] * len(table) + type_pair[held], return_inverse=True)
+    split = pd.DataFrame({"row": codes % len(table), "relation": np.array(names, dtype=object)[codes // len(table)]})
+    return held, split, inverse
 
 
 def _members(codes: np.ndarray, n: int) -> list[np.ndarray]:
@@ -240,7 +320,7 @@ def _type_pairs(
             f"corpus is too small or the pair table was made for another unit. Mine pairs from the corpus's own types, raise the "
             f"distance threshold, or add recordings."
         )
-    columns = {"edit_class": "", "viseme_distance": np.nan, "phone_distance": np.nan}
+    columns = {"edit_class": "", "viseme_distance": np.nan, "phone_distance": np.nan, "pairs_of": ""}
     parts = []
     for relation in relations:
         rows = found[found["relation"] == relation]
@@ -253,10 +333,10 @@ def _type_pairs(
         if column not in table:
             table[column] = default
     table["edit_class"] = table["edit_class"].fillna("")
-    core = table[table["relation"] == "near_homophone"]
+    core = table[(table["relation"] == "near_homophone") & (table["pairs_of"] != "")]
     core = core if len(core) else table
     same = sorted(name for name in set(core["type_a"]) | set(core["type_b"]) if len(members_of[name]) > 1)
     same_rows = pd.DataFrame({"type_a": same, "type_b": same, "relation": "same_type"})
-    same_rows = same_rows.assign(edit_class="", viseme_distance=0.0, phone_distance=0.0)
-    keep = ["type_a", "type_b", "relation", "edit_class", "viseme_distance", "phone_distance"]
+    same_rows = same_rows.assign(edit_class="", viseme_distance=0.0, phone_distance=0.0, pairs_of="")
+    keep = ["type_a", "type_b", "relation", "edit_class", "viseme_distance", "phone_distance", "pairs_of"]
     return pd.concat([table[keep], same_rows[keep]] if same else [table[keep]], ignore_index=True)

@@ -23,6 +23,8 @@ from analysis.separation.variants import LayerVariants
 from analysis.separation.warping import dtw_distances
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.wav2sem.fusion import AffineFusion
 
 __all__ = ["ScaleFreeTokens", "scale_free_rows", "tokens_in_use"]
@@ -41,7 +43,7 @@ _NO_TEST = dict.fromkeys(("p_value", "effect_size", "minimum_detectable_effect")
 
 @dataclass(frozen=True)
 class ScaleFreeTokens:
-    """Tokens of the near-homophones, at most as many as the settings allow, sorted by type.
+    """Tokens that stand in a near-homophone pair, at most as many as the settings allow, sorted by type.
 
     Attributes
     ----------
@@ -49,7 +51,9 @@ class ScaleFreeTokens:
         Positions among the tokens in use.
     types, speakers, utterances : ndarray of int, shape (n,)
     near : set of (int, int)
-        Near-homophone type pairs by code, lower code first.
+        Near-homophone type pairs by code, lower code first; all tokens here of the one are near-homophones of all of the other.
+    mixed : int
+        Near-homophone type pairs of which that is not so: some of their tokens are of one word or lemma. ABX leaves them out.
     counts : dict of str to int
     note : str
     abx : dict of str to AbxDesign
@@ -61,6 +65,7 @@ class ScaleFreeTokens:
     speakers: np.ndarray
     utterances: np.ndarray
     near: set[tuple[int, int]]
+    mixed: int
     counts: dict[str, int]
     note: str
     abx: Mapping[str, AbxDesign]
@@ -75,11 +80,12 @@ def tokens_in_use(pairs: TokenPairs, settings: SeparationSettings) -> ScaleFreeT
     """The tokens that scale-free statistics are taken on."""
     code = {name: number for number, name in enumerate(pairs.types)}
     table = pairs.type_pairs
-    near_rows = table[table["relation"] == "near_homophone"]
-    near_rows = near_rows if len(near_rows) else table[table["relation"] != "same_type"]
-    near = {(code[a], code[b]) for a, b in zip(near_rows["type_a"], near_rows["type_b"], strict=True)}
-    near = {(min(pair), max(pair)) for pair in near}
-    chosen = np.flatnonzero(np.isin(pairs.type, sorted({kind for pair in near for kind in pair})))
+    is_near = (table["relation"] == "near_homophone").to_numpy()
+    is_near = is_near if is_near.any() else (table["relation"] != "same_type").to_numpy()
+    # tokens that stand in a pair: a type may hold words that stand in none
+    paired = np.repeat(is_near[pairs.cell_type_pair], pairs.cell_count)
+    chosen = np.unique(np.concatenate([pairs.a[paired], pairs.b[paired]]))
+    near, mixed = _pairs_of_types(pairs, table, is_near, chosen, code)
     note = ""
     if len(chosen) > settings.max_tokens_scale_free:
         note = f"on a sample of {settings.max_tokens_scale_free} of {len(chosen)} tokens"
@@ -96,7 +102,23 @@ def tokens_in_use(pairs: TokenPairs, settings: SeparationSettings) -> ScaleFreeT
     }
     conditions = settings.abx if "abx_error" in settings.scale_free else ()
     designs = {condition: AbxDesign(types, speakers, utterances, condition) for condition in conditions}
-    return ScaleFreeTokens(chosen, types, speakers, utterances, near, counts, note, designs)
+    return ScaleFreeTokens(chosen, types, speakers, utterances, near, mixed, counts, note, designs)
+
+
+def _pairs_of_types(
+    pairs: TokenPairs, table: pd.DataFrame, is_near: np.ndarray, chosen: np.ndarray, code: Mapping[str, int]
+) -> tuple[set[tuple[int, int]], int]:
+    """Type pairs all of whose chosen tokens are near-homophones of one another, and how many are not: ABX knows types only."""
+    count = np.bincount(pairs.type[chosen], minlength=len(pairs.types))
+    held = np.bincount(pairs.cell_type_pair, pairs.cell_count, minlength=len(table))
+    near, mixed = set(), 0
+    for row in np.flatnonzero(is_near):
+        a, b = code[table["type_a"].iat[row]], code[table["type_b"].iat[row]]
+        if held[row] == count[a] * count[b]:
+            near.add((min(a, b), max(a, b)))
+        else:
+            mixed += 1
+    return near, mixed
 
 
 @dataclass(frozen=True)
@@ -306,7 +328,11 @@ def _abx_relation(
     drawn = {key: _Drawn(cells @ design.weights, cells) for key, cells in errors.items()}
     shared = {**state.base, **tokens.counts, "n_type_pairs": design.n_type_pairs}
     shared |= {"distance": distance, "split": split, "relation": relation, "average": "macro"}
-    yield from _rows("abx_error", drawn, design, shared, settings, tokens.note)
+    remark = tokens.note
+    if tokens.mixed and relation == "near_homophone":
+        left = f"{tokens.mixed} of {tokens.mixed + len(tokens.near)} type pairs, some of whose tokens are of one word or lemma, are left out"
+        remark = "; ".join(part for part in (remark, left) if part)
+    yield from _rows("abx_error", drawn, design, shared, settings, remark)
 
 
 def _part_rows(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.separation.intervals import Cells, CrossedDesign
-from analysis.separation.relations import TokenPairs, split_mask
+from analysis.separation.relations import CLASS_RELATIONS, TokenPairs, split_mask
 from analysis.separation.settings import SeparationSettings
 
 __all__ = ["Selection", "restricted", "selections"]
@@ -90,7 +90,8 @@ def selections(pairs: TokenPairs, settings: SeparationSettings) -> Iterator[Sele
             if not len(positions):
                 continue
             counts = _counts(pairs, positions)
-            for average in ("macro", "micro") if importance is None and ":" not in relation else ("macro",):
+            plain = importance is None and ":" not in relation and relation not in CLASS_RELATIONS
+            for average in ("macro", "micro") if plain else ("macro",):
                 yield _selection(pairs, relation, split, average, positions, counts, importance)
 
 

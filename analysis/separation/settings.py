@@ -29,7 +29,8 @@ class SeparationSettings:
     vectors : tuple of str
         ``raw``, ``utterance_centred``, ``top_pc_removed``: the distances are taken on each.
     relations : tuple of str
-        Relations of the pair table to score, beside ``same_type``, which needs no pair table.
+        Relations of the pair table to score, beside ``same_type``, which needs no pair table; and classes of token pairs of
+        near-homophone types (:data:`analysis.phonology.types.PAIR_CLASSES`), shown where they are not scored as near-homophones.
     edit_classes : bool
         Also score near-homophones by what tells them apart (``near_homophone:voicing``, ...).
     viseme_weighted : bool
@@ -98,7 +99,10 @@ class SeparationSettings:
 
     distances: tuple[str, ...] = ("l2", "l2_unit", "mse", "cosine")
     vectors: tuple[str, ...] = ("raw", "utterance_centred")
-    relations: tuple[str, ...] = ("near_homophone", "unrelated", "homophone", "synonym")
+    relations: tuple[str, ...] = (
+        "near_homophone", "unrelated", "homophone", "synonym", "variant_form", "inflection", "function_word", "unstressed",
+        "word_part", "whole_word",
+    )  # fmt: skip
     edit_classes: bool = True
     viseme_weighted: bool = True
     splits: tuple[str, ...] = ("all", "same_utterance", "different_utterance")

@@ -9,7 +9,8 @@ LOWER_IS_BETTER = frozenset({"abx_error", "davies_bouldin", "phone_error_rate"})
 
 #: Columns of the separation table with their dtypes, in order. Full precision: rounding only where a number is shown.
 #: ``vectors``: ``raw``, ``utterance_centred``, ``top_pc_removed``. ``relation``: near_homophone, same_type, unrelated, homophone,
-#: synonym, a refinement such as near_homophone:voicing, or ``all`` for statistics over several. ``split``: ``all``,
+#: synonym, a class of token pairs that is not scored as near-homophones (variant_form, inflection, function_word, unstressed, ...;
+#: macro only), a refinement such as near_homophone:voicing, or ``all`` for statistics over several. ``split``: ``all``,
 #: ``same_utterance``, ``different_utterance``, ``same_speaker``, ``different_speaker``, joined by ``+`` when both are asked.
 #: ``variant``: ``without``, ``wav2sem``, ``oracle``, ``null:random``, ``null:shuffled``, ``null:constant``, ``null:frame_noise``.
 #: ``statistic``: ``mean_distance``, ``gain`` (variant minus without), ``net`` (gain minus the null's gain; ``null`` says

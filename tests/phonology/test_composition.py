@@ -137,9 +137,9 @@ def test_without_words_every_pair_is_scored():
     table = tokens().drop(columns="word")
     found = compose(near(table), table)
     assert (found["pairs_of"] != "").all() and (found["words_a"] == "").all() and (found["n_words_a"] == 0).all()
-    assert composition_sentences(found) == [
-        f"No list of words is known for these tokens, so all {len(found)} near-homophone pairs are scored, whatever words and "
-        "syllables they are made of."
+    assert composition_sentences(found, ("word", "lemmas")) == [
+        f"The token table lacks word, lemmas, so what pairs are made of is not known: all {len(found)} near-homophone pairs (two forms of "
+        "one word may be among them) are scored, function words, inflections and unstressed syllables among them."
     ]
 
 
@@ -196,7 +196,7 @@ def test_what_pairs_of_takes():
     with pytest.raises(ConfigurationError) as caught:
         pairs_of("nouns")
     assert str(caught.value) == (
-        "pairs_of takes content, all, inflection, function_word, unstressed, word_part, whole_word, or several with commas "
+        "--pairs_of takes content, all, inflection, function_word, unstressed, word_part, whole_word, or several with commas "
         "between, not 'nouns'."
     )
     with pytest.raises(ConfigurationError, match="not nothing"):

@@ -127,9 +127,8 @@ def test_on_its_training_utterances_a_null_has_the_vectors_that_its_weights_know
     _save_all(tmp_path, mode, semantics.utterances, semantics.vectors, 2)
     settings = SeparationSettings(distances=("l2",), n_nulls=5, fusion=mode, fusion_weights=str(tmp_path))
     scored = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings)
-    assert scored.notes[0].startswith(
-        f"The weights of the fusion {mode!r} for wav2sem were trained on utterances that are scored"
-    )
+    said = f"The weights of the fusion {mode!r} for wav2sem were trained on utterances that are scored"
+    assert any(note.startswith(said) for note in scored.notes)
     assert all(verdict["level"] != "supported" for verdict in scored.verdicts)
     nulls = scored.nulls
     place = {name: row for row, name in enumerate(semantics.utterances)}
@@ -336,7 +335,7 @@ def test_every_fusion_has_the_rows_that_addition_has(few, fusion, tmp_path):
         )
         scored = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings, frames={0: frames})
         found[mode] = sorted(scored.table[names].itertuples(index=False, name=None))
-        assert not scored.notes
+        assert not any("trained on" in note for note in scored.notes)
     assert found["add"] == found[fusion]
 
 

@@ -41,7 +41,12 @@ _RECIPE_FLAGS: dict[str, tuple[Any, str]] = {
     "width": (int, "width of the shared head"),
     "depth": (int, "layers of the shared head"),
     "heads": (int, "attention heads of the shared head"),
-    "size": (str, "of the reference: base, large or a config.json"),
+    "size": (str, "of the reference: base, large, release-large (group norm, no bias) or a config.json"),
+    "splits": (
+        str,
+        "official (train-* trains, dev-* validates, test-* is left alone; the default) or ignore (train on all parts)",
+    ),
+    "data": (str, "all (the default) or release (the last utterance of each LibriSpeech chapter, as the released loader has it)"),
     "initialize": (str, "scratch, or what to begin with: a wav2vec 2.0 folder or hub id, or a shared module's folder"),
     "freeze": (int, "layers of the reference that stay as they were, the convolutions too; -1 for none"),
     "text_model": (str, "minilm (packaged), a hub id or a folder"),
@@ -86,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--sentences", type=Path, help="text file, a sentence a line, which a synthesiser speaks")
     train.add_argument("--keep-apart", metavar="CORPUS", help="corpus or text file whose texts must not be trained on")
     train.add_argument("--frames", type=Path, help="folder for the host's hidden states; OUT/frames by default")
-    train.add_argument("--hold-out", type=float, default=0.05, help="share of a corpus' speakers and texts held out (0.05)")
+    train.add_argument(
+        "--hold-out", type=float, default=0.05, help="share of speakers and texts held out where no dev part is (0.05)"
+    )
     train.add_argument("--stop-at", type=int, help="stop before this update with a checkpoint; the same command goes on from it")
     train.add_argument("--tensorboard", action="store_true", help="log to OUT/tensorboard as well as to OUT/log.csv")
     train.add_argument("--out", type=Path, required=True, help="folder of the run and, when done, of the module")

@@ -17,9 +17,12 @@ from analysis.wav2sem.text import TextModel, normalized
 
 if TYPE_CHECKING:
     from analysis.wav2sem.frames import FrameCache
+    from analysis.wav2sem.splits import DataParts
     from analysis.wav2sem.types import Semantics
 
 __all__ = ["PRESETS", "Recipe", "evaluate", "held_out", "run"]
+
+log = logging.getLogger(__name__)
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,8 @@ class Recipe:
         Number of the first pass: another number draws other voices and other neighbours for the same sentences.
     clips : int
         Clips per pass at most, the first of a random order; 0 for all.
+    splits, data : str
+        What of a corpus is used; see :func:`analysis.wav2sem.splits.training_parts`.
     settings : dict
         Of :class:`analysis.wav2sem.training.TrainingSettings`.
     """
@@ -77,6 +82,8 @@ class Recipe:
     passes: int = 1
     first_pass: int = 0
     clips: int = 0
+    splits: str = "official"
+    data: str = "all"
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -239,14 +246,14 @@ def run(
         train_caches, validation_cache = (
             _spoken_frames(recipe, frames or out / "frames", sentences, keep_apart, holdout, validation, progress)
             if sentences is not None
-            else _corpus_frames(recipe, frames or out / "frames", corpus, share, progress)
+            else _corpus_frames(recipe, frames or out / "frames", _used(recipe, corpus, share, out), progress)
         )
         module, data, check = _shared(recipe, settings, text_model, train_caches, validation_cache)
         save = _save_shared
     elif recipe.architecture == "reference":
         if corpus is None:
             raise ConfigurationError("The reference architecture is trained on recordings: give --corpus.")
-        module, data, check = _reference(recipe, corpus, share, text_model)
+        module, data, check = _reference(recipe, _used(recipe, corpus, share, out), text_model)
         target = f"{text_model.card.name}@{text_model.card.revision}:{settings.target}"
 
         def save(module: Any, folder: Path) -> None:
@@ -376,14 +383,11 @@ def _spoken_frames(
     return [FrameCache(folder / name) for name in names], FrameCache(folder / "validation-drawn")
 
 
-def _corpus_frames(
-    recipe: Recipe, folder: Path, corpus: str, share: float, progress: bool
-) -> tuple[list[FrameCache], FrameCache]:
-    from analysis.corpus import open_corpus, read_audio
+def _corpus_frames(recipe: Recipe, folder: Path, used: DataParts, progress: bool) -> tuple[list[FrameCache], FrameCache]:
+    from analysis.corpus import read_audio
     from analysis.wav2sem.frames import FrameCache, Recorded, keys, write_frames
 
-    split = held_out(open_corpus(corpus).utterances, share=share)
-    parts = {"train": split["train"], "validation": split["speaker"] + split["text"]}
+    parts = {"train": used.train, "validation": used.validation}
     encoder = None
     for name, utterances in parts.items():
         done = keys(folder / name)
@@ -404,11 +408,21 @@ def _corpus_frames(
     return [FrameCache(folder / "train")], FrameCache(folder / "validation")
 
 
-def _reference(recipe: Recipe, corpus: str, share: float, text_model: TextModel) -> tuple[Any, Any, Any]:
+def _used(recipe: Recipe, corpus: str, share: float, out: Path) -> DataParts:
+    """What is trained and validated on, logged and kept beside the module."""
+    from analysis.corpus import open_corpus
+    from analysis.wav2sem.splits import keep_data, training_parts
+
+    used = training_parts(open_corpus(corpus), share=share, splits=recipe.splits, data=recipe.data)
+    keep_data(used.card, out)
+    log.info("%s", used)
+    return used
+
+
+def _reference(recipe: Recipe, used: DataParts, text_model: TextModel) -> tuple[Any, Any, Any]:
     import torch
     from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-    from analysis.corpus import open_corpus
     from analysis.wav2sem.data import AudioData
     from analysis.wav2sem.module import ReferenceModule
 
@@ -423,7 +437,13 @@ def _reference(recipe: Recipe, corpus: str, share: float, text_model: TextModel)
             feat_extract_norm="layer",
             do_stable_layer_norm=True,
         ),
+        "release-large": Wav2Vec2Config(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
     }
+    if recipe.size == "large" and recipe.initialize == "scratch":
+        log.info(
+            "The size large is that of wav2vec 2.0 large: layer norm and bias in the convolutions, norm before each layer. The "
+            "release's large has group norm, no bias and norm after each layer: --size release-large."
+        )
     torch.manual_seed(recipe.settings.get("seed", 0))
     if recipe.initialize != "scratch":
         try:
@@ -439,7 +459,9 @@ def _reference(recipe: Recipe, corpus: str, share: float, text_model: TextModel)
     elif Path(recipe.size).is_file():
         begun, config = None, Wav2Vec2Config.from_pretrained(recipe.size)
     else:
-        raise ConfigurationError(f"The size is 'base', 'large' or the path of a config.json, not {recipe.size!r}.")
+        raise ConfigurationError(
+            f"The size is 'base', 'large', 'release-large' or the path of a config.json, not {recipe.size!r}."
+        )
     config.apply_spec_augment = False
     module = ReferenceModule(config, text_model.card.dims)
     if begun is not None:
@@ -448,8 +470,7 @@ def _reference(recipe: Recipe, corpus: str, share: float, text_model: TextModel)
         module.wav2vec2.feature_extractor._freeze_parameters()
         for layer in module.wav2vec2.encoder.layers[: recipe.freeze]:
             layer.requires_grad_(False)
-    split = held_out(open_corpus(corpus).utterances, share=share)
-    return module, AudioData(split["train"]), AudioData(split["speaker"] + split["text"])
+    return module, AudioData(used.train), AudioData(used.validation)
 
 
 def _save_baselines(data: Any, text_model: TextModel, pooling: str, out: Path) -> None:

@@ -71,7 +71,7 @@ def test_requests_that_cannot_be_met(manifest, tmp_path):
         (
             Recipe(architecture="reference", size="huge"),
             {"corpus": manifest},
-            "The size is 'base', 'large' or the path of a config.json, not 'huge'.",
+            "The size is 'base', 'large', 'release-large' or the path of a config.json, not 'huge'.",
         ),
     ):
         with pytest.raises(ConfigurationError) as told:

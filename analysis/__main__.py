@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from analysis.console import exit_code
+
 _COMMANDS = {
     "decouple": "the whole line: from a corpus to a report, and the gate on its scores",
     "corpus": "what a corpus holds and what was left out; manifests; the demo corpus",
@@ -18,6 +20,10 @@ _COMMANDS = {
 
 def main() -> int:
     """Print the commands; the exit code is 0 when they were asked for, 2 when something else was."""
+    return exit_code(_print_commands)
+
+
+def _print_commands() -> int:
     width = max(map(len, _COMMANDS))
     asked = sys.argv[1:] in ([], ["-h"], ["--help"])
     print("Near-homophone separation in speech encoders. Each command has a --help:\n", file=sys.stdout if asked else sys.stderr)

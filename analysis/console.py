@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING
 
 from analysis.engine import command_shards
 from analysis.errors import AnalysisError, ConfigurationError
+from analysis.guard import first_line, is_out_of_memory, log_traceback
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["exit_code", "run_elsewhere"]
+__all__ = ["UNFORESEEN", "exit_code", "run_elsewhere"]
+
+#: Exit code of an error that nobody foresaw: 1 is the gate's word for a regression.
+UNFORESEEN = 70
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# Below this, libraries that compute wait for memory, while they are loaded, without an end: no error could be caught then.
+_LEAST_ADDRESS_SPACE = 2 << 30
 
 
 def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -> int:
-    """The exit code of ``command()``, or 2 where the request cannot be met and 130 where the user stopped it.
+    """The exit code of ``command()``, or 2 where the request cannot be met, 70 for an error that nobody foresaw, 130 for Ctrl-C.
 
     Parameters
     ----------
@@ -31,13 +37,16 @@ def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -
 
     Notes
     -----
-    Files that cannot be read or written are the user's to mend, so what the system says of them is told without a traceback.
-    Every other exception is a fault of this toolkit and keeps its traceback.
+    Files that cannot be read or written are the user's to mend, so what the system says of them is one line. Every other
+    exception is one line too, which names the log that keeps the traceback.
     """
+    if sys.stderr is None:  # closed: its number must not become that of a file that is written to
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     if hasattr(sys.stdout, "reconfigure"):
         # words of other scripts on a console that cannot show them are written as \u5988; standard error does so by itself
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        _check_process()
         code = command()
         sys.stdout.flush()
         return code
@@ -45,17 +54,57 @@ def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # what reads our output has seen enough, as `head` has; Python would complain once more when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # what reads our output has seen enough, as `head` has
         return 141
     except OSError as error:
-        if error.filename is None and error.errno not in _FULL:
-            raise
-        print(f"error: {_told(error)}", file=sys.stderr)
+        told = _told(error)
+        if told is None:
+            return _unforeseen(error)
+        print(f"error: {told}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
         return 2
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
+    except Exception as error:
+        return _unforeseen(error)
+
+
+def _check_process() -> None:
+    """Raise for what no command can work with."""
+    if sys.stdout is None:
+        raise ConfigurationError(
+            "Standard output is closed, so no result can be printed. Send it to a file, or to /dev/null where nobody reads it."
+        )
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY and allowed < _LEAST_ADDRESS_SPACE:
+        raise ConfigurationError(
+            f"This process may use {allowed / 2**30:.1f} GiB of address space (ulimit -v), and the libraries that compute are not "
+            f"loaded in less than {_LEAST_ADDRESS_SPACE >> 30} GiB. Raise the limit, or ask for a job with more memory."
+        )
+
+
+def _unforeseen(error: Exception) -> int:
+    log = log_traceback("command: " + " ".join(sys.argv), error, announced=False)
+    where = f"Its traceback is in {log}" if log else "Its traceback is above, since no log could be written"
+    if is_out_of_memory(error):
+        told = f"There is not enough memory ({first_line(error)}). Use fewer workers or a machine with more memory. {where}."
+    else:
+        told = f"{type(error).__name__}: {first_line(error)} (nobody foresaw this). {where}; please report it with that."
+    print(f"error: {told}", file=sys.stderr)
+    return UNFORESEEN
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed vanish; Python would complain of it once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_elsewhere(module: str, arguments: Sequence[str], options: argparse.Namespace, *, cores: int) -> int:
@@ -94,10 +143,18 @@ def run_elsewhere(module: str, arguments: Sequence[str], options: argparse.Names
     return highest
 
 
-def _told(error: OSError) -> str:
+def _told(error: OSError) -> str | None:
+    """What the system says of a file, with what to do; None where it is of no file that the user could know."""
+    place = f" while {error.filename} was written" if error.filename is not None else ""
     if error.errno in _FULL:
-        place = f" while {error.filename} was written" if error.filename is not None else ""
         return f"The disk is full{place}. Free some space and run the same command again."
+    if error.errno == errno.EFBIG:
+        return (
+            f"A file became larger than this system allows{place} (ulimit -f, or the kind of disk). Raise the limit, or write to "
+            "another disk, and run the same command again."
+        )
+    if error.filename is None:
+        return None
     return (
         f"{error.filename} cannot be used: {error.strerror}. Check that the path is right, that its folder is one, and that this "
         "user may read or write there."

@@ -1,7 +1,7 @@
 """`python -m analysis.decouple`: from speech to a report on near-homophone separation, and the gate on its scores.
 
 Exit codes: 0 done (and no regression), 1 a score fell below its baseline, 2 the request cannot be met, 3 the report and the
-baseline are not comparable.
+baseline are not comparable, 70 an error that nobody foresaw (the message names the log that keeps its traceback).
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ examples:
   python -m analysis.decouple --corpus speech/ --alignments textgrids/ --unit word --out reports/mine
   python -m analysis.decouple --config mine.yaml --check reports/baseline/demo.json
 
-exit codes: 0 done and no regression, 1 regression, 2 the request cannot be met, 3 not comparable with the baseline
+exit codes: 0 done and no regression, 1 regression, 2 the request cannot be met, 3 not comparable with the baseline,
+70 an error that nobody foresaw: the message names the log that keeps its traceback
 """
 
 

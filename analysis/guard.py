@@ -18,7 +18,16 @@ from typing import TypeVar
 from analysis.config import cache_folder
 from analysis.errors import AnalysisError, Failure, StrictError
 
-__all__ = ["attempt", "concerns_all", "failure_row", "is_out_of_memory", "is_unforeseen", "log_path", "log_traceback"]
+__all__ = [
+    "attempt",
+    "concerns_all",
+    "failure_row",
+    "first_line",
+    "is_out_of_memory",
+    "is_unforeseen",
+    "log_path",
+    "log_traceback",
+]
 
 Result = TypeVar("Result")
 
@@ -79,12 +88,12 @@ def failure_row(stage: str, item: str, error: Exception, remedy: str = "") -> Fa
     log = log_traceback(f"{stage}: {item}", error)
     where = f"{_TRACEBACK} {log}." if log else _NO_LOG
     if is_out_of_memory(error):
-        reason = f"There is not enough memory for it ({_first_line(error)})."
+        reason = f"There is not enough memory for it ({first_line(error)})."
         return Failure(stage, item, reason, f"Cut the recording at its pauses, or use a machine with more memory. {where}")
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename} cannot be used" if error.filename is not None else "A file cannot be used"
         return Failure(stage, item, f"{place}: {error.strerror}.", f"Check its path, and that this user may read it. {where}")
-    reason = f"{type(error).__name__}: {_first_line(error)}".rstrip(".") + "."
+    reason = f"{type(error).__name__}: {first_line(error)}".rstrip(".") + "."
     return Failure(
         stage, item, reason, f"Leave it out, or mend it where it is damaged. {where} Please report it where it is not."
     )
@@ -117,8 +126,10 @@ def log_path() -> Path:
     return cache_folder("logs") / f"{datetime.now():%Y-%m-%d}.log"
 
 
-def log_traceback(title: str, error: BaseException) -> Path | None:
-    """Append a traceback under a title; the file, or None where it cannot be written. The console names it once a process."""
+def log_traceback(title: str, error: BaseException, *, announced: bool = True) -> Path | None:
+    """Append a traceback under a title; the file, or None where it cannot be written. The console names it once a process,
+    unless ``announced`` is false: the caller does.
+    """
     told = "".join(traceback.format_exception(error))
     try:
         path = log_path()
@@ -131,11 +142,12 @@ def log_traceback(title: str, error: BaseException) -> Path | None:
     except OSError:
         _log.warning("%s\n%s", title, told)
         return None
-    if path not in _announced:
+    if announced and path not in _announced:
         _announced.add(path)
         _log.warning("Something failed in a way that was not foreseen; tracebacks are in %s", path)
     return path
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says, or its name where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

@@ -1,4 +1,4 @@
-"""Every command answers what it cannot do with one message and an exit code; faults of the toolkit keep their traceback."""
+"""Every command answers what it cannot do with one message and an exit code; what nobody foresaw is one line, and a log."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import pytest
 
 from analysis.console import exit_code
 from analysis.errors import ConfigurationError
+from analysis.guard import log_path
+
+posix = pytest.mark.skipif(os.name != "posix", reason="a POSIX shell is used")
 
 
 def raising(error):
@@ -41,6 +44,12 @@ def raising(error):
             2,
             "error: The disk is full while a.csv was written. Free some space and run the same command again.\n",
         ),
+        (
+            OSError(errno.EFBIG, "File too large", "a.npy"),
+            2,
+            "error: A file became larger than this system allows while a.npy was written (ulimit -f, or the kind of disk). Raise the "
+            "limit, or write to another disk, and run the same command again.\n",
+        ),
         (KeyboardInterrupt(), 130, "gone\n"),
     ],
 )
@@ -49,10 +58,119 @@ def test_what_a_user_can_mend_is_one_message(error, code, message, capsys):
     assert capsys.readouterr() == ("", message)
 
 
-@pytest.mark.parametrize("error", [ValueError("shapes"), OSError("no file is named"), KeyError("x")])
-def test_a_fault_of_the_toolkit_keeps_its_traceback(error):
-    with pytest.raises(type(error)):
-        exit_code(raising(error))
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            ValueError("shapes\nof arrays"),
+            "ValueError: shapes (nobody foresaw this). Its traceback is in {log}; please report it with that.",
+        ),
+        (
+            OSError("no file is named"),
+            "OSError: no file is named (nobody foresaw this). Its traceback is in {log}; please report it with that.",
+        ),
+        (KeyError("x"), "KeyError: 'x' (nobody foresaw this). Its traceback is in {log}; please report it with that."),
+        (
+            RecursionError(),
+            "RecursionError: RecursionError (nobody foresaw this). Its traceback is in {log}; please report it with that.",
+        ),
+        (
+            MemoryError("25 GiB"),
+            "There is not enough memory (25 GiB). Use fewer workers or a machine with more memory. Its traceback is in {log}.",
+        ),
+    ],
+)
+def test_what_nobody_foresaw_is_one_line_and_never_the_code_of_a_regression(error, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ANALYSIS_CACHE", str(tmp_path))
+    assert exit_code(raising(error)) == 70
+    assert capsys.readouterr() == ("", f"error: {line.format(log=log_path())}\n")
+    kept = log_path().read_text(encoding="utf-8")
+    assert "Traceback (most recent call last)" in kept and type(error).__name__ in kept
+
+
+def test_a_traceback_that_cannot_be_kept_is_shown(tmp_path, monkeypatch, capsys, caplog):
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    monkeypatch.setenv("ANALYSIS_CACHE", str(tmp_path / "taken"))
+    assert exit_code(raising(KeyError("x"))) == 70
+    assert "Traceback (most recent call last)" in caplog.text
+    assert capsys.readouterr().err == (
+        "error: KeyError: 'x' (nobody foresaw this). Its traceback is above, since no log could be written; please report it with "
+        "that.\n"
+    )
+
+
+ROOMS = ["", ".corpus", ".alignment", ".phonology", ".embeddings", ".wav2sem", ".face", ".report", ".decouple"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_entry_point_lets_a_traceback_out(room, tmp_path, monkeypatch, capsys):
+    """Whatever happens first, even while arguments are read."""
+    monkeypatch.setenv("ANALYSIS_CACHE", str(tmp_path))
+    module = importlib.import_module(f"analysis{room}" if room == ".decouple" else f"analysis{room}.__main__")
+    names = [name for name in ("_parser", "parser", "parse", "_align", "_print_commands") if hasattr(module, name)]
+    assert names
+    for name in names:
+        monkeypatch.setattr(module, name, lambda *_: [][0])
+    code = module.main() if room == "" else module.main(["x"])
+    assert code == 70
+    assert capsys.readouterr().err.startswith(
+        "error: IndexError: list index out of range (nobody foresaw this). Its traceback is in"
+    )
+
+
+def shell(line, repository, **settings):
+    """What a shell makes of a line in which PYTHON is ours."""
+    path = os.pathsep.join([str(repository), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path} | settings
+    return subprocess.run(
+        ["bash", "-c", line.replace("PYTHON", sys.executable)], capture_output=True, text=True, env=environment, timeout=120
+    )
+
+
+@posix
+def test_closed_standard_output_is_one_line(repository):
+    for room in ("analysis.corpus layouts", "analysis.decouple", "analysis"):
+        done = shell(f"PYTHON -m {room} >&-", repository)
+        assert (done.returncode, done.stderr) == (
+            2,
+            "error: Standard output is closed, so no result can be printed. Send it to a file, or to /dev/null where nobody reads "
+            "it.\n",
+        )
+    assert shell("PYTHON -m analysis.corpus layouts 2>&-", repository).returncode == 0
+
+
+@posix
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_output_that_nobody_has_room_for_is_one_line(repository):
+    done = shell("PYTHON -m analysis.corpus layouts > /dev/full", repository)
+    assert (done.returncode, done.stderr) == (2, "error: The disk is full. Free some space and run the same command again.\n")
+
+
+@posix
+def test_a_limit_on_files_is_one_line(repository, tmp_path):
+    code = (
+        "import sys; from analysis.console import exit_code\n"
+        "def write():\n"
+        "    with open(sys.argv[1], 'wb') as stream: stream.write(bytes(10**6))\n"
+        "sys.exit(exit_code(write))\n"
+    )
+    done = shell(f'ulimit -f 10; PYTHON -c "{code}" {tmp_path / "large"}', repository)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: A file became larger than this system allows (ulimit -f, or the kind of disk). Raise the limit, or write to another "
+        "disk, and run the same command again.\n",
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited there")
+def test_too_little_address_space_ends_at_once(repository):
+    """The library of matrix products waited without an end for memory that it could not have."""
+    done = shell("ulimit -v 1048576; PYTHON -m analysis.decouple --corpus demo --encoder mfcc", repository)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: This process may use 1.0 GiB of address space (ulimit -v), and the libraries that compute are not loaded in less than "
+        "2 GiB. Raise the limit, or ask for a job with more memory.\n",
+    )
 
 
 def test_a_command_that_succeeds_keeps_its_code():

@@ -53,9 +53,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code of the command line ``arguments``."""
+    return exit_code(lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    command = {"list": _list, "manifest": _manifest, "demo": _demo, "layouts": _layouts}[options.command]
-    return exit_code(lambda: command(options))
+    return {"list": _list, "manifest": _manifest, "demo": _demo, "layouts": _layouts}[options.command](options)
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -266,11 +266,15 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    return exit_code(lambda: _parsed_and_run(arguments), interrupted="interrupted; run the same command again to go on")
+
+
+def _parsed_and_run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     # where there is no terminal for a bar, a job's log says which shards are written
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("analysis.embeddings").setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
-    return exit_code(lambda: _run(options, arguments), interrupted="interrupted; run the same command again to go on")
+    return _run(options, arguments)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,12 @@ _EPILOG = """exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    return exit_code(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    return exit_code(lambda: options.command(options))
+    return options.command(options)
 
 
 def _parser() -> argparse.ArgumentParser:

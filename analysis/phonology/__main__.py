@@ -305,9 +305,13 @@ def _check_syllables(arguments: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    return exit_code(lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     parsed = _parser().parse_args(arguments)
-    run = {"pairs": _pairs, "pronounce": _pronounce, "syllabify": _syllabify, "check-syllables": _check_syllables}[parsed.command]
-    return exit_code(lambda: run(parsed) or 0)
+    commands = {"pairs": _pairs, "pronounce": _pronounce, "syllabify": _syllabify, "check-syllables": _check_syllables}
+    return commands[parsed.command](parsed) or 0
 
 
 if __name__ == "__main__":

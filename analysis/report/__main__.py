@@ -46,12 +46,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    return exit_code(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     cli = parser()
     asked = cli.parse_args(arguments)
     if (asked.run is None) == (asked.compare is None):
         cli.error("give one RUN_DIR, or --compare A B")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    return exit_code(lambda: _written(asked))
+    return _written(asked)
 
 
 def _megabytes(text: str) -> float:

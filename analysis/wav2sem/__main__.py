@@ -147,12 +147,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    return exit_code(lambda: _run(arguments), interrupted="stopped")
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for loud in ("httpx", "transformers", "accelerate"):
         logging.getLogger(loud).setLevel(logging.WARNING)
     command = {"train": _train, "evaluate": _evaluate, "convert": _convert, "embed": _embed, "fusion": _fusion}[given.command]
-    return exit_code(lambda: command(given), interrupted="stopped")
+    return command(given)
 
 
 def _train(given: argparse.Namespace) -> int:

@@ -284,7 +284,9 @@ def test_every_bad_recording_is_a_row_that_says_what_to_do(spoiled, spoiled_run)
     )
     assert rows.loc["unknown_word", "severity"] == "warning"
     assert said.pop("unknown_word").startswith("alignment: The pronunciation of 'goht' is guessed: G OW1 T.")
-    assert said.pop(next(name for name in said if name.startswith("spoiled"))).startswith("phonology: Fewer than 3 pairs of content")
+    assert said.pop(next(name for name in said if name.startswith("spoiled"))).startswith(
+        "phonology: Fewer than 3 pairs of content"
+    )
     assert not said, "no other row: 8 kHz, 44.1 kHz and stereo are read like the rest"
 
 

@@ -140,9 +140,7 @@ example:
     out = parser.add_argument_group("output")
     _add_formats(out)
     out.add_argument("--figures", type=Path, metavar="DIR", help="draw per-frame lip error and per-vertex error (PNG)")
-    out.add_argument(
-        "--faces", type=Path, metavar="FILE", help="triangles for the figure: .obj, .ply (text) or .npy of shape (n, 3)"
-    )
+    out.add_argument("--faces", type=Path, metavar="FILE", help="triangles for the figure: .obj, .ply or .npy of shape (n, 3)")
     out.add_argument("--progress", action="store_true", default=None, help="show progress bars even where output is no terminal")
 
 
@@ -624,7 +622,7 @@ def _add_render(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("out", type=Path, metavar="OUT.gif")
     parser.add_argument("--fps", type=_whole(1), default=25, metavar="N", help="frames a second (25)")
     parser.add_argument(
-        "--faces", type=Path, metavar="FILE", help="triangles: .obj, .ply (text) or .npy of shape (n, 3); points without"
+        "--faces", type=Path, metavar="FILE", help="triangles: .obj, .ply or .npy of shape (n, 3); points without"
     )
     parser.add_argument("--size", type=_whole(16), default=240, metavar="PIXELS")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,12 +150,12 @@ def _draw_lit(panel: Axes, vertices: np.ndarray, faces: np.ndarray) -> None:
 
 
 def read_faces(path: str | Path) -> np.ndarray:
-    """Triangles of a mesh, shape ``(n, 3)``, counted from 0: from .obj, text .ply, or an integer .npy.
+    """Triangles of a mesh, shape ``(n, 3)``, counted from 0: from .obj, .ply (text or binary), or an integer .npy.
 
     Raises
     ------
     FaceError
-        If the file is missing, holds no triangle, or is a binary .ply.
+        If the file is missing, holds no triangle, or cannot be read.
     """
     path = Path(path)
     if not path.is_file():
@@ -177,14 +178,22 @@ def read_faces(path: str | Path) -> np.ndarray:
 
 
 def _ply_faces(path: Path) -> np.ndarray:
-    head, _, body = path.read_bytes().partition(b"end_header\n")
-    words = head.decode("ascii", "replace").splitlines()
-    if "format ascii 1.0" not in words:
-        raise FaceError(f"{path} is no text .ply file. Convert it to .obj, or save its triangles as .npy.")
-    counts = {line.split()[1]: int(line.split()[2]) for line in words if line.startswith("element ")}
-    lines = body.decode("ascii").splitlines()[counts.get("vertex", 0) :][: counts.get("face", 0)]
-    polygons = [list(map(int, line.split()))[1:] for line in lines]
-    return np.array([(p[0], p[i], p[i + 1]) for p in polygons for i in range(1, len(p) - 1)], dtype=np.int64)
+    """Triangles of a .ply in the file's own order of vertices; polygons are cut into triangles."""
+    import trimesh
+
+    if path.suffix.lower() != ".ply":
+        raise FaceError(f"{path} is no mesh that can be read. Give .obj, .ply, or triangles as an integer .npy.")
+    try:
+        with path.open("rb") as stream:
+            mesh = trimesh.load(stream, file_type="ply", process=False)
+    except Exception as error:  # a damaged file raises whatever its bytes lead to
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FaceError(f"{path} cannot be read as .ply ({first}). Was it cut short? Save it again, or as .obj.") from None
+    faces = np.asarray(getattr(mesh, "faces", np.zeros((0, 3), np.int64)))
+    stated = re.search(rb"element face (\d+)", path.read_bytes()[:4096])
+    if stated and len(faces) < int(stated[1]):
+        raise FaceError(f"{path} states {int(stated[1])} faces and holds {len(faces)}. Was it cut short? Save it again.")
+    return faces
 
 
 def write_gif(sequence: np.ndarray, path: str | Path, *, fps: int, faces: np.ndarray | None = None, size: int = 240) -> Path:

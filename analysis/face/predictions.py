@@ -4,6 +4,7 @@
 ``<clip>_condition_<subject>.npy`` FaceFormer, CodeTalker, FaceDiffuser, LG-LDM on VOCASET
 ``..._condition_<subject>_<k>.npy`` FaceDiffuser with several samples
 ``<model>_<clip>_condition_....``   FaceDiffuser, prefixed by the model's name
+``<wav>_<data set>_<subject>_condition_<subject>.npy`` FaceDiffuser's predict script
 ``<clip>.npy``                      LG-LDM on BIWI, and arrays converted by hand
 ``<clip>/meshes/00000.obj``         VOCA, one mesh a frame (also without ``meshes/``)
 ``*.npz``                           UniTalker's demo: an entry per audio file, a pickled dictionary of tensors by data set
@@ -134,6 +135,8 @@ def _names(file: Path) -> list[tuple[str, str]]:
 def _parse(name: str, file: Path, entry: str, known: list[str], subjects: Collection[str]) -> Prediction | None:
     stem, _, condition = name.partition("_condition_")
     clip = next((clip for clip in known if stem == clip or stem.endswith(f"_{clip}")), None)
+    if clip is None and condition:  # WAV_DATASET_SUBJECT: the wav is named as the clip, or as its sentence
+        clip = _clip_of_script(stem, known, subjects)
     if clip is None:
         return None
     sample = ""
@@ -141,6 +144,16 @@ def _parse(name: str, file: Path, entry: str, known: list[str], subjects: Collec
     if numbered and condition not in subjects and (not subjects or numbered[1] in subjects):
         condition, sample = numbered[1], numbered[2]
     return Prediction(clip, condition, sample, file, entry)
+
+
+def _clip_of_script(stem: str, known: list[str], subjects: Collection[str]) -> str | None:
+    """The clip in ``WAV_DATASET_SUBJECT``, as FaceDiffuser's predict script names its result; None if there is not just one."""
+    subject = next((one for one in sorted(subjects, key=len, reverse=True) if stem.endswith(f"_{one}")), None)
+    if subject is None:
+        return None
+    wav = stem.removesuffix(f"_{subject}").rpartition("_")[0]
+    matches = [clip for clip in known if clip == wav or (wav and clip == f"{subject}_{wav}")]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _from_archive(path: Path, entry: str, n_vertices: int) -> np.ndarray:

@@ -86,6 +86,8 @@ def read_region(spec: str | Path) -> Region:
         ``lve.txt``: indices separated by commas, blanks or line ends in any mixture. ``mouth_idx.npy``: an integer array, or a
         boolean mask over all vertices. ``FLAME_masks.pkl:lips``: an entry of a pickled dictionary, read by the restricted
         unpickler; several entries are united by ``+``, as in ``FLAME_masks.pkl:forehead+eye_region`` (each vertex once, sorted).
+        ``weighted_mouth_mask.txt>0.1``: a weight for every vertex, and above which weight a vertex belongs (FaceDiffuser on
+        multiface: 0.1 for the mouth, 0.4 for the forehead).
 
     Raises
     ------
@@ -93,6 +95,10 @@ def read_region(spec: str | Path) -> Region:
         If the file is missing, holds something else than indices, or the entry is unknown.
     """
     text = str(spec)
+    threshold: float | None = None
+    weighted = re.fullmatch(r"(.+\.(?:txt|npy))>([0-9.eE+-]+)", text)
+    if weighted:
+        text, threshold = weighted[1], _threshold(weighted[2], str(spec))
     path, _, entry = text.partition(":") if ".pkl:" in text else (text, "", "")
     file = Path(path)
     if not file.is_file():
@@ -103,6 +109,8 @@ def read_region(spec: str | Path) -> Region:
         from analysis.face.sequences import open_array
 
         array = np.asarray(open_array(file))
+        if threshold is not None or array.dtype.kind == "f":
+            return _weighted(file, array.reshape(-1), threshold)
         return Region(file.name, np.flatnonzero(array) if array.dtype == bool else array.reshape(-1))
     try:
         text = file.read_text(encoding="utf-8")
@@ -111,13 +119,40 @@ def read_region(spec: str | Path) -> Region:
             f"Region file {file} is no text. It should list whole numbers separated by commas, or be .npy or .pkl."
         ) from None
     words = [word for word in re.split(r"[,\s]+", text.strip().strip("[]")) if word]
+    if threshold is not None or (len(words) > 1 and any("." in word or "e" in word.lower() for word in words)):
+        try:
+            return _weighted(file, np.array([float(word) for word in words]), threshold)
+        except ValueError:
+            pass  # the message below names the word
     try:
         return Region(file.name, np.array([int(word) for word in words], dtype=np.int64))
     except ValueError:
-        bad = next(word for word in words if not re.fullmatch(r"[+-]?\d+", word))
+        bad = next((word for word in words if not re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", word)), words[0])
         raise FaceError(
             f"Region file {file} holds {bad!r}, which is no vertex index. It should list whole numbers separated by commas."
         ) from None
+
+
+def _threshold(text: str, spec: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise FaceError(f"Region {spec}: {text!r} after > is no number. Write it as in weighted_mouth_mask.txt>0.1.") from None
+
+
+def _weighted(file: Path, weights: np.ndarray, threshold: float | None) -> Region:
+    """Vertices whose weight is above the threshold."""
+    if threshold is None:
+        raise FaceError(
+            f"Region file {file} holds a weight for each of {len(weights)} vertices, from {weights.min():g} to {weights.max():g}. "
+            f"Say above which weight a vertex belongs, as in {file.name}>0.1 (FaceDiffuser: 0.1 for the mouth, 0.4 for the forehead)."
+        )
+    chosen = np.flatnonzero(weights > threshold)
+    if len(chosen) == 0:
+        raise FaceError(
+            f"Region file {file} has no weight above {threshold:g}; the largest is {weights.max():g}. Choose a lower one."
+        )
+    return Region(f"{file.name}>{threshold:g}", chosen)
 
 
 def _from_pickle(file: Path, entry: str) -> np.ndarray:

@@ -120,20 +120,33 @@ def read_obj_sequence(folder: Path, n_vertices: int) -> np.ndarray:
 
 
 def at_rate(sequence: np.ndarray, fps: int, target: int, name: str) -> np.ndarray:
-    """Every k-th frame, so that ``fps`` becomes ``target``; a view.
+    """Every k-th frame, so that ``fps`` becomes ``target``, as a view; a few missing frames a second are interpolated linearly.
+
+    24 becomes 25; other rates that are no whole multiple are not guessed.
 
     Raises
     ------
     FaceError
-        If ``fps`` is no whole multiple of ``target``.
+        If ``fps`` is neither a whole multiple of ``target`` nor 24 for 25.
     """
+    if (fps, target) == (24, 25):
+        return _stretched(sequence, max(1, round(len(sequence) * target / fps)))
     if fps % target:
         raise FaceError(
             f"{name} has {fps} frames a second, which cannot be brought to {target} by leaving frames out. Give the right "
-            "rate, or "
-            f"resample the sequence."
+            "rate, or resample the sequence."
         )
     return sequence[:: fps // target]
+
+
+def _stretched(sequence: np.ndarray, count: int) -> np.ndarray:
+    """``count`` frames spread over the same time, interpolated between the centres of the frames there are."""
+    places = (np.arange(count) + 0.5) * len(sequence) / count - 0.5
+    places = np.clip(places, 0, len(sequence) - 1)
+    low = np.minimum(places.astype(int), max(len(sequence) - 2, 0))
+    high = np.minimum(low + 1, len(sequence) - 1)
+    share = (places - low).astype(sequence.dtype if sequence.dtype.kind == "f" else np.float64)[:, None, None]
+    return sequence[low] * (1 - share) + sequence[high] * share
 
 
 def matched_length(prediction: np.ndarray, truth: np.ndarray, *, tolerance: int, fps: int, name: str) -> tuple[int, int]:
@@ -147,17 +160,22 @@ def matched_length(prediction: np.ndarray, truth: np.ndarray, *, tolerance: int,
     gap = len(prediction) - len(truth)
     if abs(gap) > tolerance:
         cause = "Does the prediction belong to another clip, or was its audio cut?"
-        rates = [(60, 30), (60, 25), (50, 25), (30, 25), (30, 60), (25, 60), (25, 50), (25, 30)]
+        rates = [(60, 30), (60, 25), (50, 25), (30, 25), (24, 25), (24, 30), (30, 60), (25, 60), (25, 50), (25, 30), (25, 24)]
         high, low = min(rates, key=lambda pair: abs(len(prediction) - len(truth) * pair[0] / pair[1]))
         if abs(len(prediction) - len(truth) * high / low) <= tolerance + 1:
             cause = (
                 f"The ratio is that of {high} to {low} frames a second: are the frame rates right? State them with "
-                "--prediction-fps and "
-                f"--truth-fps."
+                "--prediction-fps and --truth-fps."
             )
+            if (high, low) == (24, 25):
+                cause = (
+                    "The ratio is that of 24 to 25 frames a second: LG-LDM writes int(seconds x 24) frames on BIWI, and its own "
+                    f"evaluation compares them frame by frame with the first of the truth: --tolerance {abs(gap)} does so. If the "
+                    "frames are 24 a second in time, state --prediction-fps 24 and they are brought to 25."
+                )
         raise FaceError(
             f"{name}: the prediction has {len(prediction)} frames and the truth {len(truth)} at {fps} frames a second, a gap of "
-            f"{abs(gap)} where {tolerance} is allowed. {cause}"
+            f"{abs(gap)} where {tolerance} is allowed (--tolerance). {cause}"
         )
     return min(len(prediction), len(truth)), gap
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from analysis.errors import CheckpointError
+from analysis.wav2sem.fusion import FusionWeights
 from analysis.wav2sem.module import ReferenceModule, load_strictly, named
 
 __all__ = ["convert", "converted_weights", "sizes"]
@@ -35,7 +36,9 @@ def convert(checkpoint: Path, out: Path, *, config: Path | None = None, target: 
     Parameters
     ----------
     checkpoint : Path
-        ``model.pth.tar`` of the release (``{"state_dict": ...}``), a bare state dict, or safetensors.
+        ``model.pth.tar`` of the release (``{"state_dict": ...}``), a bare state dict, or safetensors; or an animation model saved
+        with the module inside (``Wav2Bert.*``, as the released CodeTalker integration has it). A trained ``bert_feature_map`` in it
+        becomes ``out/fusion``: weights of the ``linear`` fusion.
     out : Path
         Folder; made when missing.
     config : Path, optional
@@ -46,7 +49,7 @@ def convert(checkpoint: Path, out: Path, *, config: Path | None = None, target: 
     Returns
     -------
     dict
-        ``tensors``, ``parameters``, ``renamed`` and the sizes found.
+        ``tensors``, ``parameters``, ``renamed`` and the sizes found; ``inside`` and ``fusion`` where it came out of another model.
 
     Raises
     ------
@@ -55,7 +58,8 @@ def convert(checkpoint: Path, out: Path, *, config: Path | None = None, target: 
     """
     from transformers import Wav2Vec2Config
 
-    weights, renamed = converted_weights(_state_dict(checkpoint), checkpoint)
+    state, inside, fusion = _taken_out(_state_dict(checkpoint), checkpoint)
+    weights, renamed = converted_weights(state, checkpoint)
     found = sizes(weights, checkpoint)
     given = _given(config)
     clash = [
@@ -84,6 +88,8 @@ def convert(checkpoint: Path, out: Path, *, config: Path | None = None, target: 
         weights.pop("masked_spec_embed", None)
     load_strictly(model, weights, checkpoint)
     module.eval().save(out, target=target)
+    if fusion is not None:
+        fusion.save(out / "fusion")
     if assumed:
         log.info("taken from the published models: %s", assumed)
     return {
@@ -91,8 +97,30 @@ def convert(checkpoint: Path, out: Path, *, config: Path | None = None, target: 
         "parameters": sum(p.numel() for p in model.parameters()),
         "renamed": renamed,
         "assumed": assumed,
+        **({"inside": inside, "fusion": str(out / "fusion") if fusion is not None else ""} if inside else {}),
         **found,
     }
+
+
+def _taken_out(state: dict[str, torch.Tensor], where: Path) -> tuple[dict[str, torch.Tensor], str, FusionWeights | None]:
+    """The module's own entries, the prefix under which another model keeps them (empty if none), and that model's fusion."""
+    prefixes = {key.partition("Wav2Bert.")[0] + "Wav2Bert." for key in state if "Wav2Bert." in key}
+    if not prefixes:
+        return state, "", None
+    if len(prefixes) > 1:
+        raise CheckpointError(
+            f"{where} holds {len(prefixes)} modules: {', '.join(sorted(prefixes))}. Save the one you mean alone."
+        )
+    (prefix,) = prefixes
+    inner = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    outer = prefix.removesuffix("Wav2Bert.") + "bert_feature_map."
+    weight, bias = state.get(f"{outer}weight"), state.get(f"{outer}bias")
+    if weight is None and bias is None:
+        return inner, prefix, None
+    if weight is None or bias is None or weight.ndim != 2 or bias.shape != weight.shape[:1]:
+        raise CheckpointError(f"{where}: {outer}weight and {outer}bias do not belong together. The checkpoint is not whole.")
+    arrays = (weight.float().numpy(), bias.float().numpy())
+    return inner, prefix, FusionWeights("linear", *arrays, trained_on=f"the animation model in {where.name}")
 
 
 def _state_dict(path: Path) -> dict[str, torch.Tensor]:

@@ -109,6 +109,8 @@ class Plug:
 
     def _fitted(self, frames: torch.Tensor) -> SemanticFusion:
         dims = self.semantics.card.dims
+        if self._fusion == "concat":
+            _require_room(self.model, self.encoder, frames.shape[2], dims)
         fusion = SemanticFusion(self._fusion, frames.shape[2], dims, scale=self._scale, seed=self._seed)
         self.encoder.semantic_fusion = fusion.to(frames.device, frames.dtype)
         return self.encoder.semantic_fusion
@@ -163,7 +165,8 @@ def plug(
     Raises
     ------
     ConfigurationError
-        If the model has no such attribute, the fusion is unknown, or the weights' size cannot be known.
+        If the model has no such attribute, the fusion is unknown, the weights' size cannot be known, or no layer takes the frames
+        of ``concat``.
     SemanticsError
         If the semantics cannot hear, or something is plugged in already.
 
@@ -188,17 +191,37 @@ def plug(
         raise SemanticsError(f"{type(model).__name__}.{encoder} has a semantic module already. Call .remove() on it first.")
     if fusion not in MODES:
         raise ConfigurationError(f"There is no fusion {fusion!r}. Choose one of: {', '.join(MODES)}.")
+    known = dims or getattr(getattr(place, "config", None), "hidden_size", None)
+    if fusion == "concat" and known:
+        _require_room(model, place, known, semantics.card.dims)
     plugged = Plug(model, place, semantics, fusion, scale, seed)
     if fusion in ("linear", "paper"):
-        dims = dims or getattr(getattr(place, "config", None), "hidden_size", None)
-        if not dims:
+        if not known:
             plugged.remove()
             raise ConfigurationError(
                 f"The fusion {fusion!r} has weights; say with dims=... how many dims the encoder's frames have."
             )
         weight = next(place.parameters())
-        place.semantic_fusion = SemanticFusion(fusion, dims, semantics.card.dims).to(weight.device, weight.dtype)
+        place.semantic_fusion = SemanticFusion(fusion, known, semantics.card.dims).to(weight.device, weight.dtype)
     return plugged
+
+
+def _require_room(model: nn.Module, encoder: nn.Module, dims: int, semantic_dims: int) -> None:
+    """Raise unless some layer behind the encoder takes the concatenated frames, where layers there take the frames alone."""
+    inner = set(encoder.modules())
+    takes = {
+        name: layer.in_features if isinstance(layer, nn.Linear) else layer.input_size
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | nn.RNNBase) and layer not in inner
+    }
+    wide = dims + semantic_dims
+    too_narrow = [name for name, size in takes.items() if size in (dims, 2 * dims)]  # frames may be paired first
+    if too_narrow and not any(size in (wide, 2 * wide) for size in takes.values()):
+        raise ConfigurationError(
+            f"The fusion 'concat' gives frames of {dims} + {semantic_dims} = {wide} dims, and no layer of {type(model).__name__} "
+            f"behind its encoder takes as many; {too_narrow[0]} takes {takes[too_narrow[0]]}. Build the model with that layer for "
+            f"{takes[too_narrow[0]] // dims * wide} dims, or choose the fusion add, linear or paper."
+        )
 
 
 def _waveforms(args: Sequence[Any], kwargs: dict[str, Any], batch: int) -> list[np.ndarray]:

@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from analysis.encoders.products import has_onednn
-from analysis.errors import CheckpointError, SemanticsError
+from analysis.errors import CheckpointError, ConfigurationError, SemanticsError
 from analysis.wav2sem import fuse, load_semantics, normalized, plug
 from analysis.wav2sem.conversion import convert
 from analysis.wav2sem.evaluation import ranks
-from analysis.wav2sem.fusion import isometry
+from analysis.wav2sem.fusion import FusionWeights, isometry
 from analysis.wav2sem.module import SharedConfig, SharedModule, averaged
 from analysis.wav2sem.quick import QuickModule
 
@@ -182,6 +182,64 @@ def test_a_plug_stays_as_it_is_while_its_host_trains(released, fusion):
     trained = {name for name, value in host.state_dict().items() if not torch.equal(value, begun[name])}
     assert "head.weight" in trained
     assert ("audio_encoder.semantic_fusion.inner.weight" in trained) == (fusion != "add")
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_concatenation_that_no_layer_takes_is_refused_in_words(released, configured):
+    module = released[1]
+    audio = torch.from_numpy(np.stack(_waves(8000)))
+    host = Face()
+    if not configured:  # then the dims are seen at the first forward pass
+        host.audio_encoder = _Bare(host.audio_encoder)
+    with pytest.raises(ConfigurationError) as error:
+        plug(host, module, fusion="concat")
+        host(audio)
+    assert str(error.value) == (
+        "The fusion 'concat' gives frames of 32 + 32 = 64 dims, and no layer of Face behind its encoder takes as many; head takes "
+        "32. Build the model with that layer for 64 dims, or choose the fusion add, linear or paper."
+    )
+    wide = Face()
+    wide.head = torch.nn.Linear(64, 5)
+    with plug(wide, module, fusion="concat"):
+        assert wide(audio).shape == (1, 24, 5)
+
+
+class _Bare(torch.nn.Module):
+    """An encoder that states no sizes."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, audio):
+        return self.inner(audio)
+
+
+def test_a_module_is_taken_out_of_the_animation_model_that_it_was_saved_with(released, tmp_path):
+    """The released CodeTalker integration keeps it as Wav2Bert, and the linear map that trained beside it."""
+    _, module, _, state, config = released
+    weight, bias = torch.randn(32, 32), torch.randn(32)
+    whole = {"audio_encoder.masked_spec_embed": torch.zeros(32), "feat_map.weight": torch.randn(3, 4)}
+    whole |= {f"module.Wav2Bert.{key}": value for key, value in state.items()}
+    whole |= {"module.bert_feature_map.weight": weight, "module.bert_feature_map.bias": bias}
+    torch.save({"state_dict": whole}, tmp_path / "codetalker.pth.tar")
+    told = convert(tmp_path / "codetalker.pth.tar", tmp_path / "taken", config=config)
+    assert (told["inside"], told["fusion"]) == ("module.Wav2Bert.", str(tmp_path / "taken" / "fusion"))
+    taken = load_semantics(str(tmp_path / "taken"), device="cpu")
+    waves = _waves(9000)
+    torch.testing.assert_close(taken.from_waveforms(waves), module.from_waveforms(waves))
+    fusion = FusionWeights.load(tmp_path / "taken" / "fusion")
+    assert (fusion.mode, fusion.trained_on) == ("linear", "the animation model in codetalker.pth.tar")
+    np.testing.assert_array_equal(fusion.inner, weight.numpy())
+    np.testing.assert_array_equal(fusion.inner_bias, bias.numpy())
+    del whole["module.bert_feature_map.bias"]
+    torch.save({"state_dict": whole}, tmp_path / "codetalker.pth.tar")
+    with pytest.raises(CheckpointError) as error:
+        convert(tmp_path / "codetalker.pth.tar", tmp_path / "other", config=config)
+    assert str(error.value) == (
+        f"{tmp_path / 'codetalker.pth.tar'}: module.bert_feature_map.weight and module.bert_feature_map.bias do not belong "
+        "together. The checkpoint is not whole."
+    )
 
 
 def test_what_a_module_does_not_take_is_refused(released, tmp_path):

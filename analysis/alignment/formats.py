@@ -127,10 +127,14 @@ def read_ctm(path: Path | str) -> dict[str, tuple[Interval, ...]]:
     Raises
     ------
     AlignmentError
-        If a line has no five fields with two numbers; the line is quoted.
+        If the file cannot be read as UTF-8, or a line has no five fields with two numbers; the line is quoted.
     """
     found: dict[str, list[Interval]] = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AlignmentError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from error
+    for number, line in enumerate(text.splitlines(), start=1):
         fields = line.split()
         if not fields or line.startswith(";;"):
             continue

@@ -21,12 +21,13 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,25 @@ class ShardState:
     size: int = 0
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _of_a_whole_store(method: Method) -> Method:
+    """What files of other shapes than this version writes would raise, as one error that names the folder."""
+
+    @wraps(method)
+    def checked(self: EmbeddingStore, *arguments: Any, **options: Any) -> Any:
+        try:
+            return method(self, *arguments, **options)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise StoreError(
+                f"{self.folder} holds what this version does not write ({type(error).__name__}: {error}). A file in it was edited or "
+                f"damaged: delete the folder and extract again."
+            ) from error
+
+    return cast(Method, checked)
+
+
 class EmbeddingStore:
     """One extraction in one folder.
 
@@ -128,8 +148,10 @@ class EmbeddingStore:
             )
         try:
             plan = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise StoreError(f"{path} is damaged ({error}). Delete the folder and extract again.") from error
+        if not isinstance(plan, dict):
+            raise StoreError(f"{path} is damaged (no object with named values). Delete the folder and extract again.")
         if plan.get("schema_version") != SCHEMA_VERSION:
             raise StoreError(
                 f"{self.folder} is of schema version {plan.get('schema_version')}; this version of the toolkit reads "
@@ -137,6 +159,7 @@ class EmbeddingStore:
             )
         return plan
 
+    @_of_a_whole_store
     def begin(self, configuration: Mapping[str, Any], shards: Sequence[Mapping[str, Any]]) -> None:
         """Write the plan, or check that the folder already holds this very extraction.
 
@@ -178,10 +201,10 @@ class EmbeddingStore:
         if not path.is_file():
             return ShardState(name, "missing")
         try:
-            note = json.loads(path.read_text(encoding="utf-8"))
-            files = note["files"]
-        except (json.JSONDecodeError, KeyError):
+            note = _note(path)
+        except (ValueError, RecursionError):
             return ShardState(name, "damaged", f"{path.name} cannot be read")
+        files = note["files"]
         if content is not None and note["content"] != content:
             return ShardState(name, "stale", "audio or weights changed since it was made")
         again = sum(is_unforeseen(Failure(**row)) for row in note["failures"]) if content is not None else 0
@@ -198,6 +221,7 @@ class EmbeddingStore:
         size = sum(facts["bytes"] for facts in files.values())
         return ShardState(name, "complete", tokens=note["tokens"], failures=len(note["failures"]), size=size)
 
+    @_of_a_whole_store
     def status(self) -> list[ShardState]:
         """Where every shard stands."""
         return [self.state(shard["name"]) for shard in self.open()["shards"]]
@@ -254,6 +278,7 @@ class EmbeddingStore:
     def _complete(self, name: str) -> Path:
         return self.folder / "complete" / f"{name}.json"
 
+    @_of_a_whole_store
     def notes(self) -> list[dict[str, Any]]:
         """What the completion files say, in the order of the shards.
 
@@ -270,8 +295,8 @@ class EmbeddingStore:
                 f"Run the same command again; what is there is kept."
             )
         try:
-            return [json.loads(self._complete(name).read_text(encoding="utf-8")) for name in names]
-        except json.JSONDecodeError as error:
+            return [_note(self._complete(name)) for name in names]
+        except (ValueError, RecursionError) as error:
             raise StoreError(
                 f"A completion file in {self.folder / 'complete'} is damaged ({error}). Run the same command again; it makes "
                 f"that shard anew."
@@ -280,10 +305,12 @@ class EmbeddingStore:
     # -- reading -----------------------------------------------------------------------------------------------------------
 
     @property
+    @_of_a_whole_store
     def layers(self) -> list[int]:
         """The layers that are stored, ascending."""
         return sorted(self.open()["configuration"]["layers"])
 
+    @_of_a_whole_store
     def read(self, layers: Sequence[int] | None = None) -> SyllableEmbeddings:
         """Tokens and vectors of the given layers (all by default); no other layer is read from disk.
 
@@ -326,10 +353,12 @@ class EmbeddingStore:
         provenance = {**configuration, "layers": list(layers), "configuration_hash": plan["configuration_hash"]}
         return SyllableEmbeddings(tokens, matrix, layers, together, provenance)
 
+    @_of_a_whole_store
     def failures(self) -> list[Failure]:
         """Everything that was left out, in order."""
         return [Failure(**row) for note in self.notes() for row in note["failures"]]
 
+    @_of_a_whole_store
     def semantics(self) -> dict[str, UtteranceVectors]:
         """Semantic vectors made in the same pass, by module name."""
         plan = self.open()
@@ -499,6 +528,29 @@ def _renamed(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """What a completion file says.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file.
+    """
+    note = json.loads(path.read_text(encoding="utf-8"))
+    kinds = {"content": str, "tokens": int, "files": dict, "failures": list}
+    if not isinstance(note, dict) or any(not isinstance(note.get(key), kind) for key, kind in kinds.items()):
+        raise ValueError(f"it lacks one of {', '.join(kinds)}")
+    for facts in note["files"].values():
+        if not isinstance(facts, dict) or not {"bytes", "sha256"} <= facts.keys():
+            raise ValueError("a file has no size or hash")
+    try:
+        for row in note["failures"]:
+            Failure(**row)
+    except TypeError as error:
+        raise ValueError(f"a failure is none: {error}") from error
+    return note
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -28,6 +28,7 @@ On a cluster give every task its --shard; the tables of a shard then carry its n
   python -m analysis.alignment CORPUS --aligner ctc --option model=facebook/wav2vec2-base-960h --out DIR
   python -m analysis.alignment compare REF HYP [--speaker NAME] [--words-tier NAME] [--json FILE]
   python -m analysis.alignment show FILE... [--json OUT]
+  python -m analysis.alignment segment CORPUS --out MANIFEST       # long recordings into utterances
 """
 _EXIT_CODES = (
     "Exit codes: 0 done (failures are in the table), 1 a file could not be shown or compared, 2 the request cannot be met."
@@ -37,7 +38,7 @@ _EXIT_CODES = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"compare": _compare, "show": _show}
+    commands = {"compare": _compare, "show": _show, "segment": _segment}
     if arguments and arguments[0] in commands:
         return exit_code(lambda: commands[arguments[0]](arguments[1:]))
     return exit_code(lambda: _align(arguments), interrupted="interrupted; run the same command again to go on")
@@ -151,6 +152,35 @@ def _align(arguments: list[str]) -> int:
         print(f"  {row.utterance}: {row.reasons}")
     print(f"Speakers' names come from {corpus.speakers_from}")
     print(f"Results are in {options.out}")
+    return 0
+
+
+def _segment(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.alignment segment",
+        description="Divide long recordings, whose transcripts have no times, into utterances: a manifest with start and end. Cut is "
+        "in pauses between words that an English recogniser and the transcript agree on; stretches where they do not agree are "
+        "failures beside the manifest. The audio is not copied.",
+        epilog=_EXIT_CODES,
+    )
+    parser.add_argument("corpus", help="a folder or a manifest")
+    parser.add_argument("--out", required=True, type=Path, metavar="MANIFEST", help="ends in .csv, .tsv, .jsonl or .parquet")
+    parser.add_argument("--longer", type=float, default=60.0, metavar="S", help="divide what lasts longer (default 60 s)")
+    parser.add_argument("--lexicon", default="cmudict", help="cmudict (default) or a dictionary file in ARPAbet")
+    options = parser.parse_args(arguments)
+    if not options.longer >= 0:
+        raise ConfigurationError(f"--longer is a time in seconds, not {options.longer:g}.")
+
+    from analysis.alignment import make_aligner, options_for
+    from analysis.alignment.long_recordings import divided
+    from analysis.corpus import open_corpus, write_manifest
+
+    aligner = make_aligner("pocketsphinx", **options_for("pocketsphinx", lexicon=options.lexicon))
+    corpus = open_corpus(options.corpus)
+    written = write_manifest(divided([*corpus.failures, *corpus.utterances], aligner, longer=options.longer), options.out)
+    print(f"{written.path}: {written.n_utterances} utterances, {written.duration / 60:.1f} min")
+    if written.n_failures:
+        print(f"{written.failures}: {written.n_failures} left out")
     return 0
 
 

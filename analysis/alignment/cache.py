@@ -7,10 +7,12 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from analysis.alignment.types import Aligner, Alignment
+from analysis.corpus.conversations import LONG
 from analysis.corpus.utterance import Utterance
 from analysis.errors import AlignmentError, AnalysisError, Failure
 from analysis.guard import attempt, concerns_all
@@ -109,7 +111,18 @@ def align_cached(
                     if paths[i] and (isinstance(outcome, Alignment) or keeps(outcome)):
                         _write(paths[i], outcome)
                 bar.update()
-                yield outcome
+                yield _with_length(outcome, batch[i])
+
+
+def _with_length(outcome: Alignment | Failure, utterance: Utterance) -> Alignment | Failure:
+    """The outcome, with the way out where the utterance is a long recording."""
+    if utterance.duration <= LONG:
+        return outcome
+    remedy = "Divide it: python -m analysis.alignment segment CORPUS --out MANIFEST.csv, and give that manifest."
+    if isinstance(outcome, Failure):
+        return replace(outcome, remedy=f"{outcome.remedy} {remedy}".strip())
+    doubt = f"It lasts {utterance.duration:.0f} s; aligners and encoders are made for less than {LONG:.0f} s. {remedy}"
+    return replace(outcome, warnings=(*outcome.warnings, doubt))
 
 
 def _outcomes(aligner: Aligner, utterances: Sequence[Utterance]) -> Iterator[Alignment | Failure]:

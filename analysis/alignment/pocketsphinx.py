@@ -165,6 +165,10 @@ class PocketsphinxAligner:
         """Whether a dictionary has the word: the user's, the decoder's or CMUdict."""
         return self._pronouncer.known(word) or self._decoder().lookup_word(word) is not None
 
+    def pronunciations(self, word: str) -> list[tuple[str, ...]]:
+        """How a word may be spoken, in phones without stress; none where no source knows it."""
+        return [tuple(map(without_stress, said.phones)) for said in self._token(word).pronunciations]
+
     def _decoder(self, settings: str = "default") -> Any:
         if settings not in self._decoders:
             from pocketsphinx import Decoder

@@ -22,6 +22,8 @@ __all__ = ["Turn", "recordings_of", "turns_at_pauses", "turns_of_table", "turns_
 PAUSE = 0.5
 #: Utterances are divided at their longest pause until none is longer, s; encoders are trained on clips of up to about 20 s.
 LONGEST = 20.0
+#: An utterance that lasts longer should be divided, s: aligners and encoders were made for shorter ones.
+LONG = 60.0
 # Sound that an utterance made from words keeps before and behind them, s, where the pause is long enough for both sides.
 _MARGIN = 0.1
 # Of a TextGrid with one labelled stretch: it is a part of the recording where it leaves out more than this, s.

@@ -59,6 +59,12 @@ LAYOUTS = (
     ),
     Layout("common_voice", "clips/ beside validated.tsv, or such a table", _READERS + "common_voice", "the column client_id"),
     Layout(
+        "lhotse",
+        "cuts.jsonl.gz, or recordings.jsonl.gz and supervisions.jsonl.gz",
+        _READERS + "lhotse_cuts",
+        "the speaker of each supervision",
+    ),
+    Layout(
         "manifest",
         "a CSV, TSV, JSONL or Parquet file with columns path, transcript, speaker",
         "analysis.corpus.manifest",

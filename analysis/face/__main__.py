@@ -9,6 +9,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,13 +71,21 @@ example:
     )
     parser.set_defaults(command=_table)
     data = parser.add_argument_group("data")
-    data.add_argument("--dataset", required=True, metavar="NAME", help="vocaset or biwi: frame rates, units and published layout")
-    data.add_argument("--truth", required=True, type=Path, metavar="DIR", help="true vertices, SUBJECT_SENTENCE.npy")
     data.add_argument(
-        "--templates", required=True, type=Path, metavar="FILE", help="templates.pkl, .npz, or a folder of SUBJECT.npy"
+        "--dataset",
+        required=True,
+        metavar="NAME",
+        help="vocaset, biwi, or FILE.yaml that describes a set: vertices, rates, unit, subjects, regions (see analysis.face.datasets)",
     )
-    data.add_argument("--lips", required=True, metavar="FILE", help="lve.txt, .npy, or FLAME_masks.pkl:lips")
-    data.add_argument("--upper", required=True, metavar="FILE", help="fdd.txt, .npy, or FLAME_masks.pkl:forehead+eye_region")
+    data.add_argument(
+        "--truth",
+        type=Path,
+        metavar="DIR",
+        help="true vertices, SUBJECT_SENTENCE.npy (needed unless FILE.yaml has it; so are three more)",
+    )
+    data.add_argument("--templates", type=Path, metavar="FILE", help="templates.pkl, .npz, or a folder of SUBJECT.npy")
+    data.add_argument("--lips", metavar="FILE", help="lve.txt, .npy, FLAME_masks.pkl:lips, or weights.txt>0.1")
+    data.add_argument("--upper", metavar="FILE", help="fdd.txt, .npy, FLAME_masks.pkl:forehead+eye_region, or weights.txt>0.4")
     data.add_argument(
         "--run", action="append", required=True, metavar="NAME=DIR", help="predictions of one method; repeat for each (required)"
     )
@@ -228,17 +237,22 @@ def _runs(options: argparse.Namespace) -> list[Run]:
 
 def _table(options: argparse.Namespace) -> int:
     from analysis.errors import failure_rows
-    from analysis.face.datasets import Truth
+    from analysis.face.datasets import Truth, find_dataset
     from analysis.face.evaluation import evaluate
     from analysis.face.presets import find_preset
     from analysis.face.regions import read_region
-    from analysis.face.table import FaceTable, build_table
+    from analysis.face.table import build_table
 
     preset = find_preset(options.preset)
     runs = _runs(options)
     encoders = _named(options.encoder, "--encoder")
-    truth = Truth.open(options.truth, options.templates, options.dataset, fps=options.fps, truth_fps=options.truth_fps)
-    lips, upper = read_region(options.lips), read_region(options.upper)
+    dataset = find_dataset(options.dataset)
+    files = {name: getattr(options, name) or dataset.files.get(name) for name in ("truth", "templates", "lips", "upper")}
+    for name, file in files.items():
+        if file is None:
+            raise ConfigurationError(f"--{name} is needed: {options.dataset} does not say where that is.")
+    truth = Truth.open(files["truth"], files["templates"], dataset, fps=options.fps, truth_fps=options.truth_fps)
+    lips, upper = read_region(files["lips"]), read_region(files["upper"])
     clips = _wanted_clips(options, truth, runs)
     measured = [
         evaluate(
@@ -271,7 +285,7 @@ def _table(options: argparse.Namespace) -> int:
         notes=notes,
         extra=extra,
     )
-    table = FaceTable(table.rows, table.differences, table.notes, tuple(failure_rows(failures)))
+    table = replace(table, failures=tuple(failure_rows(failures)))
     print(table.to_text(published=options.published))
     _print_homophones(extra)
     _write(table, options)
@@ -620,7 +634,8 @@ def _add_render(commands: argparse._SubParsersAction) -> None:
         "sequence", type=Path, metavar="CLIP.npy", help="vertices of shape (frames, vertices * 3) or (frames, vertices, 3)"
     )
     parser.add_argument("out", type=Path, metavar="OUT.gif")
-    parser.add_argument("--fps", type=_whole(1), default=25, metavar="N", help="frames a second (25)")
+    parser.add_argument("--dataset", metavar="NAME", help="vocaset, biwi or FILE.yaml, for the rate on disk")
+    parser.add_argument("--fps", type=_whole(1), metavar="N", help="frames a second (that of --dataset, otherwise 25)")
     parser.add_argument(
         "--faces", type=Path, metavar="FILE", help="triangles: .obj, .ply or .npy of shape (n, 3); points without"
     )
@@ -628,6 +643,7 @@ def _add_render(commands: argparse._SubParsersAction) -> None:
 
 
 def _render(options: argparse.Namespace) -> int:
+    from analysis.face.datasets import find_dataset
     from analysis.face.figures import read_faces, write_gif
     from analysis.face.sequences import as_sequence, open_array
 
@@ -635,11 +651,8 @@ def _render(options: argparse.Namespace) -> int:
     width = array.shape[-1] if array.ndim else 0
     n_vertices = array.shape[-2] if array.ndim > 2 and width == 3 else width // 3
     faces = read_faces(options.faces) if options.faces else None
-    print(
-        write_gif(
-            as_sequence(array, n_vertices, str(options.sequence)), options.out, fps=options.fps, faces=faces, size=options.size
-        )
-    )
+    fps = options.fps or (find_dataset(options.dataset).truth_fps if options.dataset else 25)
+    print(write_gif(as_sequence(array, n_vertices, str(options.sequence)), options.out, fps=fps, faces=faces, size=options.size))
     return 0
 
 

@@ -1,17 +1,34 @@
-"""Where the truth lies: clips, neutral templates and frame rates of VOCASET, BIWI and sets laid out like them."""
+"""Where the truth lies: clips, neutral templates and frame rates of VOCASET, BIWI and any set that a YAML file describes.
+
+::
+
+    name: multiface                      # needed
+    vertices: 6172                       # needed: of the mesh
+    fps: {truth: 30, measured: 30}       # needed: on disk, and at which metrics are taken; one number for both
+    unit: mm                             # needed: of the coordinates
+    title: Multiface                     # in tables; the name by default
+    subject: (?P<subject>[^_]+)_.*       # regular expression for the whole name of a clip; all before the last underscore by default
+    truth: vertices_npy                  # paths are relative to the file; --truth, --templates, --lips and --upper come before them
+    templates: templates.pkl
+    regions: {lips: weighted_mouth_mask.txt>0.1, upper: forehead_mask.txt>0.4}
+    exponents: {lve: 0, mve: 0, fdd: 0}  # tables print in units of ten to this power
+    note: ...                            # printed under every table
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from analysis.errors import ConfigurationError, FaceError
 from analysis.face.sequences import as_sequence, at_rate, open_array, open_sequence
 
-__all__ = ["DATASETS", "Dataset", "Truth", "find_dataset", "read_templates"]
+__all__ = ["DATASETS", "Dataset", "Truth", "find_dataset", "read_dataset", "read_templates"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +45,13 @@ class Dataset:
     units : str
         Unit of the coordinates.
     exponents : mapping of str to int
-        The published table prints ``lve``, ``mve`` and ``fdd`` in units of ten to this power.
+        Tables print ``lve``, ``mve`` and ``fdd`` in units of ten to this power.
+    subject_pattern : str
+        Regular expression that a clip's whole name matches, with a group ``subject``.
+    files : mapping of str to str
+        Where ``truth``, ``templates``, ``lips`` and ``upper`` lie, where the description says so.
+    note : str
+        Printed under every table.
     """
 
     name: str
@@ -38,32 +61,113 @@ class Dataset:
     fps: int
     units: str
     exponents: Mapping[str, int]
+    subject_pattern: str = r"(?P<subject>.+)_[^_]+"
+    files: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
     def subject(self, clip: str) -> str:
-        """The speaker in a clip's name: all before the last underscore (``F2_e37``, ``FaceTalk_170809_00138_TA_sentence01``)."""
-        return clip.rpartition("_")[0] or clip
+        """The speaker in a clip's name (``F2`` in ``F2_e37``); the whole name where the pattern does not match."""
+        found = re.fullmatch(self.subject_pattern, clip)
+        return found["subject"] if found else clip
 
 
+def read_dataset(path: str | Path) -> Dataset:
+    """The data set that a YAML file describes; see the top of this module.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file is missing or no such description, naming the first entry at fault.
+    """
+    import yaml
+
+    path = Path(path)
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise ConfigurationError(f"There is no description of a data set {path}.") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(told, dict):
+        raise ConfigurationError(f"{path} is no list of NAME: VALUE. It needs {', '.join(_NEEDED)}.")
+
+    def wrong(what: str) -> ConfigurationError:
+        return ConfigurationError(f"{path}: {what}")
+
+    unknown = sorted(set(map(str, told)) - {*_NEEDED, *_OPTIONAL})
+    if unknown:
+        raise wrong(f"there is no entry {unknown[0]!r}. Entries: {', '.join((*_NEEDED, *_OPTIONAL))}.")
+    for name in _NEEDED:
+        if told.get(name) in (None, ""):
+            raise wrong(f"the entry {name} is missing. It needs {', '.join(_NEEDED)}.")
+    name = str(told["name"])
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise wrong(f"the name {name!r} must be of letters, digits, dots, dashes and underscores.")
+    fps = told["fps"] if isinstance(told["fps"], dict) else {"truth": told["fps"], "measured": told["fps"]}
+    numbers = {"vertices": told["vertices"], **{f"fps {key}": fps.get(key) for key in ("truth", "measured")}}
+    for entry, value in numbers.items():
+        if type(value) is not int or value < 1:
+            raise wrong(f"{entry} is {value!r}; it must be a whole number of at least 1.")
+    exponents = dict.fromkeys(("lve", "mve", "fdd"), 0) | _mapping(told, "exponents", ("lve", "mve", "fdd"), wrong)
+    if any(type(value) is not int for value in exponents.values()):
+        raise wrong("exponents must be whole numbers, such as {lve: -5, mve: -5, fdd: -7}.")
+    pattern = str(told.get("subject", Dataset.subject_pattern))
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise wrong(f"subject is no regular expression ({error}).") from None
+    if "subject" not in groups:
+        raise wrong(f"subject is {pattern!r}; it needs a group that is called so, as in (?P<subject>[^_]+)_.*")
+    places = {key: told[key] for key in ("truth", "templates") if key in told}
+    places |= _mapping(told, "regions", ("lips", "upper"), wrong)
+    files = {key: str(path.parent / str(value)) for key, value in places.items()}
+    return Dataset(
+        name=name.lower(),
+        title=str(told.get("title", name)),
+        n_vertices=told["vertices"],
+        truth_fps=fps["truth"],
+        fps=fps["measured"],
+        units=str(told["unit"]),
+        exponents=exponents,
+        subject_pattern=pattern,
+        files=files,
+        note=" ".join(str(told.get("note", "")).split()),
+    )
+
+
+_NEEDED = ("name", "vertices", "fps", "unit")
+_OPTIONAL = ("title", "subject", "truth", "templates", "regions", "exponents", "note")
+
+
+def _mapping(
+    told: Mapping[str, Any], name: str, keys: Sequence[str], wrong: Callable[[str], ConfigurationError]
+) -> dict[str, Any]:
+    value = told.get(name) or {}
+    if not isinstance(value, dict) or set(value) - set(keys):
+        raise wrong(f"{name} must have only {', '.join(keys)}.")
+    return value
+
+
+#: Those that come with the toolkit, by name; each is a file like anyone's.
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset
-    for dataset in (
-        Dataset("vocaset", "VOCASET", 5023, 60, 30, "m", {"lve": -5, "mve": -5, "fdd": -7}),
-        Dataset("biwi", "BIWI", 23370, 25, 25, "BIWI unit", {"lve": -4, "mve": -3, "fdd": -5}),
-    )
+    for dataset in (read_dataset(Path(__file__).parent / "sets" / f"{name}.yaml") for name in ("vocaset", "biwi"))
 }
 
 
-def find_dataset(name: str) -> Dataset:
-    """The data set of that name (any case).
+def find_dataset(name: str | Path) -> Dataset:
+    """The data set of that name (any case), or the one that the YAML file describes.
 
     Raises
     ------
     ConfigurationError
         If there is none; the message lists those that exist.
     """
-    if name.lower() not in DATASETS:
-        raise ConfigurationError(f"There is no data set {name!r}. Choose one of: {', '.join(DATASETS)}.")
-    return DATASETS[name.lower()]
+    if Path(name).suffix in (".yaml", ".yml"):
+        return read_dataset(name)
+    if str(name).lower() not in DATASETS:
+        raise ConfigurationError(f"There is no data set {str(name)!r}. Choose one of: {', '.join(DATASETS)}, or FILE.yaml.")
+    return DATASETS[str(name).lower()]
 
 
 def read_templates(path: str | Path) -> dict[str, np.ndarray]:

@@ -7,13 +7,13 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import FaceError, NotComparableError
 from analysis.face.comparison import Difference, compare, find_pairs
-from analysis.face.datasets import find_dataset
+from analysis.face.datasets import DATASETS, Dataset, find_dataset
 from analysis.face.evaluation import METRICS, Measure, RunMeasures, require_comparable, settings_of
 from analysis.face.published import published_value
 
@@ -72,12 +72,19 @@ class FaceTable:
     notes : tuple of str
         What a reader must know: topology, tolerance, clips left out.
     failures : tuple of mapping
+    described : mapping of str to Dataset
+        Data sets that do not come with the toolkit.
     """
 
     rows: Mapping[str, tuple[Row, ...]]
     differences: Mapping[str, tuple[Difference, ...]]
     notes: tuple[str, ...] = ()
     failures: tuple[Mapping[str, str], ...] = ()
+    described: Mapping[str, Dataset] = field(default_factory=dict)
+
+    def spec(self, dataset: str) -> Dataset:
+        """What is known of one of the table's data sets."""
+        return self.described.get(dataset) or find_dataset(dataset)
 
     def to_json(self) -> str:
         """Everything at full precision; with one data set, ``runs`` holds raw ``lve``, ``mve``, ``fdd``, ``fdd_abs``."""
@@ -95,7 +102,7 @@ class FaceTable:
         return json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False)
 
     def _dataset(self, dataset: str) -> dict[str, Any]:
-        exponents = find_dataset(dataset).exponents
+        exponents = self.spec(dataset).exponents
         runs = {}
         for row in self.rows[dataset]:
             published = {metric: published_value(row.method, dataset, metric, with_module=row.with_module) for metric in _SHOWN}
@@ -118,6 +125,7 @@ class FaceTable:
             }
         return {
             "dataset": dataset,
+            "described": asdict(self.described[dataset]) | {"files": {}} if dataset in self.described else None,
             "preset": self.rows[dataset][0].settings["lve"]["preset"],
             "published_exponents": dict(exponents),
             "runs": runs,
@@ -144,8 +152,12 @@ class FaceTable:
                 f"{source} has version {document.get('schema_version')}, this toolkit reads {_SCHEMA}. Make the table again."
             )
         parts = document.get("datasets") or {document["dataset"]: document}
-        rows, differences = {}, {}
+        rows, differences, described = {}, {}, {}
         for name, part in parts.items():
+            if part.get("described"):
+                described[name] = Dataset(**part["described"])
+            elif name not in DATASETS:
+                raise FaceError(f"{source} is of the data set {name!r} and does not describe it. Make the table again.")
             rows[name] = tuple(
                 Row(
                     name=run,
@@ -166,7 +178,7 @@ class FaceTable:
                 Difference(**{key: float("nan") if value is None else value for key, value in row.items()})
                 for row in part["differences"]
             )
-        return cls(rows, differences, tuple(document.get("notes", ())), tuple(document.get("failures", ())))
+        return cls(rows, differences, tuple(document.get("notes", ())), tuple(document.get("failures", ())), described)
 
     def grid(self, *, published: bool = False, spread: bool = True) -> tuple[list[str], list[list[str]]]:
         """Header and cells as text, in the published layout and units; differences under each pair.
@@ -180,7 +192,7 @@ class FaceTable:
         """
         header = ["Method", "Audio encoder"]
         for dataset in self.rows:
-            spec = find_dataset(dataset)
+            spec = self.spec(dataset)
             header += [f"{spec.title} {_TITLES[metric]} (x1e{spec.exponents[metric]})" for metric in _SHOWN]
             header.append(f"{spec.title} |FDD| (x1e{spec.exponents['fdd']})")
         names = list(dict.fromkeys(row.name for rows in self.rows.values() for row in rows))
@@ -189,7 +201,7 @@ class FaceTable:
             line: list[str] = []
             for dataset, rows in self.rows.items():
                 row = next((row for row in rows if row.name == name), None)
-                line += [""] * 4 if row is None else _value_cells(row, dataset, published)
+                line += [""] * 4 if row is None else _value_cells(row, self.spec(dataset), published)
             encoder = next(row.encoder for rows in self.rows.values() for row in rows if row.name == name)
             cells.append([name, encoder, *line])
             if spread and any(d.with_module == name for rows in self.differences.values() for d in rows):
@@ -199,7 +211,7 @@ class FaceTable:
     def _difference_cells(self, name: str, metrics: Sequence[str]) -> list[str]:
         cells = []
         for dataset, rows in self.differences.items():
-            exponents = find_dataset(dataset).exponents
+            exponents = self.spec(dataset).exponents
             for metric in metrics:
                 row = next((d for d in rows if d.with_module == name and d.metric == metric), None)
                 if row is None:
@@ -218,7 +230,7 @@ class FaceTable:
             lve, mve, fdd = (rows[0].settings[metric] for metric in _SHOWN)
             policies = ", ".join(sorted({row.settings["lve"]["condition"] for row in rows}))
             lines.append(
-                f"{find_dataset(dataset).title}: preset {lve['preset']}; {rows[0].n_clips} clips, {lve['fps']} frames a "
+                f"{self.spec(dataset).title}: preset {lve['preset']}; {rows[0].n_clips} clips, {lve['fps']} frames a "
                 f"second; LVE: {lve['power']} error of "
                 f"the worst vertex of {lve['region']} ({lve['region_size']} vertices, sha1 {lve['region_sha1'][:10]}), mean over "
                 f"{lve['pooling']}; MVE: mean distance over frames and all {mve['region_size']} vertices; FDD: true minus "
@@ -273,7 +285,7 @@ class FaceTable:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([*columns, "n_clips", "n_frames", *settings])
         for dataset, rows in self.rows.items():
-            exponents = find_dataset(dataset).exponents
+            exponents = self.spec(dataset).exponents
             for row in rows:
                 for metric in METRICS:
                     printed = published_value(row.method, dataset, metric, with_module=row.with_module)
@@ -370,7 +382,10 @@ def build_table(
             "values do not "
             f"compare with published ones."
         )
-    return FaceTable({dataset.name: tuple(rows)}, {dataset.name: tuple(differences)}, tuple(notes))
+    if dataset.note:
+        notes.append(f"{dataset.title}: {dataset.note}")
+    described = {} if DATASETS.get(dataset.name) == dataset else {dataset.name: dataset}
+    return FaceTable({dataset.name: tuple(rows)}, {dataset.name: tuple(differences)}, tuple(notes), described=described)
 
 
 def join_tables(tables: Sequence[FaceTable]) -> FaceTable:
@@ -383,8 +398,12 @@ def join_tables(tables: Sequence[FaceTable]) -> FaceTable:
     """
     rows: dict[str, tuple[Row, ...]] = {}
     differences: dict[str, tuple[Difference, ...]] = {}
+    described: dict[str, Dataset] = {}
     for table in tables:
         for dataset, more in table.rows.items():
+            spec = replace(table.spec(dataset), files={})
+            if described.setdefault(dataset, spec) != spec:
+                raise NotComparableError(f"Two tables describe the data set {dataset} differently. Measure both with one file.")
             rows[dataset] = rows.get(dataset, ()) + tuple(more)
             differences[dataset] = differences.get(dataset, ()) + tuple(table.differences[dataset])
     for dataset, lines in rows.items():
@@ -402,6 +421,7 @@ def join_tables(tables: Sequence[FaceTable]) -> FaceTable:
         differences,
         tuple(dict.fromkeys(note for table in tables for note in table.notes)),
         tuple(failure for table in tables for failure in table.failures),
+        {name: spec for name, spec in described.items() if DATASETS.get(name) != spec},
     )
 
 
@@ -424,12 +444,12 @@ def _conditions(run: RunMeasures) -> dict[str, dict[str, float]]:
     return {policy: {name: measure.value for name, measure in run.measures(policy).items()} for policy in policies}
 
 
-def _value_cells(row: Row, dataset: str, published: bool) -> list[str]:
-    exponents = find_dataset(dataset).exponents
+def _value_cells(row: Row, dataset: Dataset, published: bool) -> list[str]:
+    exponents = dataset.exponents
     cells = []
     for metric in (*_SHOWN, "fdd_abs"):
         text = f"{row.values[metric] / 10.0 ** exponents[metric.partition('_')[0]]:.4f}"
-        printed = published_value(row.method, dataset, metric, with_module=row.with_module) if published else None
+        printed = published_value(row.method, dataset.name, metric, with_module=row.with_module) if published else None
         cells.append(text if printed is None else f"{text} ({printed:.4f})")
     return cells
 

@@ -182,7 +182,7 @@ def test_unknown_data_set_and_missing_folders(small_set, capsys) -> None:
     arguments = small_set.arguments()
     arguments[2] = "mead"
     assert main(arguments) == 2
-    assert capsys.readouterr().err == "error: There is no data set 'mead'. Choose one of: vocaset, biwi.\n"
+    assert capsys.readouterr().err == "error: There is no data set 'mead'. Choose one of: vocaset, biwi, or FILE.yaml.\n"
     arguments = small_set.arguments()
     arguments[4] = "nowhere"
     assert main(arguments) == 2

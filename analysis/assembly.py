@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.config import content_hash
 from analysis.corpus.utterance import Corpus
+from analysis.encoders.types import layer_name
 from analysis.errors import FAILURE_COLUMNS, Failure, failure_rows
 from analysis.phonology.composition import composition_table
 from analysis.report.model import Report
@@ -330,7 +331,9 @@ def write_syllables(path: Path, runs: list[EncoderRun]) -> None:
         full = np.full((len(tokens), vectors.shape[1]), np.nan, dtype=np.float16)
         full[known] = vectors[rows[known].astype(int)]
         column = pa.FixedSizeListArray.from_arrays(pa.array(full.ravel()), full.shape[1])
-        table = table.append_column(f"{run.name}_layer_{run.headline_layer}", column)
+        table = table.append_column(
+            f"{run.name}_layer_{layer_name(run.embeddings.provenance.get('encoder', {}), run.headline_layer)}", column
+        )
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     pq.write_table(table, temporary, compression="zstd")
     temporary.replace(path)

@@ -168,14 +168,16 @@ def _console(report: Report, folder: Path) -> str:
     lines = ["", report.title, ""]
     level = 100 * report.configuration["separation"]["ci_level"]
     for encoder, layer in report.figures["headline"]["layers"].items():
-        lines += [f"{encoder}, layer {layer} (the last stored), near-homophones, raw vectors, macro average", ""]
+        named = report.layer_name(encoder, layer)
+        lines += [f"{encoder}, layer {named} (the last stored), near-homophones, raw vectors, macro average", ""]
         lines += _headline_lines(report.separation.query("encoder == @encoder and layer == @layer"), level)
         lines.append("")
     headline = report.figures["headline"]["layers"]
     for verdict in report.verdicts:
         if headline.get(verdict["encoder"]) != verdict["layer"]:
             continue
-        lines.append(f"{verdict['encoder']}, layer {verdict['layer']}: {verdict['text']}")
+        named = report.layer_name(verdict["encoder"], verdict["layer"])
+        lines.append(f"{verdict['encoder']}, layer {named}: {verdict['text']}")
     failures = report.failures
     lost = int((failures["severity"] == "error").sum()) if len(failures) else 0
     if len(failures):

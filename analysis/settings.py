@@ -83,7 +83,8 @@ class DecoupleConfig:
     unit : str
         What a token is.
     layers : str
-        `all`, `last`, or numbers such as `0,6,12`. Layer 0 is the input of the first Transformer layer.
+        `all`, `last`, or numbers such as `0,6,12`. Layer 0 is the input of the first Transformer layer. `final`, alone or among
+        numbers, is the state after the norm that ends large wav2vec 2.0, HuBERT and WavLM; it is their last layer.
     pooling : str
         How the frames of a token become one vector.
     slicing : str
@@ -232,8 +233,8 @@ class DecoupleConfig:
                 "--separation.scale_free, a condition in --separation.abx and raw among --separation.vectors."
             )
 
-    def layer_numbers(self, n_layers: int | None = None) -> list[int] | None:
-        """The layers asked for; None for all of them.
+    def layer_numbers(self, n_layers: int | None = None) -> list[int | str] | None:
+        """The layers asked for, by number or ``final``; None for all of them.
 
         Parameters
         ----------
@@ -244,14 +245,20 @@ class DecoupleConfig:
             return None if n_layers is None else list(range(n_layers))
         if self.layers == "last":
             return None if n_layers is None else [n_layers - 1]
+        parts = {part.strip() for part in str(self.layers).split(",")}
+        named: list[int | str] = ["final"] if "final" in parts else []
         try:
-            numbers = sorted({int(part) for part in str(self.layers).split(",")})
+            numbers = sorted({int(part) for part in parts - {"final"}})
         except ValueError:
-            raise ConfigurationError(f"--layers takes `all`, `last` or numbers such as 0,6,12, not {self.layers!r}.") from None
+            raise ConfigurationError(
+                f"--layers takes `all`, `last`, `final` or numbers such as 0,6,12, not {self.layers!r}."
+            ) from None
+        if not numbers:
+            return named
         if numbers[0] < 0 or (n_layers is not None and numbers[-1] >= n_layers):
             limit = "" if n_layers is None else f"; this encoder has layers 0 to {n_layers - 1}"
             raise ConfigurationError(f"--layers {self.layers} asks for layers that do not exist{limit}.")
-        return numbers
+        return numbers + named
 
     def classes_of_pairs(self) -> tuple[str, ...] | None:
         """The classes of token pairs that were asked for, or None for the default."""

@@ -84,6 +84,13 @@ def test_a_preset_yields_to_flags():
     assert decouple.parse(["--preset", "quick", "--layers", "all"])[0].layers == "all"
 
 
+def test_layers_by_number_and_by_name():
+    from analysis.settings import DecoupleConfig
+
+    for text, numbers in (("all", [0, 1, 2]), ("last", [2]), ("final", ["final"]), ("final, 1,0", [0, 1, "final"])):
+        assert DecoupleConfig(layers=text).layer_numbers(3) == numbers
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -91,7 +98,7 @@ def test_a_preset_yields_to_flags():
         (["--encoder"], "--encoder needs a value."),
         (["--encoder", "a", "--encoder", "a"], "An encoder is named twice: a, a."),
         (["--threshold", "1.5"], "--threshold must lie between 0 and 1, not 1.5; the usual value is 0.4."),
-        (["--layers", "x"], "--layers takes `all`, `last` or numbers such as 0,6,12, not 'x'."),
+        (["--layers", "x"], "--layers takes `all`, `last`, `final` or numbers such as 0,6,12, not 'x'."),
         (["--share", "0"], "--share must be positive (at most 10), not 0.0; the usual value is 0.5."),
         (["--aligner", "textgrid"], "--aligner textgrid reads existing files: name their folder with --alignments DIR."),
         (["--min_tokens", "0"], "--min_tokens must be at least 1, not 0."),

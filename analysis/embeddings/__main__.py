@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--tokens", type=Path, help="token table (.csv or .parquet) instead of an alignment")
     parser.add_argument("--unit", default="syllable", choices=("phone", "syllable", "word", "utterance"))
-    parser.add_argument("--layers", default="all", help="all, or numbers and ranges such as 0,6-9")
+    parser.add_argument("--layers", default="all", help="all, final, or numbers and ranges such as 0,6-9,final")
     parser.add_argument("--pooling", default="mean", help="mean, center, middle, parts, max or medoid")
     parser.add_argument(
         "--slicing", default="feature", help="feature: cut frames, context heard; audio: cut samples first, no context"
@@ -99,15 +99,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _layers(text: str) -> list[int] | None:
-    """Layer numbers from ``all`` or ``0,6-9``."""
+def _layers(text: str) -> list[int | str] | None:
+    """Layers from ``all`` or ``0,6-9,final``."""
     if text == "all":
         return None
-    numbers: list[int] = []
+    numbers: list[int | str] = []
     for piece in text.split(","):
+        if piece.strip() == "final":
+            numbers.append("final")
+            continue
         first, dash, last = piece.strip().partition("-")
         if not first.isdigit() or (dash and not (last.isdigit() and int(first) <= int(last))):
-            raise ConfigurationError(f"--layers {text!r} is not understood. Write 'all', or numbers and ranges such as 0,6-9.")
+            raise ConfigurationError(
+                f"--layers {text!r} is not understood. Write 'all', or numbers and ranges such as 0,6-9,final."
+            )
         numbers.extend(range(int(first), int(last if dash else first) + 1))
     return numbers
 

@@ -136,7 +136,7 @@ def extract(
     utterances: Iterable[Utterance],
     tokens: pd.DataFrame,
     *,
-    layers: Sequence[int] | None = None,
+    layers: Sequence[int | str] | None = None,
     pooling: str = "mean",
     slicing: str = "feature",
     out: Path | str | None = None,
@@ -158,8 +158,8 @@ def extract(
         Those that no token belongs to are passed over.
     tokens : DataFrame
         With the columns of :data:`analysis.phonology.types.TOKEN_COLUMNS`.
-    layers : sequence of int, optional
-        All by default.
+    layers : sequence of int or str, optional
+        Numbers, and ``final`` where the encoder has it; all by default.
     pooling : str
         A key of :data:`analysis.embeddings.pooling.POOLINGS`.
     slicing : {"feature", "audio"}
@@ -206,16 +206,17 @@ def extract(
         )
         store = plan.open(Path(out) if out is not None else cache / plan.configuration_hash)
         plan.run(store, **running)
-        failures = [*getattr(encoder, "warnings", ()), *store.failures()]
-        return _not_empty(Extraction(store.read(), failures, store.semantics()), encoder)
+        return _complete(Extraction(store.read(), store.failures(), store.semantics()), encoder)
     chosen, groups = tokens_by_utterance(utterances, tokens)
     results = list(iter_pooled(encoder, [chosen], groups, recipe, semantics=modules, **running))
     provenance = describe(encoder, recipe, modules, tokens, alignment_source=alignment_source, corpus=corpus, storage="float32")
     provenance["configuration_hash"] = content_hash(provenance)
-    return _not_empty(assemble(encoder, tokens, results, recipe, modules, provenance), encoder)
+    return _complete(assemble(encoder, tokens, results, recipe, modules, provenance), encoder)
 
 
-def _not_empty(extraction: Extraction, encoder: Encoder) -> Extraction:
+def _complete(extraction: Extraction, encoder: Encoder) -> Extraction:
+    """With what is doubtful of the encoder itself; raises where there is no vector."""
+    extraction.failures[:0] = getattr(encoder, "warnings", ())
     if not len(extraction.embeddings):
         raise nothing_encoded(extraction.failures, encoder.card.name)
     return extraction
@@ -236,7 +237,7 @@ def token_frames(
     utterances: Iterable[Utterance],
     tokens: pd.DataFrame,
     *,
-    layers: Sequence[int] | None = None,
+    layers: Sequence[int | str] | None = None,
     slicing: str = "feature",
     workers: int | None = None,
     progress: bool = True,
@@ -289,7 +290,7 @@ def sitting_on(encoder: Encoder, semantics: Sequence[Semantics]) -> tuple[Semant
         return tuple(module for module in semantics if module.from_states(probe, f"{card.name}@{card.revision}") is not None)
 
 
-def make_recipe(encoder: Encoder, *, layers: Sequence[int] | None, pooling: str, slicing: str) -> Recipe:
+def make_recipe(encoder: Encoder, *, layers: Sequence[int | str] | None, pooling: str, slicing: str) -> Recipe:
     """The settings, checked against the encoder."""
     if slicing not in SLICINGS:
         raise ConfigurationError(
@@ -640,8 +641,7 @@ def assemble(
             stacked = np.stack([one.semantics[module.card.name] for one in known]).astype(np.float32)
             vectors_of_modules[module.card.name] = UtteranceVectors(tuple(one.utterance for one in known), stacked, module.card)
     embeddings = SyllableEmbeddings(table, vectors[order], recipe.layers, frames, provenance)
-    failures = [*getattr(encoder, "warnings", ()), *(failure for one in results for failure in one.failures)]
-    return Extraction(embeddings, failures, vectors_of_modules)
+    return Extraction(embeddings, [failure for one in results for failure in one.failures], vectors_of_modules)
 
 
 def describe(

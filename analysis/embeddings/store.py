@@ -34,6 +34,7 @@ import pandas as pd
 
 from analysis.config import content_hash
 from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
+from analysis.encoders.types import layer_name
 from analysis.errors import Failure, StoreError, failure_rows
 from analysis.guard import is_unforeseen
 from analysis.wav2sem.types import SemanticsCard, UtteranceVectors
@@ -311,8 +312,8 @@ class EmbeddingStore:
         return sorted(self.open()["configuration"]["layers"])
 
     @_of_a_whole_store
-    def read(self, layers: Sequence[int] | None = None) -> SyllableEmbeddings:
-        """Tokens and vectors of the given layers (all by default); no other layer is read from disk.
+    def read(self, layers: Sequence[int | str] | None = None) -> SyllableEmbeddings:
+        """Tokens and vectors of the given layers (all by default), by number or ``final``; no other layer is read from disk.
 
         Raises
         ------
@@ -323,11 +324,11 @@ class EmbeddingStore:
         self.notes()
         configuration = plan["configuration"]
         stored = configuration["layers"]
-        layers = tuple(stored if layers is None else layers)
+        layers = tuple(stored if layers is None else _numbers(layers, configuration))
         absent = [layer for layer in layers if layer not in stored]
         if absent:
             raise StoreError(f"{self.folder} holds the layers {stored}; not in it: {absent}. Extract them into another folder.")
-        columns = [_layer(layer) for layer in layers]
+        columns = [_layer(layer, configuration) for layer in layers]
         tables, vectors, frames = [], [], []
         for shard in plan["shards"]:
             path = self.folder / "tokens" / f"{shard['name']}.parquet"
@@ -336,7 +337,7 @@ class EmbeddingStore:
             )
             vectors.append(np.stack([_matrix(table[column]) for column in columns], axis=1))
             tables.append(table.drop_columns(columns).to_pandas())
-            frames.append(self._utterances(shard["name"], layers))
+            frames.append(self._utterances(shard["name"], columns))
         tokens = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
         matrix = np.concatenate(vectors)
         # Shards hold utterances in their order; the token table may be in another.
@@ -377,14 +378,14 @@ class EmbeddingStore:
                 found[card["name"]] = UtteranceVectors(tuple(ids), np.concatenate(matrices), SemanticsCard(**card))
         return found
 
-    def _utterances(self, name: str, layers: Sequence[int]) -> UtteranceFrames:
-        wanted = ["utterance", "n_frames", *(f"mean_{_layer(k)}" for k in layers), *(f"norm_{_layer(k)}" for k in layers)]
+    def _utterances(self, name: str, columns: Sequence[str]) -> UtteranceFrames:
+        wanted = ["utterance", "n_frames", *(f"{what}_{column}" for what in ("mean", "norm") for column in columns)]
         table = _read_parquet(self.folder / "utterances" / f"{name}.parquet", lambda _: wanted)
         return UtteranceFrames(
             utterances=tuple(table["utterance"].to_pylist()),
             n_frames=table["n_frames"].to_numpy(),
-            mean=np.stack([_matrix(table[f"mean_{_layer(k)}"]) for k in layers], axis=1),
-            frame_norm=np.stack([table[f"norm_{_layer(k)}"].to_numpy() for k in layers], axis=1),
+            mean=np.stack([_matrix(table[f"mean_{column}"]) for column in columns], axis=1),
+            frame_norm=np.stack([table[f"norm_{column}"].to_numpy() for column in columns], axis=1),
         )
 
 
@@ -425,8 +426,16 @@ def _cosines(matrix: np.ndarray, upper: tuple[np.ndarray, np.ndarray]) -> np.nda
     return 1 - (unit @ unit.T)[upper]
 
 
-def _layer(layer: int) -> str:
-    return f"layer_{layer:02d}"
+def _layer(layer: int, configuration: Mapping[str, Any]) -> str:
+    """The column of a layer: ``layer_06``, or ``layer_final``."""
+    name = layer_name(configuration.get("encoder", {}), layer)
+    return f"layer_{name.zfill(2)}"
+
+
+def _numbers(layers: Sequence[int | str], configuration: Mapping[str, Any]) -> list[int | str]:
+    """Layers by number, where ``final`` may be named."""
+    card = configuration.get("encoder", {})
+    return [card["layers"] - 1 if layer == "final" and card.get("final") else layer for layer in layers]
 
 
 def _list_column(matrix: np.ndarray, storage: str) -> pa.Array:
@@ -450,7 +459,7 @@ def _token_table(shard: ShardContent, configuration: Mapping[str, Any], storage:
 
     table = pa.Table.from_pandas(shard.tokens, preserve_index=False).replace_schema_metadata(None)
     for index, layer in enumerate(configuration["layers"]):
-        table = table.append_column(_layer(layer), _list_column(shard.vectors[:, index], storage))
+        table = table.append_column(_layer(layer, configuration), _list_column(shard.vectors[:, index], storage))
     return table
 
 
@@ -462,8 +471,10 @@ def _utterance_table(shard: ShardContent, configuration: Mapping[str, Any]) -> p
         "n_frames": pa.array(np.asarray(shard.n_frames, dtype=np.int64)),
     }
     for index, layer in enumerate(configuration["layers"]):
-        columns[f"norm_{_layer(layer)}"] = pa.array(np.ascontiguousarray(shard.frame_norm[:, index], dtype=np.float32))
-        columns[f"mean_{_layer(layer)}"] = _list_column(shard.mean[:, index], "float32")
+        columns[f"norm_{_layer(layer, configuration)}"] = pa.array(
+            np.ascontiguousarray(shard.frame_norm[:, index], dtype=np.float32)
+        )
+        columns[f"mean_{_layer(layer, configuration)}"] = _list_column(shard.mean[:, index], "float32")
     for name, matrix in shard.semantics.items():
         columns[f"semantics_{name}"] = _list_column(matrix, "float32")
     return pa.table(columns)

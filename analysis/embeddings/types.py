@@ -81,8 +81,8 @@ class SyllableEmbeddings:
         return len(self.tokens)
 
     @classmethod
-    def read(cls, folder: Path | str, layer: int | Sequence[int] | None = None) -> SyllableEmbeddings:
-        """Embeddings from a store on disk, of one layer, of several, or of all; no other layer is read.
+    def read(cls, folder: Path | str, layer: int | str | Sequence[int | str] | None = None) -> SyllableEmbeddings:
+        """Embeddings from a store on disk, of one layer (a number, or ``final``), of several, or of all; no other layer is read.
 
         ``SyllableEmbeddings.read(folder, layer=9).layer(9)`` is the matrix whose row i the table ``.tokens`` describes. In one
         line each: ``anndata.AnnData(e.layer(9), obs=e.tokens)``, and
@@ -95,11 +95,14 @@ class SyllableEmbeddings:
         """
         from analysis.embeddings.store import EmbeddingStore
 
-        layers = (layer,) if isinstance(layer, int) else layer
+        layers = (layer,) if isinstance(layer, int | str) else layer
         return EmbeddingStore(folder).read(layers)
 
-    def layer(self, layer: int) -> np.ndarray:
-        """Vectors of one hidden state, shape ``(N, dims)``, float32."""
+    def layer(self, layer: int | str) -> np.ndarray:
+        """Vectors of one hidden state, by number or ``final``, shape ``(N, dims)``, float32."""
+        card = self.provenance.get("encoder", {})
+        if layer == "final" and card.get("final"):
+            layer = card["layers"] - 1
         if layer not in self.layers:
             raise KeyError(f"layer {layer} was not stored; stored layers: {list(self.layers)}")
         return np.asarray(self.vectors[:, self.layers.index(layer)], dtype=np.float32)

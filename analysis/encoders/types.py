@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from analysis.timebase import FrameGrid
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Encoder", "EncoderCard"]
+__all__ = ["Encoder", "EncoderCard", "layer_name"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,17 @@ class EncoderCard:
 
     def layer_name(self, layer: int) -> str:
         """The layer's number, or ``final``."""
-        return "final" if self.final and layer == self.layers - 1 else str(layer)
+        return layer_name({"final": self.final, "layers": self.layers}, layer)
+
+    @property
+    def layer_range(self) -> str:
+        """All layers, in words."""
+        return f"0 to {self.layers - 2} and final" if self.final else f"0 to {self.layers - 1}"
+
+
+def layer_name(card: Mapping[str, Any], layer: int) -> str:
+    """The layer's number, or ``final``, by a card as stores and reports hold it."""
+    return "final" if card.get("final") and layer == card["layers"] - 1 else str(layer)
 
 
 @runtime_checkable
@@ -83,7 +93,7 @@ class Encoder(Protocol):
     card: EncoderCard
     device: torch.device
 
-    def encode(self, waveforms: Sequence[np.ndarray], layers: Sequence[int] | None = None) -> list[torch.Tensor]:
+    def encode(self, waveforms: Sequence[np.ndarray], layers: Sequence[int | str] | None = None) -> list[torch.Tensor]:
         """One tensor ``(len(layers), frames, dims)`` on ``self.device`` per waveform.
 
         Parameters
@@ -91,7 +101,7 @@ class Encoder(Protocol):
         waveforms : sequence of ndarray, shape (samples,), float32
             Mono, at ``card.sampling_rate``, as read from the file: the encoder normalises.
         layers : sequence of int, optional
-            Which hidden states; all by default.
+            Which hidden states, by number or ``final``; all by default.
 
         Notes
         -----

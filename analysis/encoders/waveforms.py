@@ -53,8 +53,8 @@ def check_waveform(waveform: np.ndarray, card: EncoderCard) -> np.ndarray:
     return waveform
 
 
-def check_layers(layers: Sequence[int] | None, card: EncoderCard) -> tuple[int, ...]:
-    """The layers asked for, all of them by default.
+def check_layers(layers: Sequence[int | str] | None, card: EncoderCard) -> tuple[int, ...]:
+    """The numbers of the layers asked for, all of them by default; ``final`` has the number of the last.
 
     Raises
     ------
@@ -63,11 +63,16 @@ def check_layers(layers: Sequence[int] | None, card: EncoderCard) -> tuple[int, 
     """
     if layers is None:
         return tuple(range(card.layers))
-    layers = tuple(int(layer) for layer in layers)
+    if "final" in layers and not card.final:
+        raise EncoderError(
+            f"{card.name} has no layer final: its last hidden state, layer {card.layers - 1}, is what it hands on. Its layers are "
+            f"{card.layer_range}."
+        )
+    layers = tuple(card.layers - 1 if layer == "final" else int(layer) for layer in layers)
     wrong = [layer for layer in layers if not 0 <= layer < card.layers]
     if wrong or not layers or len(set(layers)) != len(layers):
         raise EncoderError(
-            f"{card.name} has layers 0 to {card.layers - 1} (0 is the input of the first Transformer layer); "
+            f"{card.name} has layers {card.layer_range} (0 is the input of the first Transformer layer); "
             f"asked for {list(layers)}. Give each layer once, without negative numbers."
         )
     return layers

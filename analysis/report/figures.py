@@ -226,7 +226,10 @@ def headline_figure(report: Report, venue: Venue) -> Figure | None:
         y = np.arange(len(table)) + (place - (len(parts) - 1) / 2) * 0.22
         _dots(axes, table[column], y, table[f"{prefix}_low"], table[f"{prefix}_high"], label, marker, colour)
     axes.axvline(0, color="#888888", linewidth=0.6, zorder=0)
-    axes.set_yticks(range(len(table)), [_plain_text(f"{row.encoder}\nlayer {row.layer}") for row in table.itertuples()])
+    axes.set_yticks(
+        range(len(table)),
+        [_plain_text(f"{row.encoder}\nlayer {report.layer_name(row.encoder, row.layer)}") for row in table.itertuples()],
+    )
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlabel(f"change of the {chosen.keys['distance']} distance")
     _legend(figure, *_entries(figure), ncols=len(parts), handletextpad=0.2, columnspacing=0.9)
@@ -294,7 +297,7 @@ def map_caption(report: Report, panels: dict[str, pd.DataFrame], chosen: Selecti
     """Encoder, layer, method and the trust that each panel deserves; and that claims rest on the scores."""
     first = next(iter(panels.values())).iloc[0]
     method = str(first.get("method", "umap"))
-    words = [f"{first['encoder']}, layer {first['layer']}, {method.upper()}."]
+    words = [f"{first['encoder']}, layer {report.layer_name(first['encoder'], first['layer'])}, {method.upper()}."]
     for entry in report.figures.get("projections") or []:
         same = entry.get("encoder") == first["encoder"] and entry.get("layer") == first["layer"]
         if same and entry.get("method", "umap") == method and entry.get("variant") in panels:
@@ -357,6 +360,7 @@ def layers_figure(report: Report, venue: Venue) -> Figure | None:
         ax.set_title(_plain_text(encoder))
         ax.set_xlabel("layer")
         ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_formatter(lambda at, _, encoder=encoder: report.layer_name(encoder, round(at)))
     for ax in grid[:, 0]:
         ax.set_ylabel(f"{chosen.keys['distance']} distance")
     handles, labels = grid.flat[0].get_legend_handles_labels()
@@ -399,7 +403,11 @@ def distances_figure(report: Report, venue: Venue) -> Figure | None:
         ax.set_xlabel(f"{chosen.keys['distance']} distance")
     handles, labels = grid.flat[0].get_legend_handles_labels()
     _legend(figure, handles, labels, ncols=len(handles))
-    _footnote(figure, report, _plain_text(f"{encoder}, layer {entries[0]['layer']}; density over token pairs."))
+    _footnote(
+        figure,
+        report,
+        _plain_text(f"{encoder}, layer {report.layer_name(encoder, entries[0]['layer'])}; density over token pairs."),
+    )
     return figure
 
 
@@ -431,7 +439,7 @@ def pairs_figure(report: Report, venue: Venue) -> Figure | None:
     over = " Bars: intervals over speakers." if table["ci_low"].notna().any() else ""
     _footnote(
         figure, report,
-        _plain_text(f"{first['encoder']}, layer {first['layer']}; the {len(table)} pairs with most token pairs.{over}"),
+        _plain_text(f"{first['encoder']}, layer {report.layer_name(first['encoder'], first['layer'])}; the {len(table)} pairs with most token pairs.{over}"),
     )  # fmt: skip
     return figure
 
@@ -528,7 +536,7 @@ def nulls_figure(report: Report, venue: Venue) -> Figure | None:
     for ax, entry in zip(grid.flat, entries, strict=False):
         ax.hist(entry["draws"], bins=20, color=variant_colour("null"), alpha=0.75, label=f"{len(entry['draws'])} null draws")
         ax.axvline(entry["observed"], color=variant_colour("wav2sem"), label="observed")
-        ax.set_title(_plain_text(f"{entry['encoder']} (layer {entry['layer']})"))
+        ax.set_title(_plain_text(f"{entry['encoder']} (layer {report.layer_name(entry['encoder'], entry['layer'])})"))
         ax.set_xlabel(f"{spoken(entry.get('statistic', 'gain'))} ({chosen.keys['distance']})")
         ax.yaxis.get_major_locator().set_params(integer=True)
     grid[0, 0].set_ylabel("draws")

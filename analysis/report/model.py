@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.encoders.types import layer_name
 from analysis.errors import StoreError
 
 __all__ = ["SCHEMA_VERSION", "Report"]
@@ -62,6 +63,10 @@ class Report:
     def failures(self) -> pd.DataFrame:
         """The failures table."""
         return self.tables["failures"]
+
+    def layer_name(self, encoder: str, layer: int) -> str:
+        """A layer as people read it: its number, or ``final`` where an encoder's last layer is the state after its last norm."""
+        return layer_name(dict(self.provenance.get("encoders") or {}).get(encoder) or {}, layer)
 
     def __repr__(self) -> str:
         """The title, the verdicts and which tables there are: what fits into a console."""

@@ -54,6 +54,7 @@ def render_page(report: Report, clips: Clips, csv: Mapping[str, str] | None = No
         "synthetic": bool(report.corpus.get("synthetic")),
         "headline": {"variant": chosen.variant, "null": chosen.null, "layers": dict(chosen.layers), **chosen.keys},
         "summary": _records(headline_table(report, chosen)),
+        "final": _final_layers(report),
         "colours": {
             "categorical": CATEGORICAL, "other": OTHER_COLOUR, "relation": RELATION_COLOURS, "variant": VARIANT_COLOURS,
             "nulls": NULL_COLOURS, "symbols": [plotly for plotly, _ in SYMBOLS],
@@ -148,7 +149,7 @@ def headline_cells(report: Report) -> list[dict[str, str]]:
     """The headline's rows as rounded text, for every rendering."""
     rows = []
     for row in headline_table(report).to_dict("records"):
-        cells = {"encoder": str(row["encoder"]), "layer": str(row["layer"])}
+        cells = {"encoder": str(row["encoder"]), "layer": report.layer_name(row["encoder"], row["layer"])}
         for name, first in (("without", "without"), ("with", "with"), ("gain", "gain"), ("null", "null_gain"), ("net", "net")):
             cells[name] = interval(row[first], row[f"{name}_low"], row[f"{name}_high"])
         cells["p"], cells["p_adjusted"] = p_value(row["p_value"]), p_value(row["p_adjusted"])
@@ -164,12 +165,19 @@ def scale_free_cells(report: Report) -> list[dict[str, str]]:
     """The rows of the scale-free statistics as rounded text, for every rendering."""
     rows = []
     for row in scale_free_table(report).to_dict("records"):
-        cells = {name: str(row[name]) for name in ("encoder", "layer", "statistic", "distance")}
+        cells = {name: str(row[name]) for name in ("encoder", "statistic", "distance")}
+        cells["layer"] = report.layer_name(row["encoder"], row["layer"])
         cells |= {name: spoken(row[name]) for name in ("relation", "split")}
         for name in ("without", "with", "null", "net"):
             cells[name] = interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
         rows.append(cells)
     return rows
+
+
+def _final_layers(report: Report) -> dict[str, int]:
+    """The number of the layer that is called ``final``, of the encoders that have one."""
+    cards = dict(report.provenance.get("encoders") or {})
+    return {str(name): int(card["layers"]) - 1 for name, card in cards.items() if card.get("final")}
 
 
 def _counted(n: int, thing: str) -> str:

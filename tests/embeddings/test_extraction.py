@@ -54,7 +54,8 @@ def test_doubts_about_the_encoder_are_rows(three, folder_of: Callable[[str], Pat
     (folder / "preprocessor_config.json").unlink()
     encoder = load_encoder(str(folder), device="cpu")
     for options in ({}, {"out": tmp_path / "store"}):
-        row, *_ = extract(encoder, *three, layers=[0], progress=False, **options).failures
+        row, *others = extract(encoder, *three, layers=[0], progress=False, **options).failures
+        assert all(other.item != row.item for other in others)
         assert (row.stage, row.item, row.severity) == ("embeddings", str(folder), "warning")
         assert row.reason.startswith("It has no preprocessor_config.json; the default of its family is used: ")
 

@@ -102,6 +102,28 @@ def test_one_layer_is_read_without_the_others(layered: Path, monkeypatch: pytest
         SyllableEmbeddings.read(layered, layer=7)
 
 
+def test_the_layer_final_has_its_name_in_the_store(small_corpus, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    from tests.encoders.conftest import write_model
+
+    utterances, tokens = small_corpus
+    encoder = load_encoder(str(write_model("hubert-large", tmp_path / "model")), device="cpu")
+    some = tokens[tokens["utterance"].isin([one.id for one in utterances[:2]])].reset_index(drop=True)
+    whole = extract(encoder, utterances, some, out=tmp_path / "store", progress=False).embeddings
+    assert whole.layers == (0, 1, 2, 3, 4)
+    [shard] = (tmp_path / "store" / "tokens").glob("*.parquet")
+    names = [name for name in pq.read_schema(shard).names if name.startswith("layer_")]
+    assert names == ["layer_00", "layer_01", "layer_02", "layer_03", "layer_final"]
+    alone = SyllableEmbeddings.read(tmp_path / "store", layer="final")
+    assert alone.layers == (4,)
+    np.testing.assert_array_equal(alone.layer("final"), whole.layer(4))
+    chosen = extract(encoder, utterances, some, layers=[0, "final"], progress=False).embeddings
+    np.testing.assert_array_equal(chosen.layer("final"), whole.layer(4))
+    with pytest.raises(StoreError, match=r"holds the layers \[0, 1, 2, 3, 4\]; not in it: \[7\]"):
+        SyllableEmbeddings.read(tmp_path / "store", layer=7)
+
+
 def test_pandas_duckdb_and_polars_read_it_as_it_is(layered: Path) -> None:
     expected = SyllableEmbeddings.read(layered).layer(2)
     pattern = str(layered / "tokens" / "*.parquet")
@@ -332,7 +354,7 @@ def test_command_line_errors_are_one_message_and_exit_code_2(
     base = arguments(on_disk, tmp_path / "out")
     pd.read_csv(on_disk[1]).iloc[:0].to_csv(tmp_path / "none.csv", index=False)
     for extra, message in (
-        (["--layers", "x"], "error: --layers 'x' is not understood. Write 'all', or numbers and ranges such as 0,6-9.\n"),
+        (["--layers", "x"], "error: --layers 'x' is not understood. Write 'all', or numbers and ranges such as 0,6-9,final.\n"),
         (["--pooling", "sum"], "error: Pooling 'sum' is not known. Choose one of mean, center, middle, parts, max, medoid.\n"),
         (
             ["--slicing", "frames"],
@@ -344,7 +366,7 @@ def test_command_line_errors_are_one_message_and_exit_code_2(
             ["--tokens", str(tmp_path / "none.csv")],
             f"error: {on_disk[0]} gives no token, so there is nothing to embed.\n",
         ),
-        (["--layers", "5-2"], "error: --layers '5-2' is not understood. Write 'all', or numbers and ranges such as 0,6-9.\n"),
+        (["--layers", "5-2"], "error: --layers '5-2' is not understood. Write 'all', or numbers and ranges such as 0,6-9,final.\n"),
         (["--layers", "3"], "error: mfcc has layers 0 to 0 (0 is the input of the first Transformer layer); asked for [3]. "
             "Give each layer once, without negative numbers.\n"),
     ):  # fmt: skip

@@ -483,4 +483,21 @@ def test_final_is_what_the_model_hands_on(family: str, model_folder: Callable[[s
     if card.final:
         [found] = load_encoder(str(folder), device="cpu").encode(clips[:1], layers=[card.layers - 1])
         torch.testing.assert_close(found, given, atol=2e-5, rtol=0)
+        [named] = load_encoder(str(folder), device="cpu").encode(clips[:1], layers=["final"])
+        torch.testing.assert_close(named, found, atol=0, rtol=0)
         assert f"final is hidden_states[{len(out.hidden_states) - 1}] after the encoder's last norm" in card.layer_meaning
+
+
+def test_final_is_asked_for_by_name_where_it_is(model_folder: Callable[[str], Path], clips: list[np.ndarray]) -> None:
+    plain, large = (load_encoder(str(model_folder(family)), device="cpu") for family in ("wav2vec2", "wav2vec2-large"))
+    with pytest.raises(EncoderError) as error:
+        plain.encode(clips[:1], layers=["final"])
+    assert str(error.value) == (
+        f"{plain.card.name} has no layer final: its last hidden state, layer 3, is what it hands on. Its layers are 0 to 3."
+    )
+    with pytest.raises(EncoderError) as error:
+        large.encode(clips[:1], layers=[0, 9])
+    assert str(error.value) == (
+        f"{large.card.name} has layers 0 to 3 and final (0 is the input of the first Transformer layer); asked for [0, 9]. Give each "
+        f"layer once, without negative numbers."
+    )

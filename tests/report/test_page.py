@@ -14,7 +14,7 @@ from analysis.report import Report, write_report
 from analysis.report.clips import Clips
 from analysis.report.figures import FIGURES
 from analysis.report.markdown import render_markdown
-from analysis.report.page import render_page, safe_json
+from analysis.report.page import headline_cells, render_page, safe_json, scale_free_cells
 
 
 class Elements(html.parser.HTMLParser):
@@ -41,6 +41,23 @@ class Elements(html.parser.HTMLParser):
 @pytest.fixture(scope="module")
 def page(silent_report):
     return render_page(silent_report, Clips())
+
+
+def test_the_layer_final_is_called_so(silent_report):
+    """Of an encoder whose last layer is the state after its last norm; tables keep its number."""
+    layers = max(silent_report.separation["layer"]) + 1
+    card = dict(silent_report.provenance["encoders"]["bundled"]) | {"layers": layers, "final": True}
+    figures = dict(silent_report.figures) | {
+        "headline": dict(silent_report.figures["headline"]) | {"layers": {"bundled": layers - 1}}
+    }
+    report = replace(silent_report, provenance=dict(silent_report.provenance) | {"encoders": {"bundled": card}}, figures=figures)
+    assert report.layer_name("bundled", layers - 1) == "final" and report.layer_name("bundled", 0) == "0"
+    assert [row["layer"] for row in headline_cells(report)] == ["final"]
+    assert {row["layer"] for row in scale_free_cells(report)} == {"final"}
+    assert [row["layer"] for row in headline_cells(silent_report)] != ["final"]
+    assert "| bundled | final |" in render_markdown(report)
+    view = json.loads(Elements(render_page(report, Clips())).scripts["data"])
+    assert view["final"] == {"bundled": layers - 1}
 
 
 def test_nothing_points_outside_the_file(page):

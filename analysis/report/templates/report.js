@@ -12,6 +12,8 @@
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const show = (v, d = 3) => (v === null || v === undefined || Number.isNaN(v) ? "–" : Number(v).toPrecision(d).replace("-", "−"));
   const unique = (list) => [...new Set(list)];
+  // The layer of this name is the state after the encoder's last norm.
+  const layerName = (encoder, layer) => (Number(layer) === data.final[encoder] ? "final" : String(layer));
   function element(tag, text, attributes = {}) {
     const made = document.createElement(tag);
     if (text !== undefined) made.textContent = text;
@@ -59,12 +61,12 @@
       type: "scatter", mode: "markers", name: esc(name), x: rows.map((r) => r[column]), y: rows.map((_, k) => k + (i - (parts.length - 1) / 2) * 0.22),
       marker: { color: hue, symbol, size: 10 },
       error_x: { type: "data", symmetric: false, array: rows.map((r) => (r[prefix + "_high"] === null ? 0 : r[prefix + "_high"] - r[column])), arrayminus: rows.map((r) => (r[prefix + "_low"] === null ? 0 : r[column] - r[prefix + "_low"])), color: hue, thickness: 1.6, width: 4 },
-      text: rows.map((r) => `${esc(r.encoder)}, layer ${r.layer}<br>${esc(name)} ${show(r[column])} [${show(r[prefix + "_low"])}, ${show(r[prefix + "_high"])}]`), hoverinfo: "text",
+      text: rows.map((r) => `${esc(r.encoder)}, layer ${layerName(r.encoder, r.layer)}<br>${esc(name)} ${show(r[column])} [${show(r[prefix + "_low"])}, ${show(r[prefix + "_high"])}]`), hoverinfo: "text",
     }));
     box.style.height = 120 + 74 * rows.length + "px";
     Plotly.react(box, traces, layout({
       xaxis: axis({ title: { text: `change of the ${esc(data.headline.distance)} distance` }, zeroline: true, zerolinewidth: 2 }),
-      yaxis: axis({ tickvals: rows.map((_, k) => k), ticktext: rows.map((r) => `${esc(r.encoder)}<br>layer ${r.layer}`), range: [rows.length - 0.5, -0.5], zeroline: false }),
+      yaxis: axis({ tickvals: rows.map((_, k) => k), ticktext: rows.map((r) => `${esc(r.encoder)}<br>layer ${layerName(r.encoder, r.layer)}`), range: [rows.length - 0.5, -0.5], zeroline: false }),
     }), pictureConfig);
   }
   redraws.push(headlinePlot);
@@ -174,7 +176,7 @@
   function caption(map) {
     const p = Object.entries(map.parameters).filter(([k]) => k !== "library" && k !== "laid_onto").map(([k, v]) => `${k} ${Array.isArray(v) ? v.map((x) => show(x, 3)).join(", ") : v}`).join(", ");
     const trust = map.trustworthiness === null || map.trustworthiness === undefined ? "" : ` Trustworthiness ${show(map.trustworthiness)}, continuity ${show(map.continuity)}.`;
-    return `${map.encoder}, layer ${map.layer}, ${map.method.toUpperCase()}${p ? ` (${p})` : ""}.${map.parameters.laid_onto ? ` Laid onto “${map.parameters.laid_onto}”.` : ""}${trust}${data.synthetic ? " SYNTHETIC." : ""}`;
+    return `${map.encoder}, layer ${layerName(map.encoder, map.layer)}, ${map.method.toUpperCase()}${p ? ` (${p})` : ""}.${map.parameters.laid_onto ? ` Laid onto “${map.parameters.laid_onto}”.` : ""}${trust}${data.synthetic ? " SYNTHETIC." : ""}`;
   }
   // Both maps in one frame: they are laid onto each other, so what stayed in its place is seen to.
   function frame() {
@@ -327,7 +329,7 @@
   function clearAll() { state.query = ""; state.lasso = null; state.chosen = -1; $("map-search").value = ""; job++; player.pause(); afterGesture(); }
   function setupMaps() {
     if (!N || !$("map-encoder") || !encoders.length) return;
-    options($("map-encoder"), encoders.map((_, k) => String(k)), "0", (k) => { const [e, l] = encoders[k].split("\u0000"); return `${e}, layer ${l}`; });
+    options($("map-encoder"), encoders.map((_, k) => String(k)), "0", (k) => { const [e, l] = encoders[k].split("\u0000"); return `${e}, layer ${layerName(e, l)}`; });
     const methods = unique(data.maps.map((m) => m.method));
     state.method = methods[0];
     options($("map-method"), methods, methods[0], (m) => ({ umap: "UMAP", tsne: "t-SNE", pca: "PCA", pacmap: "PaCMAP" })[m] || m);
@@ -383,10 +385,12 @@
         const hue = variantColour(name.includes(" − ") ? name.split(" − ")[1] : name), x = here.map((i) => S.layer[i]);
         const band = here.filter((i) => S.ci_low[i] !== null);
         if (band.length > 1) traces.push({ type: "scatter", x: [...band.map((i) => S.layer[i]), ...band.map((i) => S.layer[i]).reverse()], y: [...band.map((i) => S.ci_high[i]), ...band.map((i) => S.ci_low[i]).reverse()], fill: "toself", fillcolor: faint(hue, 0.14), line: { width: 0 }, mode: "lines", hoverinfo: "skip", showlegend: false, legendgroup: name, xaxis: "x" + n, yaxis: "y" + n });
-        traces.push({ type: "scatter", mode: "lines+markers", name: esc(spoken(name)), legendgroup: name, showlegend: k === 0, x, y: here.map((i) => S.estimate[i]), line: { color: hue, width: 2, dash: dashes[lines.indexOf(name) % dashes.length] }, marker: { color: hue, size: 6, symbol: C.symbols[lines.indexOf(name) % C.symbols.length] }, xaxis: "x" + n, yaxis: "y" + n, text: here.map((i) => `${esc(spoken(name))}, layer ${S.layer[i]}: ${show(S.estimate[i])} [${show(S.ci_low[i])}, ${show(S.ci_high[i])}]`), hoverinfo: "text" });
-        for (const i of here) cells.push([encoder, S.layer[i], spoken(name), show(S.estimate[i]), show(S.ci_low[i]), show(S.ci_high[i])]);
+        traces.push({ type: "scatter", mode: "lines+markers", name: esc(spoken(name)), legendgroup: name, showlegend: k === 0, x, y: here.map((i) => S.estimate[i]), line: { color: hue, width: 2, dash: dashes[lines.indexOf(name) % dashes.length] }, marker: { color: hue, size: 6, symbol: C.symbols[lines.indexOf(name) % C.symbols.length] }, xaxis: "x" + n, yaxis: "y" + n, text: here.map((i) => `${esc(spoken(name))}, layer ${layerName(encoder, S.layer[i])}: ${show(S.estimate[i])} [${show(S.ci_low[i])}, ${show(S.ci_high[i])}]`), hoverinfo: "text" });
+        for (const i of here) cells.push([encoder, layerName(encoder, S.layer[i]), spoken(name), show(S.estimate[i]), show(S.ci_low[i]), show(S.ci_high[i])]);
       }
-      extra["xaxis" + n] = axis({ title: { text: "layer" }, dtick: S.layer.reduce((a, b) => Math.max(a, b), 0) > 14 ? 2 : 1 });
+      const step = S.layer.reduce((a, b) => Math.max(a, b), 0) > 14 ? 2 : 1, last = data.final[encoder];
+      const at = last === undefined ? [] : [...Array(last).keys()].filter((v) => v % step === 0 && (step === 1 || v < last - 1)).concat(last);
+      extra["xaxis" + n] = axis({ title: { text: "layer" }, ...(at.length ? { tickvals: at, ticktext: at.map((v) => layerName(encoder, v)) } : { dtick: step }) });
       extra["yaxis" + n] = axis(k % columns ? {} : { title: { text: esc(spoken(wanted.statistic)) } });
     });
     const box = $("layers-plot");
@@ -507,7 +511,7 @@
     });
     const box = $("nulls-plot");
     box.style.height = 60 + 240 * rows + "px";
-    Plotly.react(box, traces, layout({ ...extra, shapes, bargap: 0.04, grid: { rows, columns, pattern: "independent", xgap: 0.16, ygap: 0.42 }, margin: { l: 60, r: 16, t: 40, b: 50 }, annotations: here.map((e, k) => panelTitle(`${e.encoder}, layer ${e.layer}, null: ${spoken(e.null).replace(/^null: /, "")}`, k)) }), pictureConfig);
+    Plotly.react(box, traces, layout({ ...extra, shapes, bargap: 0.04, grid: { rows, columns, pattern: "independent", xgap: 0.16, ygap: 0.42 }, margin: { l: 60, r: 16, t: 40, b: 50 }, annotations: here.map((e, k) => panelTitle(`${e.encoder}, layer ${layerName(e.encoder, e.layer)}, null: ${spoken(e.null).replace(/^null: /, "")}`, k)) }), pictureConfig);
   }
   if ($("nulls-plot")) redraws.push(nullPlots);
 

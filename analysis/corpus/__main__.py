@@ -10,10 +10,11 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from analysis.console import exit_code
-from analysis.errors import AudioError, Failure
+from analysis.errors import Failure
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,14 +121,12 @@ def _list(options: argparse.Namespace) -> int:
 
 def _with_samples(items: Iterable) -> Iterator:
     from analysis.corpus.audio import read_audio
-    from analysis.corpus.recording import failure_of
+    from analysis.corpus.recording import in_corpus
 
     for item in items:
         if not isinstance(item, Failure):
-            try:
-                read_audio(item, sampling_rate=None)
-            except AudioError as error:
-                item = failure_of(item.id, error)
+            read = in_corpus(item.id, partial(read_audio, item, sampling_rate=None))
+            item = read if isinstance(read, Failure) else item
         yield item
 
 

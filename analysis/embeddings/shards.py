@@ -19,7 +19,7 @@ from analysis.corpus.utterance import Utterance
 from analysis.embeddings.extraction import Pooled, Recipe, assemble, describe, iter_pooled, tokens_by_utterance
 from analysis.embeddings.store import STORAGE, EmbeddingStore, ShardContent
 from analysis.encoders.types import Encoder
-from analysis.errors import ConfigurationError
+from analysis.errors import AudioError, ConfigurationError
 from analysis.wav2sem.types import Semantics
 
 __all__ = ["ExtractionPlan", "RunCounts", "plan_extraction"]
@@ -106,12 +106,15 @@ class ExtractionPlan:
 
         made = hasattr(self.encoder, "path_of")
         path = self.encoder.path_of(utterance) if made else utterance.audio
-        if path is None or not path.is_file():
-            return "missing"
-        if not made:
-            return audio_digest(utterance)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            if path is None or not path.is_file():
+                return "missing"
+            if not made:
+                return audio_digest(utterance)
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, AudioError) as error:  # whoever reads the recording makes it a row
+            return f"cannot be read: {error}"
 
     def run(
         self,

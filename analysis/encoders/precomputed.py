@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from analysis.corpus.names import file_name
 from analysis.corpus.utterance import Utterance
 from analysis.encoders.types import EncoderCard
 from analysis.encoders.waveforms import check_layers
@@ -81,8 +82,8 @@ class PrecomputedFrames:
         return files, sample
 
     def path_of(self, utterance: Utterance) -> Path | None:
-        """The utterance's file, if there is one."""
-        return self._files.get(utterance.id)
+        """The utterance's file, if there is one: called as its id, or as :func:`analysis.corpus.names.file_name` writes that."""
+        return self._files.get(utterance.id) or self._files.get(file_name(utterance.id))
 
     def frames_of(self, utterance: Utterance, layers: Sequence[int] | None = None) -> torch.Tensor | Failure:
         """``(len(layers), frames, dims)``, or why there is nothing."""

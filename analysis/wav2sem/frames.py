@@ -6,19 +6,26 @@ Encoding is most of the cost of training, and it is the same in every epoch; so 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.errors import SemanticsError
+from analysis.errors import Failure, SemanticsError
+from analysis.guard import attempt
 
 if TYPE_CHECKING:
+    import torch
+
     from analysis.encoders.types import Encoder
 
 __all__ = ["FrameCache", "Recorded", "write_frames"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,10 @@ def write_frames(
         Frames averaged into one.
     total : int, optional
         Of the progress bar.
+
+    Notes
+    -----
+    A clip that cannot be encoded, or whose states are not finite, is logged and left out.
     """
     import torch
     from tqdm import tqdm
@@ -129,6 +140,13 @@ def write_frames(
     at = rows[-1]["start"] + rows[-1]["frames"] if rows else 0
     (folder / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     size = len(layers) * card.dims * 2
+
+    def states_of(wave: np.ndarray) -> torch.Tensor:
+        means = averaged(encoder.encode([wave], layers=layers)[0].float(), stride).cpu().to(torch.float16)
+        if not torch.isfinite(means).all():
+            raise SemanticsError(f"{card.name} gives values that are NaN, infinite or too large for 16 bits.")
+        return means
+
     with (
         (folder / "frames.f16").open("r+b" if at else "wb") as flat,
         (folder / "clips.jsonl").open("a", encoding="utf-8") as index,
@@ -136,8 +154,11 @@ def write_frames(
         flat.truncate(at * size)
         flat.seek(at * size)
         for clip, wave in tqdm(clips, total=total, unit="clip", desc=folder.name, disable=None if progress else True):
-            means = averaged(encoder.encode([wave], layers=layers)[0].float(), stride).cpu()
-            flat.write(means.transpose(0, 1).contiguous().to(torch.float16).numpy().tobytes())
+            means = attempt("semantics", clip.key, partial(states_of, wave), "Leave it out.")
+            if isinstance(means, Failure):
+                log.warning("left out: %s: %s", means.item, means.reason)
+                continue
+            flat.write(means.transpose(0, 1).contiguous().numpy().tobytes())
             flat.flush()
             frames = means.shape[1]
             spans = [[int(start * rate), min(frames, int(np.ceil(end * rate)) + 1)] for start, end in clip.spans]

@@ -11,8 +11,10 @@ weights that are kept hold for the frames as they come.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +25,8 @@ from torch.nn import functional
 from analysis.alignment.arpabet import without_stress
 from analysis.alignment.types import Alignment
 from analysis.corpus.utterance import Utterance
-from analysis.errors import ConfigurationError, SemanticsError
+from analysis.errors import ConfigurationError, Failure, SemanticsError
+from analysis.guard import attempt
 from analysis.wav2sem.fusion import TRAINED_MODES, FusionWeights
 from analysis.wav2sem.plugging import SemanticFusion
 from analysis.wav2sem.text import normalized
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from analysis.encoders.types import Encoder
 
 __all__ = ["FusionSettings", "PhoneFrames", "compare", "cross_validated", "fit", "phone_frames", "trained_weights"]
+
+log = logging.getLogger(__name__)
 
 _NO_PHONE = -100
 _COLUMNS = ("fusion", "variant", "statistic", "null", "estimate", "ci_low", "ci_high", "n_utterances", "n_groups", "n_frames")
@@ -121,7 +126,7 @@ class PhoneFrames:
 def phone_frames(
     utterances: Sequence[Utterance], alignments: Mapping[str, Alignment], encoder: Encoder, *, layer: int = -1, by: str = "text"
 ) -> PhoneFrames:
-    """Encode the utterances that have an alignment.
+    """Encode the utterances that have an alignment; one that cannot be encoded is logged and left out.
 
     Parameters
     ----------
@@ -150,17 +155,30 @@ def phone_frames(
             "No utterance has an alignment with phones, so there is nothing to recognise. Align the corpus first."
         )
     where = {name: i for i, name in enumerate(heard)}
-    frames, phones = [], []
-    for utterance in kept:
+
+    def states_of(utterance: Utterance) -> torch.Tensor:
         states = encoder.encode([read_audio(utterance, sampling_rate=card.sampling_rate)], layers=[layer])[0][0]
+        if not torch.isfinite(states).all():
+            raise SemanticsError(f"{card.name} gives values with NaN or infinity in layer {layer}.")
+        return states
+
+    frames, phones, encoded = [], [], []
+    for utterance in kept:
+        states = attempt("semantics", utterance.id, partial(states_of, utterance), "Leave it out.")
+        if isinstance(states, Failure):
+            log.warning("left out: %s: %s", states.item, states.reason)
+            continue
+        encoded.append(utterance)
         labels = np.full(len(states), _NO_PHONE)
         for phone in alignments[utterance.id].phones:
             labels[card.grid.frames(phone.start, phone.end, len(states))] = where[without_stress(phone.label)]
         frames.append(states.float().cpu().numpy())
         phones.append(labels)
-    groups = tuple(normalized(u.text) if by == "text" else u.speaker for u in kept)
+    if not encoded:
+        raise SemanticsError(f"{card.name} encodes no utterance. The first, {kept[0].id}: {states.reason}")
+    groups = tuple(normalized(u.text) if by == "text" else u.speaker for u in encoded)
     told = f"{card.name}@{card.revision}"
-    return PhoneFrames(tuple(u.id for u in kept), groups, tuple(frames), tuple(phones), tuple(heard), told, layer)
+    return PhoneFrames(tuple(u.id for u in encoded), groups, tuple(frames), tuple(phones), tuple(heard), told, layer)
 
 
 class _Recogniser(nn.Module):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analysis.corpus.utterance import Utterance
-from analysis.errors import ConfigurationError, SemanticsError
+from analysis.errors import ConfigurationError, Failure, SemanticsError
+from analysis.guard import attempt
 from analysis.wav2sem.text import TextModel, normalized
 
 if TYPE_CHECKING:
@@ -384,7 +386,6 @@ def _spoken_frames(
 
 
 def _corpus_frames(recipe: Recipe, folder: Path, used: DataParts, progress: bool) -> tuple[list[FrameCache], FrameCache]:
-    from analysis.corpus import read_audio
     from analysis.wav2sem.frames import FrameCache, Recorded, keys, write_frames
 
     parts = {"train": used.train, "validation": used.validation}
@@ -395,17 +396,24 @@ def _corpus_frames(recipe: Recipe, folder: Path, used: DataParts, progress: bool
         if missing:
             if encoder is None:
                 encoder, layers = _host(recipe)
-            clips = (
-                (
-                    Recorded(u.id, (u.text,), ((0.0, u.duration),)),
-                    read_audio(u, sampling_rate=encoder.card.grid.sampling_rate),
-                )
-                for u in missing
-            )
+            rate = encoder.card.grid.sampling_rate
+            clips = ((Recorded(u.id, (u.text,), ((0.0, u.duration),)), wave) for u, wave in _heard(missing, rate))
             write_frames(
                 clips, encoder, folder / name, layers=layers, stride=recipe.stride, total=len(missing), progress=progress
             )
     return [FrameCache(folder / "train")], FrameCache(folder / "validation")
+
+
+def _heard(utterances: Sequence[Utterance], rate: int) -> Iterator[tuple[Utterance, np.ndarray]]:
+    """Utterances with their waveforms; those that cannot be read are logged and left out."""
+    from analysis.corpus import read_audio
+
+    for utterance in utterances:
+        wave = attempt("semantics", utterance.id, partial(read_audio, utterance, sampling_rate=rate))
+        if isinstance(wave, Failure):
+            log.warning("left out: %s: %s", wave.item, wave.reason)
+        else:
+            yield utterance, wave
 
 
 def _used(recipe: Recipe, corpus: str, share: float, out: Path) -> DataParts:

@@ -90,7 +90,7 @@ LAYOUTS = (
         "folder",
         "audio beside .lab, .txt or .TextGrid files of the same name (MFA corpora)",
         _READERS + "folder",
-        "the folder that holds each recording; above one called wav or audio",
+        "the turns of conversations, else the folder that holds each recording; above one called wav or audio",
     ),
 )
 

@@ -18,6 +18,10 @@ import pytest
 import soundfile
 
 from analysis.alignment import Alignment, align_cached, make_aligner, quality_table
+from analysis.alignment.__main__ import main
+from analysis.alignment.mfa_command import Finished
+from analysis.alignment.mfa_files import read_content, read_measures
+from analysis.alignment.textgrid import alignment_of
 from analysis.corpus.utterance import Utterance
 from analysis.errors import ConfigurationError, ExternalProgramError, Failure
 
@@ -606,3 +610,68 @@ class TestStandIn:
         words = json.loads((call.out / "s" / "u0.json").read_text())["tiers"]["words"]["entries"]
         assert [label for *_, label in words] == ["the", "sheep"] and words[0][1] < words[1][0]
         assert words[0][0] == 0.10000000149011612
+
+
+class TestFilesOfTheRealCommand:
+    """What MFA 3.4.3 itself printed and wrote."""
+
+    def finished(self, folder, name, returncode=1):
+        return Finished(["mfa"], returncode, "", (folder / name).read_text(encoding="utf-8"))
+
+    def test_its_warnings_are_read_unwrapped(self, shared_cases):
+        done = self.finished(shared_cases / "mfa", "align_stderr.txt", 0)
+        assert done.warnings == [
+            "Number of jobs was specified as 3, but due to only having 2 speakers, MFA will only use 2 jobs. Use the --single_speaker "
+            "flag if you would like to split utterances across jobs regardless of their speaker.",
+            "There were 1 utterances ignored due to an issue in feature generation, see the log file for full details or run `mfa "
+            "validate` on the corpus.",
+        ]
+        assert done.without_features == 1 and len(done.remarks) == 1
+        assert done.exception == ("", "")
+
+    def test_its_exceptions_are_known(self, shared_cases):
+        name, explanation = self.finished(shared_cases / "mfa", "nothing_aligned_stderr.txt").exception
+        assert name == "NoAlignmentsError"
+        assert explanation.startswith(
+            "There were no successful alignments for 1 utterances. The current set up used a beam of 10 and a retry beam of 40."
+        )
+        log = (shared_cases / "mfa" / "concurrent_shard_failed.log").read_text(encoding="utf-8")
+        assert Finished(["mfa"], 1, "", log).exception[0] == "PronunciationAcousticMismatchError"
+        assert self.finished(shared_cases / "mfa", "usage_error_stderr.txt", 2).exception == ("", "")
+
+    def test_json_and_textgrid_hold_the_same(self, shared_cases):
+        grid, data = (read_content(shared_cases / "mfa" / f"good.{kind}") for kind in ("TextGrid", "json"))
+        alignments = [alignment_of(content, Path("good"), utterance_id="good", inventory="arpabet") for content in (grid, data)]
+        assert alignments[0] == alignments[1] and alignments[0].warnings == ()
+        assert [word.label for word in alignments[0].words] == "the goat jumped out of the boat".split()
+        assert min(phone.duration for phone in alignments[0].phones) == pytest.approx(0.01)
+
+    def test_its_table_tells_what_was_not_aligned(self, shared_cases):
+        rows = read_measures(shared_cases / "mfa" / "alignment_analysis.csv")
+        assert len(rows) == 17 and sum(not numbers for numbers in rows.values()) == 5
+        assert rows[("u000010", "s00001", 0.0)] == {
+            "speech_log_likelihood": -96.26356620788575, "overall_log_likelihood": -108.06019592285156,
+            "phone_duration_deviation": 3.136679242255081, "snr": 21.787179442490796,
+        }  # fmt: skip
+
+    def test_an_unknown_word_keeps_its_spelling_and_has_no_phones(self, shared_cases):
+        content = read_content(shared_cases / "mfa" / "oov_word.TextGrid")
+        found = alignment_of(content, Path("oov"), utterance_id="oov", inventory="arpabet")
+        word = next(word for word in found.words if word.label == "zorblax")
+        assert found.phones_of(word) == ()
+
+
+def test_nothing_aligned_from_the_command_line_is_tables_and_exit_0(mfa, utterances, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    corpus = tmp_path / "corpus" / "ann"
+    corpus.mkdir(parents=True)
+    for name in ("a", "b"):
+        shutil.copyfile(utterances[0].audio, corpus / f"{name}.wav")
+        (corpus / f"{name}.lab").write_text("unalignable sheep")
+    for _ in range(2):  # the same command again
+        assert main([str(tmp_path / "corpus"), "--aligner", "mfa", "--out", str(tmp_path / "out")]) == 0
+        assert "0 utterances aligned by mfa 3.4.3 english_us_arpa, 2 failed, 0 marked" in capsys.readouterr().out
+        rows = (tmp_path / "out" / "failures.csv").read_text().splitlines()
+        assert len(rows) == 3 and rows[1].startswith('alignment,a,"MFA aligned none of the 2 utterances of its run:')
+        assert (tmp_path / "out" / "quality.csv").is_file() and (tmp_path / "out" / "alignment.csv").is_file()
+        command(mfa, body="#!/bin/sh\n[ $1 = version ] && echo 3.4.3 || exit 9\n")

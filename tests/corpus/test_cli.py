@@ -29,7 +29,7 @@ def test_list(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
         "synthetic       False",
         "utterances      2",
         "speakers        1",
-        "speakers from   the folder that holds each recording; above one called wav or audio",
+        "speakers from   the turns of conversations, else the folder that holds each recording; above one called wav or audio",
         "hours           0.0003",
         "sampling rates  8000 Hz: 1, 16000 Hz: 1",
         "left out        1",

@@ -38,7 +38,11 @@ def sessions(tmp_path):
 @pytest.mark.parametrize(
     ("rule", "found", "words"),
     [
-        ({}, ["session1", "session1"], "the folder that holds each recording; above one called wav or audio"),
+        (
+            {},
+            ["session1", "session1"],
+            "the turns of conversations, else the folder that holds each recording; above one called wav or audio",
+        ),
         ({"speaker_level": 1}, ["ann", "bob"], "folders of level 1 inside the corpus"),
         ({"speaker_level": 2}, ["session1", "session1"], "folders of level 2 inside the corpus"),
         ({"speaker_level": -1}, ["session1", "session1"], "the folder that holds each recording"),
@@ -109,7 +113,10 @@ def test_rules_that_cannot_be(rule, message):
 def test_the_output_says_how_speakers_were_found(sessions, tmp_path, capsys):
     assert main(["list", str(sessions), "--json", str(tmp_path / "a.json"), "--strict"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "speakers from   the folder that holds each recording; above one called wav or audio" in lines
+    assert (
+        "speakers from   the turns of conversations, else the folder that holds each recording; above one called wav or audio"
+        in lines
+    )
     assert "left out        0" in lines and lines[-1].startswith("  speaker session1: 2 folders called session1")
     assert main(["list", str(sessions), "--speaker-level", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()

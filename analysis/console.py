@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from analysis.engine import command_shards
-from analysis.errors import AnalysisError, ConfigurationError
+from analysis.errors import AnalysisError, BaselineError, ConfigurationError
 from analysis.guard import first_line, is_out_of_memory, log_traceback
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _LEAST_ADDRESS_SPACE = 2 << 30
 
 
 def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -> int:
-    """The exit code of ``command()``, or 2 where the request cannot be met, 70 for an error that nobody foresaw, 130 for Ctrl-C.
+    """The exit code of ``command()``, or 2 where the request cannot be met, 3 where a baseline gives no verdict, 70 for an error that nobody foresaw, 130 for Ctrl-C.
 
     Parameters
     ----------
@@ -50,6 +50,9 @@ def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -
         code = command()
         sys.stdout.flush()
         return code
+    except BaselineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
     except AnalysisError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ __all__ = [
     "AlignmentError",
     "AnalysisError",
     "AudioError",
+    "BaselineError",
     "CheckpointError",
     "ConfigurationError",
     "CorpusError",
@@ -85,6 +86,10 @@ class FaceError(AnalysisError):
 
 class NotComparableError(AnalysisError):
     """A report and a baseline were made under different settings, so a verdict would mean nothing."""
+
+
+class BaselineError(AnalysisError):
+    """A baseline holds nothing that a verdict could rest on: the gate neither passes nor fails, as for other settings."""
 
 
 class ExternalProgramError(AnalysisError):

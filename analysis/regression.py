@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis.errors import ConfigurationError, StoreError
+from analysis.documents import read_json
+from analysis.errors import BaselineError, ConfigurationError, StoreError
 from analysis.report.model import Report
 from analysis.separation.types import KEY_COLUMNS, LOWER_IS_BETTER
 from analysis.settings import WITHOUT_INFLUENCE
@@ -207,9 +208,15 @@ def compare(report: Report, baseline: Baseline) -> Comparison:
 
     Notes
     -----
-    A row fails when its estimate lies below the baseline's ``ci_low`` (above its ``ci_high`` where lower is better), is NaN or is
-    missing. A gain for the same utterances has no interval width and no tolerance but rounding, 1e-9 of the estimate.
+    A row fails when its estimate lies below the baseline's ``ci_low`` (above its ``ci_high`` where lower is better), is not finite
+    or is missing. A gain for the same utterances has no interval width and no tolerance but rounding, 1e-9 of the estimate.
     """
+    try:
+        _check_baseline("The baseline", vars(baseline), baseline.rows)
+    except BaselineError as error:
+        comparison = Comparison((), 3, str(error))
+        _tell_github(comparison)
+        return comparison
     now_hash = str(report.provenance.get("configuration_hash", ""))
     transcripts = str(report.corpus.get("transcripts", ""))
     if baseline.transcripts != transcripts:
@@ -250,7 +257,7 @@ def compare(report: Report, baseline: Baseline) -> Comparison:
 
 
 def _verdict(row: BaselineRow, now: BaselineRow | None) -> RowVerdict:
-    if now is None or math.isnan(now.estimate):
+    if now is None or not math.isfinite(now.estimate):
         return RowVerdict(row, math.nan, "missing")
     slack = 1e-9 * max(abs(row.estimate), abs(row.ci_low), abs(row.ci_high))
     below, above = now.estimate < row.ci_low - slack, now.estimate > row.ci_high + slack
@@ -350,39 +357,69 @@ def read_baseline(path: Path) -> Baseline:
     ------
     StoreError
         If there is none, or it is no baseline of this version.
+    BaselineError
+        If it holds no row, or one without finite bounds, or does not say of which settings: it would let everything pass.
     """
     path = Path(path)
     remedy = "Write one with --accept-baseline."
     if not path.is_file():
         raise StoreError(f"There is no baseline at {path}. {remedy}")
+    document = read_json(path, remedy)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         version, columns = document["baseline_version"], tuple(document["key_columns"])
-        if version != BASELINE_VERSION or columns != KEY_COLUMNS:
-            raise StoreError(
-                f"The baseline at {path} has version {version} and keys {', '.join(columns)}; this toolkit reads version "
-                f"{BASELINE_VERSION} with keys {', '.join(KEY_COLUMNS)}. {remedy}"
-            )
-        rows = tuple(
+        listed = [
             BaselineRow(
                 tuple(map(str, row["key"])),
-                float(row["estimate"]),
-                float(row["ci_low"]),
-                float(row["ci_high"]),
+                *(float(row[name]) for name in ("estimate", "ci_low", "ci_high")),
                 str(row.get("reason", "")),
             )
             for row in document["rows"]
-        )
-        return Baseline(
-            document["configuration_hash"],
-            document["corpus"],
-            document["configuration"],
-            rows,
-            document.get("versions", {}),
-            str(document.get("transcripts", "")),
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        ]
+        settings = {name: document[name] for name in ("configuration_hash", "configuration", "corpus")}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{path} is no baseline ({type(error).__name__}: {error}). {remedy}") from error
+    if version != BASELINE_VERSION or columns != KEY_COLUMNS:
+        raise StoreError(
+            f"The baseline at {path} has version {version} and keys {', '.join(map(str, columns))}; this toolkit reads version "
+            f"{BASELINE_VERSION} with keys {', '.join(KEY_COLUMNS)}. {remedy}"
+        )
+    _check_baseline(f"The baseline at {path}", settings, listed)
+    return Baseline(
+        settings["configuration_hash"],
+        str(settings["corpus"]),
+        settings["configuration"],
+        tuple(listed),
+        document.get("versions") or {},
+        str(document.get("transcripts", "")),
+    )
+
+
+def _check_baseline(name: str, settings: Mapping[str, Any], rows: Sequence[BaselineRow]) -> None:
+    """Raise for what any report would pass, or which does not say what it may be compared with."""
+    reason = ""
+    if not isinstance(settings["configuration_hash"], str) or not settings["configuration_hash"]:
+        reason = f"its configuration_hash is {settings['configuration_hash']!r}"
+    elif not isinstance(settings["configuration"], Mapping):
+        reason = f"its configuration is {json.dumps(settings['configuration'])}, not the settings of a run"
+    elif not rows:
+        reason = "it holds no row"
+    seen: set[tuple[str, ...]] = set()
+    for number, row in enumerate(rows, start=1):
+        bounds = f"row {number}, {row.name}: estimate {row.estimate:g}, interval [{row.ci_low:g}, {row.ci_high:g}]"
+        if len(row.key) != len(KEY_COLUMNS):
+            reason = reason or f"the key of row {number} has {len(row.key)} parts, not {len(KEY_COLUMNS)}"
+        elif not all(map(math.isfinite, (row.estimate, row.ci_low, row.ci_high))):
+            reason = reason or f"{bounds} is not of finite numbers"
+        elif row.ci_low > row.ci_high:
+            reason = reason or f"{bounds} begins above its end"
+        elif row.key in seen:
+            reason = reason or f"row {number}, {row.name}, stands twice"
+        seen.add(row.key)
+    if reason:
+        raise BaselineError(
+            f"{name} allows no verdict: {reason}. Was it edited, or merged with a conflict? Take it from version "
+            "control again, or write a new one with --accept-baseline."
+        )
 
 
 def accept_row(path: Path, report: Report, row: str, *, reason: str) -> Baseline:

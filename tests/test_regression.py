@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from analysis.errors import ConfigurationError, StoreError
+from analysis.errors import BaselineError, ConfigurationError, StoreError
 from analysis.regression import accept_row, compare, read_baseline, write_baseline
 from analysis.report.model import Report
 from analysis.separation import SeparationSettings, score
@@ -137,3 +140,79 @@ def test_the_fixture_writes_holds_and_tells_in_words_of_pytest(report, tmp_path,
 def test_a_report_fits_into_a_console(report):
     shown = repr(replace(report, verdicts=[{"text": "It does not."}]))
     assert shown == f"<Report: t\n  It does not.\n  tables: separation ({len(report.separation)})>"
+
+
+GATE_CASES = Path(__file__).parents[2] / "shared" / "cases" / "robust" / "gate"
+
+
+def edited(path, **changes):
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        if name.startswith("row_"):
+            document["rows"][0][name.removeprefix("row_")] = value
+        else:
+            document[name] = value
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"rows": []}, "it holds no row"),
+        ({"row_ci_low": math.nan}, "row 1, {row}: estimate {estimate:g}, interval [nan, {high:g}] is not of finite numbers"),
+        ({"row_ci_low": -math.inf}, "row 1, {row}: estimate {estimate:g}, interval [-inf, {high:g}] is not of finite numbers"),
+        ({"row_estimate": math.inf}, "row 1, {row}: estimate inf, interval [{low:g}, {high:g}] is not of finite numbers"),
+        ({"row_ci_low": 1e9}, "row 1, {row}: estimate {estimate:g}, interval [1e+09, {high:g}] begins above its end"),
+        ({"row_key": ["a"]}, "the key of row 1 has 1 parts, not {columns}"),
+        ({"configuration": None}, "its configuration is null, not the settings of a run"),
+        ({"configuration_hash": None}, "its configuration_hash is None"),
+        ({"configuration_hash": ""}, "its configuration_hash is ''"),
+    ],
+)
+def test_a_baseline_that_anything_would_pass_gives_no_verdict(report, tmp_path, changes, reason, capsys):
+    path = tmp_path / "b.json"
+    row = write_baseline(report, path).rows[0]
+    edited(path, **changes)
+    with pytest.raises(BaselineError) as raised:
+        read_baseline(path)
+    reason = reason.format(row=row.name, estimate=row.estimate, low=row.ci_low, high=row.ci_high, columns=len(row.key))
+    assert str(raised.value) == (
+        f"The baseline at {path} allows no verdict: {reason}. Was it edited, or merged with a conflict? Take it from version control "
+        "again, or write a new one with --accept-baseline."
+    )
+    # before anything is analysed, and with the code that is neither a pass nor a regression
+    from analysis.decouple import main
+
+    assert main(["--corpus", "demo", "--check", str(path)]) == 3
+    assert capsys.readouterr().err == f"error: {raised.value}\n"
+
+
+def test_a_baseline_made_in_memory_fails_closed_too(report, tmp_path):
+    baseline = write_baseline(report, tmp_path / "b.json")
+    comparison = compare(report, replace(baseline, rows=()))
+    assert (comparison.exit_code, comparison.message.partition(". ")[0]) == (3, "The baseline allows no verdict: it holds no row")
+
+
+def test_an_infinite_score_is_no_better_score(report, tmp_path):
+    baseline = write_baseline(report, tmp_path / "b.json")
+    table = report.separation.assign(estimate=np.inf)
+    comparison = compare(replace(report, tables={"separation": table}), baseline)
+    assert (comparison.exit_code, {found.verdict for found in comparison.rows}) == (1, {"missing"})
+
+
+@pytest.mark.skipif(not GATE_CASES.is_dir(), reason="the cases are not here")
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("norows", BaselineError, "allows no verdict: it holds no row."),
+        ("nanlow", BaselineError, "is not of finite numbers."),
+        ("inf", BaselineError, "is not of finite numbers."),
+        ("confignull", BaselineError, "allows no verdict: its configuration is null, not the settings of a run."),
+        ("conflict", StoreError, " is no JSON: line 136, column 2: Expecting property name enclosed in double quotes."),
+    ],
+)
+def test_damaged_baselines_that_passed(name, error, message):
+    with pytest.raises(error) as raised:
+        read_baseline(GATE_CASES / f"{name}.json")
+    assert message in str(raised.value)
+    assert read_baseline(GATE_CASES / "ok.json").rows

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.console import exit_code
+from analysis.documents import read_utf8
 from analysis.errors import ConfigurationError, FaceError, Failure, StrictError
 
 if TYPE_CHECKING:
@@ -457,7 +458,7 @@ def _join(options: argparse.Namespace) -> int:
     for path in options.tables:
         if not path.is_file():
             raise FaceError(f"There is no file {path}.")
-        tables.append(FaceTable.from_json(path.read_text(encoding="utf-8"), str(path)))
+        tables.append(FaceTable.from_json(read_utf8(path, "Give a file that `table --json` wrote.", FaceError), str(path)))
     table = join_tables(tables)
     print(table.to_text(published=options.published))
     _write(table, options)

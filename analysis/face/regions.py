@@ -24,6 +24,8 @@ class Region:
         ``lve.txt``, ``FLAME_masks.pkl:lips``, ...
     indices : ndarray, shape (n,), int64
         In the order of the file; repeated entries are kept, since published means count them twice.
+    mask_length : int, optional
+        Entries of the mask that it was made from: as many as the mesh must have vertices.
 
     Raises
     ------
@@ -33,6 +35,7 @@ class Region:
 
     name: str
     indices: np.ndarray
+    mask_length: int | None = None
 
     def __post_init__(self) -> None:
         indices = np.asarray(self.indices)
@@ -65,6 +68,11 @@ class Region:
 
     def check(self, n_vertices: int) -> None:
         """Raise FaceError if the region does not fit a mesh of ``n_vertices``."""
+        if self.mask_length not in (None, n_vertices):
+            raise FaceError(
+                f"Region {self.name} is a mask of {self.mask_length} entries, but the meshes have {n_vertices} vertices. Give a mask "
+                "with one entry per vertex, or the vertices' indices."
+            )
         largest = int(self.indices.max())
         if largest >= n_vertices:
             raise FaceError(
@@ -111,7 +119,18 @@ def read_region(spec: str | Path) -> Region:
         array = np.asarray(open_array(file))
         if threshold is not None or array.dtype.kind == "f":
             return _weighted(file, array.reshape(-1), threshold)
-        return Region(file.name, np.flatnonzero(array) if array.dtype == bool else array.reshape(-1))
+        if array.dtype == bool:
+            if array.ndim != 1:
+                raise FaceError(
+                    f"Region {file.name} is a mask of shape {array.shape}. Give a flat one, with one entry per vertex."
+                )
+            return Region(file.name, np.flatnonzero(array), len(array))
+        if array.size > 2 and np.isin(array, (0, 1)).all():
+            raise FaceError(
+                f"Region {file.name} holds {array.size} entries that are all 0 or 1: likely a mask, and not the indices 0 and 1. Save "
+                "it as booleans (mask.astype(bool))."
+            )
+        return Region(file.name, array.reshape(-1))
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -152,7 +171,7 @@ def _weighted(file: Path, weights: np.ndarray, threshold: float | None) -> Regio
         raise FaceError(
             f"Region file {file} has no weight above {threshold:g}; the largest is {weights.max():g}. Choose a lower one."
         )
-    return Region(f"{file.name}>{threshold:g}", chosen)
+    return Region(f"{file.name}>{threshold:g}", chosen, len(weights))
 
 
 def _from_pickle(file: Path, entry: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from analysis.documents import parse_json
 from analysis.errors import FaceError, NotComparableError
 from analysis.face.comparison import Difference, compare, find_pairs
 from analysis.face.datasets import DATASETS, Dataset, find_dataset
@@ -141,10 +142,7 @@ class FaceTable:
         FaceError
             If the text is something else, or of another version.
         """
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise FaceError(f"{source} is no JSON ({error}). Give a file that `table --json` wrote.") from None
+        document = parse_json(text, source, "Give a file that `table --json` wrote.", FaceError)
         if not isinstance(document, dict) or document.get("schema") != "analysis.face.table":
             raise FaceError(f"{source} was not written by `table --json`.")
         if document.get("schema_version") != _SCHEMA:

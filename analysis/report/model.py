@@ -12,12 +12,25 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.documents import parse_json, read_utf8
 from analysis.encoders.types import layer_name
 from analysis.errors import StoreError
 
 __all__ = ["SCHEMA_VERSION", "Report"]
 
 SCHEMA_VERSION = 1
+
+_REMEDY = "Run analysis.decouple again."
+# What each part of report.json is.
+_PARTS = {
+    "title": str,
+    "corpus": dict,
+    "provenance": dict,
+    "configuration": dict,
+    "verdicts": list,
+    "figures": dict,
+    "tables": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -94,23 +107,26 @@ class Report:
         return _lines("{}", parts)
 
     @classmethod
-    def from_json(cls, text: str) -> Report:
-        """The report that :meth:`to_json` wrote.
+    def from_json(cls, text: str, source: str = "The text") -> Report:
+        """The report that :meth:`to_json` wrote; ``source`` names it in errors.
 
         Raises
         ------
         StoreError
             If the text is no report, or one of another schema version.
         """
-        try:
-            document = json.loads(text)
-            version = document["schema_version"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"This is not a report.json of this toolkit ({error}). Run analysis.decouple again.") from error
+        document = parse_json(text, source, _REMEDY)
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if version is None:
+            raise StoreError(f"{source} is not a report.json of this toolkit: it names no schema_version. {_REMEDY}")
         if version != SCHEMA_VERSION:
-            raise StoreError(
-                f"The report has schema version {version}, this toolkit reads {SCHEMA_VERSION}. Run analysis.decouple again."
-            )
+            raise StoreError(f"{source} has schema version {version}, this toolkit reads {SCHEMA_VERSION}. {_REMEDY}")
+        for name, kind in _PARTS.items():
+            if not isinstance(document.get(name), kind):
+                held = type(document[name]).__name__ if name in document else "nothing"
+                raise StoreError(
+                    f"{source} holds {held} as {name}, where a report has a {kind.__name__}. Was it edited? {_REMEDY}"
+                )
         try:
             return cls(
                 title=document["title"],
@@ -123,8 +139,7 @@ class Report:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
-                f"The report lacks a part or holds another in its place ({type(error).__name__}: {error}). Was it edited? Run "
-                "analysis.decouple again."
+                f"{source} holds a table that is none ({type(error).__name__}: {str(error).splitlines()[0]}). Was it edited? {_REMEDY}"
             ) from error
 
     def write(self, path: Path) -> Path:
@@ -141,7 +156,7 @@ class Report:
         path = path if path.is_file() or path.suffix == ".json" else path / "report.json"
         if not path.is_file():
             raise StoreError(f"There is no report at {path}. Run `python -m analysis.decouple --out {path.parent}` first.")
-        return cls.from_json(path.read_text(encoding="utf-8"))
+        return cls.from_json(read_utf8(path, _REMEDY), str(path))
 
 
 def _plain(value: Any) -> Any:

@@ -180,8 +180,8 @@ def test_bad_answers_and_bad_pairs(tmp_path: Path) -> None:
     assert reasons["answers_3.json"] == "it answers the item i9999, which the key does not hold"
     assert "stands twice" in reasons["answers_4.json"]
     assert "is unreadable" in reasons["answers_5.json"]
-    assert reasons["cut.json"].startswith("it is no JSON")
-    assert reasons["nowhere.json"] == "there is no such file"
+    assert " is no JSON: line 1, column " in reasons["cut.json"] and reasons["cut.json"].endswith(". Ask the rater for it again.")
+    assert reasons["nowhere.json"] == "it cannot be read (No such file or directory)"
     with pytest.raises(FaceError, match="There is no answer to analyse"):
         analyse([])
     with pytest.raises(FaceError, match=r"There is no key .*nowhere\.json"):

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from analysis.errors import StoreError
 from analysis.report import Report, compare_tables, write_comparison, write_report
 from analysis.report.__main__ import main
 
@@ -33,22 +32,43 @@ def test_report_survives_json(silent_report):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (b"", " is no JSON: line 1, column 1: Expecting value."),
+        (b"[]", " is not a report.json of this toolkit: it names no schema_version."),
+        (b"null", " is not a report.json of this toolkit: it names no schema_version."),
+        (b'{"schema_version": 0}', " has schema version 0, this toolkit reads 1."),
+        (b'{"schema_version": 1}', " holds nothing as title, where a report has a str. Was it edited?"),
         (
-            "",
-            "This is not a report.json of this toolkit (Expecting value: line 1 column 1 (char 0)). Run analysis.decouple again.",
+            b'{"schema_version": 1, "title": "t", "corpus": 7}',
+            " holds int as corpus, where a report has a dict. Was it edited?",
         ),
-        ("[]", "This is not a report.json of this toolkit (list indices must be integers or slices, not str). Run analysis"),
-        ('{"schema_version": 0}', "The report has schema version 0, this toolkit reads 1. Run analysis.decouple again."),
         (
-            '{"schema_version": 1}',
-            "The report lacks a part or holds another in its place (KeyError: 'title'). Was it edited? Run",
+            b'{"schema_version": 1, "title": "t", "corpus": {}, "provenance": {}, "configuration": {}, "verdicts": [], "figures": {}, '
+            b'"tables": {"separation": {"rows": 3}}}',
+            " holds a table that is none (KeyError: 'columns'). Was it edited?",
+        ),
+        (b'{"title": ' + b"[" * 100_000, " is nested too deeply to be read: nothing that this toolkit writes is."),
+        (
+            '{"title": "é"}'.encode("latin-1"),
+            " is not UTF-8: byte 12 is 0xe9 (is it another encoding, such as Latin-1?). Save it as UTF-8.",
+        ),
+        ('{"title": 1}'.encode("utf-16"), " is not UTF-8: byte 1 is 0xff (is it UTF-16?). Save it as UTF-8."),
+        (
+            b'{"title": ' + b"9" * 5000 + b"}",
+            " cannot be read (Exceeds the limit (4300 digits) for integer string conversion: value has 5000 digits; use sys.set_int_max_str_digits() to increase the limit).",
         ),
     ],
 )
-def test_a_file_that_is_no_report_is_told_in_one_message(text, message):
-    with pytest.raises(StoreError) as raised:
-        Report.from_json(text)
-    assert str(raised.value).startswith(message)
+def test_a_file_that_is_no_report_is_told_in_one_message(text, message, tmp_path, capsys):
+    path = tmp_path / "report.json"
+    path.write_bytes(text)
+    assert main([str(path)]) == 2
+    assert capsys.readouterr().err == f"error: {path}{message} Run analysis.decouple again.\n"
+
+
+def test_a_report_with_a_byte_order_mark_is_read(silent_report, tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text(silent_report.to_json(), encoding="utf-8-sig")
+    assert Report.read(path).to_json() == silent_report.to_json()
 
 
 def test_two_runs_side_by_side(silent_report, tmp_path):

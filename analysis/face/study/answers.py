@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.documents import read_json
 from analysis.errors import FaceError, Failure
 
 __all__ = ["Answer", "Preference", "StudyResult", "analyse", "fleiss_kappa", "krippendorff_alpha", "read_answers"]
@@ -184,22 +185,30 @@ def read_answers(files: Iterable[str | Path], key: str | Path, *, allowed_misses
 def _read_key(path: Path) -> tuple[dict[str, Any], dict[str, str], str]:
     if not path.is_file():
         raise FaceError(f"There is no key {path}. `study make` wrote key.json beside the page's folder; pass it with --key.")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["schema"] != "analysis.face.study.key":
-            raise KeyError("schema")
-        return document["items"], document["checks"], document["study"]
-    except (ValueError, KeyError, TypeError):
-        raise FaceError(f"{path} is no key of a study. `study make` writes it as key.json.") from None
+    remedy = "`study make` writes it as key.json."
+    document = read_json(path, remedy, FaceError)
+    if not isinstance(document, dict) or document.get("schema") != "analysis.face.study.key":
+        raise FaceError(f"{path} is no key of a study. {remedy}")
+    items, checks, study = (document.get(name) for name in ("items", "checks", "study"))
+    if not isinstance(items, dict) or not isinstance(checks, dict) or not isinstance(study, str):
+        raise FaceError(f"{path} lacks its items, its checks or the name of its study. Was it edited? {remedy}")
+    for name, item in items.items():
+        methods = item.get("methods") if isinstance(item, dict) else None
+        if not isinstance(methods, list) or len(methods) != 2 or not all(isinstance(one, str) for one in methods):
+            raise FaceError(f"{path}: its item {name} names no two methods. Was it edited? {remedy}")
+        if not isinstance(item.get("item"), str):
+            raise FaceError(f"{path}: its item {name} has no name. Was it edited? {remedy}")
+    for name, side in checks.items():
+        if side not in ("left", "right"):
+            raise FaceError(f"{path}: its check {name} is neither left nor right. Was it edited? {remedy}")
+    return items, checks, study
 
 
 def _read_document(path: Path, study: str) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise FaceError("there is no such file") from None
-    except ValueError as error:
-        raise FaceError(f"it is no JSON ({error})") from None
+        document = read_json(path, "Ask the rater for it again.", FaceError)
+    except OSError as error:
+        raise FaceError(f"it cannot be read ({error.strerror})") from None
     if not isinstance(document, dict) or document.get("schema") != "analysis.face.study.answers":
         raise FaceError("it holds no answers of a study page")
     if document.get("study") != study:
@@ -215,7 +224,13 @@ def _answers_of(document: dict[str, Any], items: dict[str, Any], checks: dict[st
     misses, met = len(checks), set()
     for row in document["answers"]:
         identity, chosen, side = (row.get(name) if isinstance(row, dict) else None for name in ("id", "chosen", "side"))
-        if not isinstance(identity, str) or chosen not in (0, 1) or side not in ("left", "right") or identity in met:
+        if (
+            not isinstance(identity, str)
+            or type(chosen) is not int
+            or chosen not in (0, 1)
+            or side not in ("left", "right")
+            or identity in met
+        ):
             raise FaceError(f"answer {row!r:.80} is unreadable or stands twice")
         met.add(identity)
         if identity in checks:
@@ -232,7 +247,7 @@ def _answers_of(document: dict[str, Any], items: dict[str, Any], checks: dict[st
                 methods[chosen],
                 methods[1 - chosen],
                 side,
-                int(time) if isinstance(time, int | float) else 0,
+                int(time) if isinstance(time, int | float) and 0 <= time < 1e15 else 0,
             )
         )
     return answers, misses

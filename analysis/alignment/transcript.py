@@ -63,6 +63,8 @@ _UNITS = {
     "°C": ("degree celsius", "degrees celsius"), "°F": ("degree fahrenheit", "degrees fahrenheit"), "°": ("degree", "degrees"),
     "¢": ("cent", "cents"),
 }  # fmt: skip
+# inflect has names of numbers up to so many digits; nobody reads more of them in one piece either.
+_MOST_DIGITS = 36
 _DIGITS = tuple("zero one two three four five six seven eight nine".split())
 _MONTHS = tuple(
     "january february march april may june july august september october november december".split()
@@ -103,11 +105,12 @@ _PLAIN = re.compile(_NUMBER)
 _ADDRESS = re.compile(r"(?<=\w)\.(?=(?:com|org|net|edu|gov|io|info|co|uk|de)\b)")
 _ROMAN_AFTER = re.compile(
     r"\b((?:World )?War|Chapter|Part|Volume|Vol\.|Book|Act|Scene|Type|Phase|Section|Article|Title|Super Bowl|Apollo|Mark|Class)"
-    r"\s([IVXL]{1,6})\b"
+    r"\s(?!I\b)([IVXL]{1,6})\b|\b(World War|Chapter|Volume)\s(I)\b"
 )
+# Behind a name, I is the speaker more often than the first of a name: "James I know".
 _REGNAL = re.compile(
     r"\b(Henry|Louis|George|Edward|Charles|James|Richard|William|Philip|Napoleon|Frederick|Leo|Gregory|Alexander|Nicholas|Peter|"
-    r"Elizabeth|Catherine|Pius|Benedict|John Paul|Paul|Urban|Innocent|Clement)\s([IVX]{1,5})\b"
+    r"Elizabeth|Catherine|Pius|Benedict|John Paul|Paul|Urban|Innocent|Clement)\s(?!I\b)([IVX]{1,5})\b"
 )
 _ROMAN = re.compile(r"(?=.)(?:XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 _DOTTED = re.compile(r"\b(?:[A-Za-z]\.){2,}(?:[A-Za-z]\b)?")
@@ -123,17 +126,12 @@ def _inflect() -> Any:
 
 
 def _cardinal(digits: str) -> str:
-    import inflect
-
-    plain = digits.replace(",", "")
-    if plain.startswith("."):
-        return f"point {_one_by_one(plain)}"
-    try:
-        words = _inflect().number_to_words(plain, andword="")
-    except (inflect.NumOutOfRangeError, ValueError):  # beyond 36 digits, and beyond what Python takes for an integer
-        whole, point, rest = plain.partition(".")
+    whole, point, rest = digits.replace(",", "").partition(".")
+    if not whole:
+        return f"point {_one_by_one(rest)}"
+    if len(whole) > _MOST_DIGITS:
         return _one_by_one(whole) + (f" point {_one_by_one(rest)}" if point else "")
-    return words.replace(",", "").replace("-", " ")
+    return _inflect().number_to_words(whole + point + rest, andword="").replace(",", "").replace("-", " ")
 
 
 def _one_by_one(digits: str) -> str:
@@ -252,8 +250,9 @@ def _roman(numeral: str) -> int | None:
 
 
 def _numbered(match: re.Match[str]) -> str:
-    value = _roman(match[2])
-    return f"{match[1]} {_cardinal(str(value))} " if value else match[0]
+    what, numeral = (group for group in match.groups() if group)
+    value = _roman(numeral)
+    return f"{what} {_cardinal(str(value))} " if value else match[0]
 
 
 def _regnal(match: re.Match[str]) -> str:
@@ -291,9 +290,10 @@ def plain_text(text: str) -> str:
     >>> plain_text("I don&#39;t know what we´re do\u00ading")
     "I don't know what we're doing"
     """
-    for _ in range(2):
+    for _ in range(2 if "&" in text else 0):
         text = _ENTITY.sub(lambda match: _unescaped(match[0]), text)
-    text = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    if not text.isascii():
+        text = "".join(character for character in text if unicodedata.category(character) != "Cf")
     return plain_apostrophes(text)  # before NFKC, which takes an acute accent for a blank
 
 
@@ -339,19 +339,38 @@ def spoken_words(text: str, known: Callable[[str], bool] = lambda word: False) -
     text = re.sub(r"(\d)([½⅓⅔¼¾⅛⅜⅝⅞])", r"\1 \2", plain_text(text))
     text = text.replace("²", " squared ").replace("³", " cubed ")
     text = unicodedata.normalize("NFKC", text).replace("⁄", "/")  # NFKC writes ½ with a fraction slash
-    text = "".join(map(_plain_digit, text))
+    text = text if text.isascii() else "".join(map(_plain_digit, text))
     text = re.sub(r"[—―]|--+|…", " ", text)
     text = _MARKUP.sub(" ", text)
     has_lower = any(character.islower() for character in text)
+    figures = any(character.isdigit() for character in text)
+    if figures:
+        text = _with_amounts(text)
+    text = _ADDRESS.sub(" dot ", _DOTTED.sub(_letters, text))
+    text = _REGNAL.sub(_regnal, _ROMAN_AFTER.sub(_numbered, text))
+    if figures:
+        text = _with_numbers(text)
+    for symbol, word in _SYMBOLS.items():
+        text = text.replace(symbol, word)
+    text = re.sub(r"\b([A-Za-z]+)\b(\.?)", _abbreviation, text)
+    words: list[str] = []
+    for match in _TOKEN.finditer(text):
+        words.extend(_resolved(match[0], known, has_lower))
+    return words
+
+
+def _with_amounts(text: str) -> str:
+    """The text with what has signs before or behind its figures written out: money, times, numbers of things."""
     text = _MINUS.sub(" minus ", text)
     text = _MONEY_RANGE.sub(_money_range, text)
     text = _MONEY.sub(_money, _MONEY_BEHIND.sub(_money_behind, text))
     text = _HALF_DAY.sub(lambda match: f" {match[1]} m ", text)
     text = _TIME.sub(_time, text)
-    text = re.sub(r"\bno\. ?(?=\d)", "number ", text, flags=re.IGNORECASE)
-    text = _DOTTED.sub(_letters, text)
-    text = _ADDRESS.sub(" dot ", text)
-    text = _REGNAL.sub(_regnal, _ROMAN_AFTER.sub(_numbered, text))
+    return re.sub(r"\bno\. ?(?=\d)", "number ", text, flags=re.IGNORECASE)
+
+
+def _with_numbers(text: str) -> str:
+    """The text with all other figures written out, the more particular forms first."""
     text = _US_DATE.sub(_date, _ISO_DATE.sub(_date, text))
     text = _DAY.sub(_day, text)
     text = _FRACTION.sub(_fraction, _MIXED.sub(r"\1 and ", text))
@@ -362,14 +381,7 @@ def spoken_words(text: str, known: Callable[[str], bool] = lambda word: False) -
     text = _ORDINAL.sub(lambda match: f" {_ordinal(match[1])} ", text)
     text = _DECADE.sub(_decade, text)
     text = _UNIT.sub(_unit, text)
-    text = _PLAIN.sub(lambda match: f" {_number(match[0])} ", text)
-    for symbol, word in _SYMBOLS.items():
-        text = text.replace(symbol, word)
-    text = re.sub(r"\b([A-Za-z]+)\b(\.?)", _abbreviation, text)
-    words: list[str] = []
-    for match in _TOKEN.finditer(text):
-        words.extend(_resolved(match[0], known, has_lower))
-    return words
+    return _PLAIN.sub(lambda match: f" {_number(match[0])} ", text)
 
 
 def _plain_digit(character: str) -> str:

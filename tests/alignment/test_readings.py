@@ -75,7 +75,10 @@ No. 7|number seven
 2 + 2 = 4|two plus two equals four
 COVID-19|covid nineteen
 World War II|world war two
+World War I ended|world war one ended
 Henry VIII|henry the eighth
+James I know|james i know
+For Part I care|for part i care
 20-year-old|twenty year old
 example.com|example dot com
 3:1|three one

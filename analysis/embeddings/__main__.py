@@ -252,6 +252,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         batch_seconds=options.batch_seconds,
     )
     print(f"{options.out}: {counts.made} shards made, {counts.kept} kept, {counts.others} left to other machines")
+    print(f"speakers' names come from {corpus.speakers_from}")
     if counts.others == 0:
         failures += store.failures()
         _print_storage_error(store)
@@ -260,7 +261,8 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     path = options.out / f"failures{suffix}.csv"
     write_failures(path, failures)
     for failure in failures[:_FAILURES_SHOWN]:
-        print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
+        kind = "left out" if failure.severity == "error" else failure.severity
+        print(f"{kind}: {failure.item}: {failure.reason}", file=sys.stderr)
     if counts.others == 0 and not sum(note["tokens"] for note in store.notes()):
         raise nothing_encoded([failure for failure in failures if failure.severity == "error"], encoder.card.name)
     if len(failures) > _FAILURES_SHOWN:

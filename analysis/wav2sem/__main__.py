@@ -249,7 +249,8 @@ def _parts(given: argparse.Namespace) -> dict[str, list]:
 
     corpus = open_corpus(given.corpus)
     for failure in corpus.failures:
-        print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
+        kind = "left out" if failure.severity == "error" else failure.severity
+        print(f"{kind}: {failure.item}: {failure.reason}", file=sys.stderr)
     utterances = list(corpus.utterances)
     if given.speakers:
         patterns = given.speakers.split(",")
@@ -281,7 +282,8 @@ def _embed(given: argparse.Namespace) -> int:
     module = load_semantics(given.module)
     found, failures = embed(module, corpus.utterances, strict=given.strict, batch=16, progress=True)
     for failure in (*corpus.failures, *failures):
-        print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
+        kind = "left out" if failure.severity == "error" else failure.severity
+        print(f"{kind}: {failure.item}: {failure.reason}", file=sys.stderr)
     table = pd.DataFrame({"utterance": found.utterances, "vector": list(found.vectors)})
     table.attrs = {"module": module.card.name, "revision": module.card.revision, "target": module.card.target}
     given.out.parent.mkdir(parents=True, exist_ok=True)
@@ -324,7 +326,8 @@ def _fusion(given: argparse.Namespace) -> int:
     outcomes = list(align_cached(aligner, utterances, cache_folder("alignments")))
     failures += [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     for failure in failures:
-        print(f"left out: {failure.item}: {failure.reason}", file=sys.stderr)
+        kind = "left out" if failure.severity == "error" else failure.severity
+        print(f"{kind}: {failure.item}: {failure.reason}", file=sys.stderr)
     alignments = {outcome.utterance_id: outcome for outcome in outcomes if not isinstance(outcome, Failure)}
     task = phone_frames(utterances, alignments, load_encoder(given.encoder), layer=given.layer, by=given.apart)
     speaker = {utterance.id: utterance.speaker for utterance in utterances}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.alignment.transcript import plain_text
 from analysis.corpus.utterance import Utterance
 from analysis.errors import ConfigurationError, SemanticsError
 from analysis.model_files import config_fault, folder_fault, unlike_a_model
@@ -38,7 +39,7 @@ def normalized(text: str) -> str:
     Corpora publish transcripts in upper case without punctuation (LibriSpeech) or as printed; a text model gives the two
     different vectors. Apostrophes inside words stay, hyphens and dashes part words.
     """
-    text = unicodedata.normalize("NFKC", text).replace("\u2019", "'").replace("\u2018", "'").lower()
+    text = unicodedata.normalize("NFKC", plain_text(text)).lower()
     return " ".join(_LOOSE_APOSTROPHE.sub(" ", _NOT_WORDS.sub(" ", text)).split())
 
 

@@ -325,6 +325,7 @@ def test_fusion_scales_and_keeps_distances():
 
 
 def test_words_are_the_same_in_every_spelling():
+    assert normalized("It´s a ship") == normalized("It&#39;s a sh\u00adip") == "it's a ship"
     assert normalized("IT'S A SHIP SHE SAID") == normalized("It’s a 'ship', she said.\n") == "it's a ship she said"
 
 

@@ -147,6 +147,7 @@ example:
     )
     tests.add_argument("--seed", type=int, default=0)
     _add_homophone_options(parser)
+    _add_lip_options(parser)
     out = parser.add_argument_group("output")
     _add_formats(out)
     out.add_argument("--figures", type=Path, metavar="DIR", help="draw per-frame lip error and per-vertex error (PNG)")
@@ -167,6 +168,21 @@ def _add_homophone_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--near-homophones", type=Path, metavar="FILE", help="pair table (.csv): type_a, type_b[, relation]; mined when absent"
+    )
+
+
+def _add_lip_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("lips (how far they open, how fast, whether they meet, when, in which viseme's shape)")
+    group.add_argument(
+        "--lip-metrics", action="store_true", help="measure them; those of single phones need --textgrids or --phones"
+    )
+    group.add_argument(
+        "--phones", type=Path, metavar="FILE", help="phone table (.csv or .parquet): utterance, phone (ARPAbet), start, end"
+    )
+    group.add_argument(
+        "--lip-points",
+        metavar="U,L,A,B",
+        help="vertices: middle of the upper and the lower lip, both corners (found in the template when not given)",
     )
 
 
@@ -274,6 +290,9 @@ def _table(options: argparse.Namespace) -> int:
     notes.append(f"Lengths of prediction and truth may differ by {options.tolerance} frames and are cut to the shorter.")
     spoken, homophones = _spoken(options, measured)
     extra = _homophones(options, measured, spoken, homophones)
+    lip_rows = _lips(options, measured)
+    for name, row in lip_rows.items():
+        extra.setdefault(name, {})["lips"] = row
     pairs = [tuple(part.strip() for part in text.split(",", 1)) for text in options.pair] if options.pair else None
     if pairs is not None and any(len(pair) != 2 for pair in pairs):
         raise ConfigurationError("--pair needs two runs separated by a comma, such as --pair FaceFormer,FaceFormer+Wav2Sem.")
@@ -289,6 +308,7 @@ def _table(options: argparse.Namespace) -> int:
     table = replace(table, failures=tuple(failure_rows(failures)))
     print(table.to_text(published=options.published))
     _print_homophones(extra)
+    _print_lips(lip_rows)
     _write(table, options)
     if options.figures:
         _draw(options, measured, spoken, homophones)
@@ -385,7 +405,60 @@ def _draw(options: argparse.Namespace, measured: list[RunMeasures], spoken: list
         print(f"figure: {path}")
 
 
+def _lips(options: argparse.Namespace, measured: list[RunMeasures]) -> dict[str, dict]:
+    """Lip metrics by run, with the differences where a run has a pair; empty where not asked for."""
+    if not options.lip_metrics:
+        for name in ("phones", "lip_points"):
+            if getattr(options, name):
+                raise ConfigurationError(f"--{name.replace('_', '-')} is for --lip-metrics. Pass that too.")
+        return {}
+    from analysis.face.comparison import find_pairs
+    from analysis.face.homophones import alignments_of
+    from analysis.face.lips import LipPoints, lip_difference, lip_measures, phones_of, read_phones
+
+    phones: list[Spoken] = []
+    if options.phones:
+        phones = read_phones(options.phones)
+    elif options.textgrids:
+        phones = phones_of(alignments_of(options.textgrids, measured[0].clips))
+    points = LipPoints.parse(options.lip_points) if options.lip_points else None
+    rows = {run.run.name: lip_measures(run, phones=phones, points=points, tolerance=options.tolerance) for run in measured}
+    for without, with_module in find_pairs(list(rows)):
+        rows[with_module]["difference"] = lip_difference(rows[without], rows[with_module])
+    return rows
+
+
+def _print_lips(rows: dict[str, dict]) -> None:
+    if not rows:
+        return
+    from analysis.face.lips import LIP_METRICS
+    from analysis.face.table import format_p
+
+    first = next(iter(rows.values()))
+    print(f"\nLips (raw data units, s, shares; points: {first['points']})")
+    width = max(len(name) for name in rows)
+    for metric in LIP_METRICS:
+        if metric not in first:
+            continue
+        truth = f"; truth {first[metric]['truth']:.1%}" if "truth" in first[metric] else ""
+        print(f"{metric} (n {first[metric]['n']:.0f}{truth})")
+        for name, row in rows.items():
+            if metric not in row:
+                continue
+            one = row[metric]
+            line = f"  {name.ljust(width)}  {one['value']:.4g} {_bounds(one['low'], one['high'], '.4g')}"
+            change = row.get("difference", {}).get(metric)
+            if change:
+                p = "" if math.isnan(change["p"]) else f" {format_p(change['p'])}"
+                line += f"  difference {change['estimate']:+.4g} {_bounds(change['low'], change['high'], '+.4g')}{p}"
+            print(line)
+    print(
+        "Intervals are Student's t over subjects (over clips where there is one); python -m pydoc analysis.face.lips has the formulas."
+    )
+
+
 def _print_homophones(extra: dict[str, dict]) -> None:
+    extra = {name: values for name, values in extra.items() if "near_homophones" in values}
     if not extra:
         return
     from analysis.face.table import format_p

@@ -17,7 +17,7 @@ import csv
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,8 +27,12 @@ from analysis.face.intervals import FEW, crossed_ratio
 from analysis.face.predictions import find_predictions
 from analysis.face.sequences import DEFAULT_TOLERANCE, frame_grid
 
+if TYPE_CHECKING:
+    from analysis.alignment.types import Alignment
+
 __all__ = [
     "Spoken",
+    "alignments_of",
     "contrasts_without",
     "homophone_difference",
     "homophone_measures",
@@ -85,8 +89,8 @@ def spoken_from_alignments(alignments: Iterable[Any]) -> list[Spoken]:
     ]
 
 
-def spoken_from_textgrids(folder: str | Path, clips: Collection[str]) -> list[Spoken]:
-    """Syllables of ``CLIP.TextGrid`` in a folder.
+def alignments_of(folder: str | Path, clips: Collection[str]) -> list[Alignment]:
+    """Alignments of ``CLIP.TextGrid`` in a folder.
 
     Raises
     ------
@@ -102,7 +106,18 @@ def spoken_from_textgrids(folder: str | Path, clips: Collection[str]) -> list[Sp
         if not path.is_file():
             raise FaceError(f"There is no alignment {path}. Name TextGrids as the clips, or give --tokens.")
         alignments.append(read_textgrid(path, utterance_id=clip))
-    return spoken_from_alignments(alignments)
+    return alignments
+
+
+def spoken_from_textgrids(folder: str | Path, clips: Collection[str]) -> list[Spoken]:
+    """Syllables of ``CLIP.TextGrid`` in a folder.
+
+    Raises
+    ------
+    FaceError
+        If a clip has no TextGrid.
+    """
+    return spoken_from_alignments(alignments_of(folder, clips))
 
 
 def pairs_of(spoken: Sequence[Spoken], path: str | Path | None = None) -> list[Pair]:

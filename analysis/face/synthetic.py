@@ -281,7 +281,8 @@ def _arguments(folder: Path, dataset: str, runs: Mapping[str, Path]) -> list[str
             arguments += ["--scale", f"{name}={framework.scale[dataset]}"]
         if framework.fps[dataset] != find_dataset(dataset).fps:
             arguments += ["--prediction-fps", f"{name}={framework.fps[dataset]}"]
-    return [*arguments, "--tokens", f"{folder}/tokens.csv", "--near-homophones", f"{folder}/pairs.csv"]
+    arguments += ["--tokens", f"{folder}/tokens.csv", "--near-homophones", f"{folder}/pairs.csv"]
+    return [*arguments, "--lip-metrics", "--phones", f"{folder}/phones.csv"]
 
 
 def _templates(subjects: Sequence[str], neutral: np.ndarray, seed: int) -> dict[str, np.ndarray]:
@@ -322,6 +323,12 @@ def _write_surroundings(
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["utterance", "type", "start", "end"])
         writer.writerows([clip, one.type, one.start, one.end] for clip, one in spoken)
+    with (folder / "phones.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["utterance", "phone", "start", "end"])
+        writer.writerows(
+            [clip, phone.label, phone.start, phone.end] for clip, (alignment, *_) in where.items() for phone in alignment.phones
+        )
     pairs = pairs_of([one for _, one in spoken])
     with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")

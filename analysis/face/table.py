@@ -168,7 +168,7 @@ class FaceTable:
                     n_frames=values["n_frames"],
                     gaps=values["length_gaps"],
                     conditions=values["conditions"],
-                    extra={key: values[key] for key in ("near_homophones",) if key in values},
+                    extra={key: values[key] for key in ("near_homophones", "lips") if key in values},
                 )
                 for run, values in part["runs"].items()
             )

@@ -136,9 +136,9 @@ class CheckpointFrames(TransformersFrames):
         dims = self._native.dims
         if row.paired:
             grid, dims = _paired_grid(grid), 2 * dims
-        meaning = self._native.layer_meaning.partition(";")[0]
-        if getattr(model.config, "do_stable_layer_norm", False):
-            meaning += "; the last layer is the last hidden state, after the final layer norm, which the framework goes on with"
+        meaning = self._native.layer_meaning
+        if self._native.final:
+            meaning += " to the framework"
         layers = self._native.layers
         if projection is not None:
             dims, layers = _outputs(projection), 1
@@ -213,15 +213,10 @@ class CheckpointFrames(TransformersFrames):
             return [self._finished(states, len(waveform)) for states, waveform in zip(clips, waveforms, strict=True)]
 
     def _states(self, values: torch.Tensor, layers: tuple[int, ...]) -> torch.Tensor:
-        if self.report.view == "native":
+        if self.projection is None:
             return super()._states(values, layers)
-        if self.projection is not None:
-            with autocast(self.device, self.precision):
-                return self.model(values).last_hidden_state.float()
         with autocast(self.device, self.precision):
-            found = self.model(values, output_hidden_states=True)
-        states = (*found.hidden_states[:-1], found.last_hidden_state)  # frameworks read the last one after the final norm
-        return torch.stack([states[layer][0].float() for layer in layers])
+            return self.model(values).last_hidden_state.float()
 
     def _finished(self, states: torch.Tensor, samples: int) -> torch.Tensor:
         """What the framework does to frames after the Transformer, of a clip of ``samples``."""

@@ -37,7 +37,7 @@ def in_pairs(frames: np.ndarray) -> np.ndarray:
 def resampled_before(model, values, rate: float, even: bool, final: bool = False) -> list[np.ndarray]:
     """All hidden states when the convolutions' output is brought to ``rate`` before the Transformer.
 
-    ``final``: the last one after the final norm of a stable-layer-norm model.
+    ``final``: of a stable-layer-norm model the last one after the final norm too.
     """
     import torch
 
@@ -57,7 +57,7 @@ def resampled_before(model, values, rate: float, even: bool, final: bool = False
             out = layer(states[-1])
             states.append(out[0] if isinstance(out, tuple) else out)
         if stable and final:
-            states[-1] = encoder.layer_norm(states[-1])
+            states.append(encoder.layer_norm(states[-1]))
     return [state[0].numpy() for state in states]
 
 
@@ -108,9 +108,10 @@ def selftalk(model, values, samples: int, data: str, script: str) -> list[np.nda
 
 
 def hidden_states(model, values) -> list[np.ndarray]:
-    """Every layer's, the last after the final norm: what ``last_hidden_state`` is."""
+    """Every layer's, and of a stable-layer-norm model ``last_hidden_state``, the last after the final norm."""
     import torch
 
     with torch.no_grad():
         found = model(values, output_hidden_states=True)
-    return [state[0].numpy() for state in (*found.hidden_states[:-1], found.last_hidden_state)]
+    last = (found.last_hidden_state,) if model.config.do_stable_layer_norm else ()
+    return [state[0].numpy() for state in (*found.hidden_states, *last)]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -340,7 +340,7 @@ def iter_pooled(
     batch_seconds: float | None = None,
     progress: bool = False,
 ) -> Iterator[Pooled]:
-    """What is kept of each utterance, in their order, never holding more than a few at a time.
+    """What is kept of each utterance, in their order, never holding more than a group and a few at a time.
 
     No batch holds utterances of two ``groups``, so what is computed for a group does not depend on the groups beside it.
     """
@@ -349,15 +349,13 @@ def iter_pooled(
     on_processor = encoder.device.type == "cpu"
     workers = (_cores() if on_processor else 1) if workers is None else max(1, workers)
     budget = (0.0 if on_processor else _BATCH_SECONDS) if batch_seconds is None else batch_seconds
-    batches = [batch for group in groups for batch in _batches(group, budget)]
+    batches = [list(_batches(group, budget)) for group in groups]
     job = _Job(encoder, recipe, tokens, tuple(semantics))
     bar = tqdm(total=sum(map(len, groups)), desc=f"encode {encoder.card.name}", unit="utt", disable=None if progress else True)
     readers = ThreadPoolExecutor(1 if on_processor else _READERS, thread_name_prefix="read")
     with bar, readers, _threads_of_one_core(workers, on_processor) as pool_of_workers:
-        for done in _in_order(readers, pool_of_workers, job, batches, ahead=2 * workers):
-            for pooled in done:
-                bar.update()
-                yield pooled
+        for done in _in_order(readers, pool_of_workers, job, batches, 2 * workers, bar.update):
+            yield from done
 
 
 class _Job:
@@ -687,19 +685,43 @@ def _batches(utterances: Sequence[Utterance], seconds: float) -> Iterator[list[U
 
 
 def _in_order(
-    readers: ThreadPoolExecutor, workers: ThreadPoolExecutor, job: _Job, batches: Iterable[list[Utterance]], ahead: int
+    readers: ThreadPoolExecutor,
+    workers: ThreadPoolExecutor,
+    job: _Job,
+    groups: Sequence[Sequence[list[Utterance]]],
+    ahead: int,
+    encoded: Callable[[int], Any],
 ) -> Iterator[list[Pooled]]:
-    """Results in the order of ``batches``, with at most ``ahead`` batches read, being encoded or waiting for it."""
-    waiting: deque[Future[list[Pooled]]] = deque()
+    """Results in the order of ``groups`` and of the batches in each, with at most ``ahead`` batches read or being encoded.
+
+    The longest batch of a group is begun first: in the order of the files a long clip at the end keeps one worker while the others
+    have nothing left to do, and one at the front keeps them waiting. ``encoded`` is called with the utterances of each batch that
+    is done.
+    """
+    order = [
+        (number, place)
+        for number, batches in enumerate(groups)
+        for place in sorted(range(len(batches)), key=lambda place: -sum(one.duration for one in batches[place]))
+    ]
+    to_come = iter(order)
+    running: dict[Future[list[Pooled]], tuple[int, int]] = {}
+    done: dict[tuple[int, int], list[Pooled]] = {}
+    left = [len(batches) for batches in groups]
     try:
-        for batch in batches:
-            waiting.append(workers.submit(job, batch, readers.submit(job.read, batch)))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        for number, batches in enumerate(groups):
+            while left[number]:
+                for key in islice(to_come, ahead - len(running)):
+                    batch = groups[key[0]][key[1]]
+                    running[workers.submit(job, batch, readers.submit(job.read, batch))] = key
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    key = running.pop(future)
+                    done[key] = future.result()
+                    left[key[0]] -= 1
+                    encoded(len(done[key]))
+            for place in range(len(batches)):
+                yield done.pop((number, place))
     finally:
-        for future in waiting:
+        for future in running:
             future.cancel()
 
 

@@ -46,6 +46,42 @@ def three(small_corpus) -> tuple[list[Utterance], pd.DataFrame]:
     return utterances, tokens[tokens["utterance"].isin([one.id for one in utterances])].reset_index(drop=True)
 
 
+def test_the_longest_clip_of_a_group_is_begun_first_and_results_keep_their_order() -> None:
+    """Two groups on two workers, with a job that waits as long as its clip: order of beginning, of results, and what is in flight."""
+    import threading
+    import time
+    from concurrent.futures import ThreadPoolExecutor
+
+    from analysis.embeddings.extraction import _in_order
+
+    seconds = [[0.02, 0.08, 0.04, 0.06], [0.05, 0.01, 0.03], []]
+    groups = [
+        [[Utterance(f"{g}-{k}", Path("x.wav"), "tone", "s", length, 16000)] for k, length in enumerate(lengths)]
+        for g, lengths in enumerate(seconds)
+    ]
+    begun, counted, flying, lock = [], [], [0, 0], threading.Lock()
+
+    class Job:
+        def read(self, batch):
+            with lock:
+                begun.append(batch[0].id)
+                flying[0] += 1
+                flying[1] = max(flying)
+            return batch
+
+        def __call__(self, batch, read):
+            time.sleep(read.result()[0].duration)
+            with lock:
+                flying[0] -= 1
+            return [batch[0].id]
+
+    with ThreadPoolExecutor(1) as readers, ThreadPoolExecutor(2) as workers:
+        found = list(_in_order(readers, workers, Job(), groups, 4, counted.append))
+    assert found == [["0-0"], ["0-1"], ["0-2"], ["0-3"], ["1-0"], ["1-1"], ["1-2"]]
+    assert begun == ["0-1", "0-3", "0-2", "0-0", "1-0", "1-2", "1-1"]
+    assert counted == [1] * 7 and flying[1] <= 4
+
+
 def test_doubts_about_the_encoder_are_rows(three, folder_of: Callable[[str], Path], tmp_path: Path) -> None:
     """A folder without a preprocessor: a warning beside the vectors, whether they come from memory or from a store."""
     import shutil

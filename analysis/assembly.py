@@ -17,7 +17,7 @@ from analysis.config import content_hash
 from analysis.corpus.utterance import Corpus
 from analysis.encoders.types import layer_name
 from analysis.errors import FAILURE_COLUMNS, Failure, failure_rows
-from analysis.phonology.composition import composition_table
+from analysis.phonology.composition import composition_sentences, composition_table
 from analysis.report.model import Report
 from analysis.settings import DecoupleConfig
 
@@ -170,6 +170,7 @@ def assemble(
             "projections": [card for run in runs for card in _projection_cards(config, run)],
             "nulls": [draws for run in runs for draws in _null_draws(run)],
             "histograms": [counts for run in runs for counts in _histograms(config, run)],
+            "composition": composition_sentences(runs[0].pairs),
             "notes": list(dict.fromkeys(note for run in runs for note in run.separation.notes)),
         },
     )

@@ -297,17 +297,17 @@ def _tokens_and_pairs(
 
 def _pairs(config: DecoupleConfig, corpus: Corpus, tokens: pd.DataFrame, inventory: str, ledger: _Ledger) -> pd.DataFrame:
     """The pair table with what its near-homophones are made of, and the classes that are scored; see :func:`_attempts`."""
-    from analysis.phonology.composition import compose, count_scored, fallback_sentence
+    from analysis.phonology.composition import are_enough, compose, count_scored, fallback_sentence
 
     done = _stage(f"{config.unit.capitalize()}s and near-homophones")
     counts = tokens["type"].value_counts()
-    asked, enough = config.min_tokens, config.separation.min_type_pairs
+    asked, enough, speakers = config.min_tokens, config.separation.min_type_pairs, config.separation.min_speakers
     found, usual = 0, None
     for attempt in _attempts(config, tokens):
         near, rare = _near_among(config, tokens, set(counts.index[counts >= attempt.least]), attempt.least, inventory)
         near = compose(near, tokens, attempt.classes, min_tokens=attempt.least)
         found = count_scored(near)
-        if found >= attempt.needed:
+        if found and (attempt.needed == 1 or are_enough(near, tokens, attempt.needed, speakers)):
             break
         usual = found if attempt.usual else usual
     if not found:
@@ -323,17 +323,21 @@ def _pairs(config: DecoupleConfig, corpus: Corpus, tokens: pd.DataFrame, invento
     ledger.add(rare)
     few = []
     if not asked and attempt.least < USUAL_TOKENS:
-        fewer = f"fewer than {enough} pairs{' of content words' if attempt.usual else ''} have"
-        which = fewer if attempt.needed > 1 else "no pair has"
-        few.append(
-            f"{which} {USUAL_TOKENS} tokens of both {config.unit}s, so pairs with at least {attempt.least} of each are scored"
-        )
+        of, tokens_each = " of content words" if attempt.usual else "", f"{USUAL_TOKENS} tokens of both {config.unit}s"
+        why = f"no pair has {tokens_each}"
+        if attempt.needed > 1:
+            why = f"pairs{of} with {tokens_each} are fewer than {enough} or said by fewer than {speakers} speakers"
+        few.append(f"{why}, so pairs with at least {attempt.least} of each are scored")
     if usual is not None and not attempt.usual:
-        few.append(fallback_sentence(usual, enough, found).rstrip("."))
+        few.append(fallback_sentence(usual, found, enough, speakers).rstrip("."))
     remedy = "Take these scores as a first look; a larger corpus, or one where words are said again, gives intervals."
     ledger.add([Failure("phonology", corpus.name, f"{text[0].upper()}{text[1:]}.", remedy, "warning") for text in few])
     apart = _unrelated(config, tokens, near, attempt, inventory)
     pairs = _limit(pd.concat([near, apart], ignore_index=True), config.max_pairs)
+    if len(pairs) < len(near) + len(apart):
+        reason = f"{len(near) + len(apart) - len(pairs)} near-homophone pairs beyond the {config.max_pairs} with most tokens are left out: "
+        reason += f"{found - count_scored(pairs)} of those scored, the rest of other classes."
+        ledger.add([Failure("phonology", corpus.name, reason, "Raise --max_pairs, or set it to 0 for no limit.", "warning")])
     made = "" if found == len(near) else f" of {(near['relation'] == 'near_homophone').sum()}"
     done(
         "; ".join([f"{len(tokens)} tokens of {len(counts)} types, {count_scored(pairs)}{made} near-homophone pairs scored", *few])
@@ -357,8 +361,8 @@ class _Attempt:
 def _attempts(config: DecoupleConfig, tokens: pd.DataFrame) -> list[_Attempt]:
     """What is tried, in this order, until there are enough pairs.
 
-    Content pairs with four, three, two, one tokens of each type, then pairs of all classes likewise, until there are as many as an
-    interval needs: fewer tokens widen an interval, other classes ask another question. Then all classes, until there is any pair;
+    Content pairs with four, three, two, one tokens of each type, then pairs of all classes likewise, until there are as many, by as
+    many speakers, as an interval needs: fewer tokens widen an interval, other classes ask another question. Then all classes, until there is any pair;
     that alone where the user names classes or no list describes the words.
     """
     from analysis.phonology.composition import DEFAULT_PAIRS_OF, PAIRS_OF

@@ -285,7 +285,7 @@ def test_every_bad_recording_is_a_row_that_says_what_to_do(spoiled, spoiled_run)
     assert rows.loc["unknown_word", "severity"] == "warning"
     assert said.pop("unknown_word").startswith("alignment: The pronunciation of 'goht' is guessed: G OW1 T.")
     assert said.pop(next(name for name in said if name.startswith("spoiled"))).startswith(
-        "phonology: Fewer than 3 pairs of content"
+        "phonology: Pairs of content words with 4 tokens"
     )
     assert not said, "no other row: 8 kHz, 44.1 kHz and stereo are read like the rest"
 
@@ -448,7 +448,7 @@ def test_a_corpus_where_words_are_said_once_is_scored_and_no_interval_is_invente
     assert "textgrid" in report.provenance["aligner"]
     assert report.corpus["n_utterances"] == 15 and report.corpus["n_speakers"] == 1
     assert report.failures["reason"].tolist() == [
-        "Fewer than 3 pairs of content words have 4 tokens of both syllables, so pairs with at least 1 of each are scored."
+        "Pairs of content words with 4 tokens of both syllables are fewer than 3 or said by fewer than 3 speakers, so pairs with at least 1 of each are scored."
     ]
     rows = report.separation.query("statistic in ['gain', 'net'] and relation == 'near_homophone'")
     assert len(rows) and rows["estimate"].notna().all()

@@ -19,6 +19,7 @@ __all__ = [
     "DEFAULT_PAIRS_OF",
     "PAIRS_OF",
     "TokenKinds",
+    "are_enough",
     "class_codes",
     "compose",
     "composed",
@@ -253,22 +254,40 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join(words[:_SHOWN]) + more
 
 
-def composed(pairs: pd.DataFrame, tokens: pd.DataFrame, *, min_tokens: int = 1, enough: int = 3) -> tuple[pd.DataFrame, str]:
-    """:func:`compose` by the default classes, or by all where those leave fewer than ``enough`` pairs, and then a sentence that says so."""
+def composed(
+    pairs: pd.DataFrame, tokens: pd.DataFrame, *, min_tokens: int = 1, enough: int = 3, speakers: int = 3
+) -> tuple[pd.DataFrame, str]:
+    """:func:`compose` by the default classes; by all where those leave too few pairs for an interval, and a sentence that says so.
+
+    Parameters
+    ----------
+    enough, speakers : int
+        Type pairs, and speakers of their tokens, that an interval needs.
+    """
     usual = compose(pairs, tokens, min_tokens=min_tokens)
-    n = count_scored(usual)
-    every = usual if n >= enough else compose(pairs, tokens, PAIRS_OF["all"], min_tokens=min_tokens)
-    if count_scored(every) == n:
+    if are_enough(usual, tokens, enough, speakers):
         return usual, ""
-    return every, fallback_sentence(n, enough, count_scored(every))
+    every = compose(pairs, tokens, PAIRS_OF["all"], min_tokens=min_tokens)
+    n, n_all = count_scored(usual), count_scored(every)
+    return (usual, "") if n == n_all else (every, fallback_sentence(n, n_all, enough, speakers))
 
 
-def fallback_sentence(n: int, enough: int, n_all: int) -> str:
+def are_enough(pairs: pd.DataFrame, tokens: pd.DataFrame, enough: int, speakers: int) -> bool:
+    """Whether a composed table leaves so many pairs, said by so many speakers (by all, where the corpus has fewer)."""
+    if count_scored(pairs) < enough:
+        return False
+    if "speaker" not in tokens:
+        return True
+    heard = tokens["speaker"][taking_part(tokens, pairs)].nunique()
+    return heard >= min(speakers, tokens["speaker"].nunique())
+
+
+def fallback_sentence(n: int, n_all: int, enough: int, speakers: int) -> str:
     """What is said where the default classes leave too few pairs."""
-    only = f"Only {n} near-homophone {'pair is' if n == 1 else 'pairs are'}" if n else "No near-homophone pair is"
     return (
-        f"{only} of stressed syllables of content words of different lemmas, fewer than the {enough} that an interval needs. So all "
-        f"{n_all} near-homophone pairs of different words are scored, inflections, function words and unstressed syllables among them."
+        f"Near-homophones of stressed syllables of content words of different lemmas are too few for an interval ({n} pairs; it needs "
+        f"{enough}, by {speakers} speakers). So all {n_all} near-homophone pairs of different words are scored, inflections, function words "
+        "and unstressed syllables among them."
     )
 
 
@@ -349,18 +368,23 @@ def composition_sentences(pairs: pd.DataFrame, missing: Sequence[str] = ()) -> l
             f"{why}, so what pairs are made of is not known: all {count_scored(pairs)} near-homophone pairs {which} are scored, "
             "function words, inflections and unstressed syllables among them."
         ]
-    parts = [
-        f"{row.what} ({row.n_token_pairs_scored} token pairs of {row.n_type_pairs_scored} type pairs)"
-        for row in taken.itertuples()
-    ]
+    parts = [f"{row.what} ({_pairs_in_words(row.n_token_pairs_scored, row.n_type_pairs_scored)})" for row in taken.itertuples()]
     sentences = [f"Near-homophones are {count_scored(pairs)} of {len(near)} type pairs: {'; '.join(parts)}."]
     names = set(" ".join(near["pairs_of"]).split())
     never = left[~left["pairs_of"].isin(names)]
-    parts = [f"{row.what} ({row.n_token_pairs} token pairs of {row.n_type_pairs} type pairs)" for row in never.itertuples()]
+    parts = [f"{row.what} ({_pairs_in_words(row.n_token_pairs, row.n_type_pairs)})" for row in never.itertuples()]
     few = left[left["pairs_of"].isin(names)]
     if len(few):
+        dropped = sum(
+            not scored and any(f"{name} " in made_of for name in names)
+            for scored, made_of in zip(near["pairs_of"], near["made_of"], strict=True)
+        )
         n = int((few["n_token_pairs"] - few["n_token_pairs_scored"]).sum())
-        parts.append(f"what is scored elsewhere, in type pairs with too few tokens of it ({n} token pairs)")
+        parts.append(f"of the scored classes, {_pairs_in_words(n, dropped)} with too few tokens of them")
     if parts:
         sentences.append(f"Not scored as near-homophones: {'; '.join(parts)}. A type pair may hold several of these.")
     return sentences
+
+
+def _pairs_in_words(n: int, n_types: int) -> str:
+    return f"{n} token pair{'' if n == 1 else 's'} of {n_types} type pair{'' if n_types == 1 else 's'}"

@@ -17,7 +17,16 @@ import pandas as pd
 from analysis.errors import ConfigurationError
 from analysis.report.model import Report
 from analysis.report.style import CATEGORICAL, OTHER_COLOUR, RELATION_COLOURS, VENUES, Venue, variant_colour
-from analysis.report.summary import Selection, full_null, headline_table, selection, spoken, without_other_modules
+from analysis.report.summary import (
+    Selection,
+    full_null,
+    headline_table,
+    pair_labels,
+    selection,
+    spoken,
+    type_labels,
+    without_other_modules,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -250,7 +259,7 @@ def map_figure(report: Report, venue: Venue) -> Figure | None:
     if not panels:
         return None
     tokens = report.tables["tokens"].set_index("token")
-    pairs = _frequent_pairs(report, tokens)
+    pairs, words = _frequent_pairs(report, tokens), type_labels(tokens)
     figure = _figure(venue.page, venue.page * 0.42 + 0.75)
     # The maps are laid onto each other: one frame for all shows what stayed in its place.
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
@@ -264,7 +273,7 @@ def map_figure(report: Report, venue: Venue) -> Figure | None:
                 here = types == name
                 ax.scatter(
                     x[here], y[here], s=11, marker="o" if filled else "^", facecolors=colour if filled else "none",
-                    edgecolors=colour, linewidths=0.8, label=_plain_text(name),
+                    edgecolors=colour, linewidths=0.8, label=_plain_text(words.get(name, name)),
                 )  # fmt: skip
         ax.set_title("without" if variant == "without" else f"with {variant}")
         ax.set_xticks([])
@@ -431,7 +440,7 @@ def pairs_figure(report: Report, venue: Venue) -> Figure | None:
         axes.axvline(
             null, color=variant_colour("null"), linestyle="--", label=f"mean gain of {spoken(chosen.null)} vectors", zorder=0
         )
-    axes.set_yticks(y, [_plain_text(f"{r.type_a} | {r.type_b}") for r in table.itertuples()])
+    axes.set_yticks(y, [_plain_text(label) for label in pair_labels(table)])
     axes.set_ylim(-0.7, len(table) - 0.3)
     axes.set_xlabel(f"change of the {chosen.keys['distance']} distance")
     _legend(figure, *_entries(figure), ncols=3)

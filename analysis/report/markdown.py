@@ -32,6 +32,7 @@ def render_markdown(report: Report, figures: tuple[str, ...] = ()) -> str:
         parts.append(
             f"{tag}Mean distance of {markdown_text(chosen.sentence())}. Brackets: intervals. Net = gain − gain of the null."
         )
+    parts += [markdown_text(str(text)) for text in report.figures.get("composition") or []]
     rows = scale_free_cells(report)
     if rows:
         names = {

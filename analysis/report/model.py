@@ -49,9 +49,10 @@ class Report:
     configuration : mapping
         Every setting of the run.
     tables : mapping of str to DataFrame
-        ``separation`` (:data:`analysis.separation.types.SEPARATION_COLUMNS`), ``pairs`` (pair table with per-pair distances with
-        and without), ``tokens`` (tokens on the map), ``projection`` (``token``, ``encoder``, ``layer``, ``variant``, ``method``,
+        ``separation`` (:data:`analysis.separation.types.SEPARATION_COLUMNS`), ``pairs`` (pair table with what each pair is made of and
+        per-pair distances with and without), ``tokens`` (tokens on the map), ``projection`` (``token``, ``encoder``, ``layer``, ``variant``, ``method``,
         ``x``, ``y``), ``utterances`` (``utterance``, ``speaker``, ``text``, ``audio``, ``duration``), ``failures``, ``quality``,
+        ``composition`` (:func:`analysis.phonology.composition_table`: what near-homophone types are made of, and what of it is scored),
         and ``published`` where an encoder of the paper was analysed.
     verdicts : list of mapping
         ``rule``, ``encoder``, ``layer``, ``text`` (a sentence), ``level`` (``supported``, ``not_supported``, ``unclear``).

@@ -22,11 +22,13 @@ from analysis.report.summary import (
     interval,
     number,
     p_value,
+    pair_labels,
     question,
     scale_free_table,
     selection,
     spoken,
     synthetic_note,
+    type_labels,
     verdicts,
     without_other_modules,
 )
@@ -38,7 +40,7 @@ _SHOWN_ROWS = 200
 _SEPARATION_ROWS = 40_000
 _PAIR_ROWS = 5_000
 _WORST = 15
-_KNOWN_TABLES = ("separation", "pairs", "tokens", "projection", "utterances", "quality", "failures")
+_KNOWN_TABLES = ("separation", "pairs", "composition", "tokens", "projection", "utterances", "quality", "failures")
 
 
 def render_page(report: Report, clips: Clips, csv: Mapping[str, str] | None = None) -> str:
@@ -65,13 +67,15 @@ def render_page(report: Report, clips: Clips, csv: Mapping[str, str] | None = No
         "histograms": report.figures.get("histograms") or [],
         "nulls": [n for n in report.figures.get("nulls") or [] if n.get("variant", chosen.variant) == chosen.variant],
     }  # fmt: skip
+    made_of = [str(text) for text in report.figures.get("composition") or []]
     archive = tables_archive(csv_tables(report) if csv is None else csv)
     return template("report.html").render(
         report=report,
         question=question(report),
         verdicts=verdicts(report),
         note=synthetic_note(report),
-        notes=[str(text) for text in report.figures.get("notes") or []],
+        notes=[str(text) for text in report.figures.get("notes") or [] if str(text) not in made_of],
+        made_of=made_of,
         headline=headline_cells(report),
         scale_free=scale_free_cells(report),
         selection=chosen,
@@ -82,6 +86,7 @@ def render_page(report: Report, clips: Clips, csv: Mapping[str, str] | None = No
         has_nulls=any(entry.get("draws") for entry in view["nulls"]),
         quality=_quality(report),
         failures=_cells(_errors_first(report.tables.get("failures"))),
+        composition=_records(composition) if (composition := report.tables.get("composition")) is not None else [],
         others={name: _cells(table, _SHOWN_ROWS) for name, table in report.tables.items() if name not in _KNOWN_TABLES},
         table_sizes={name: table.shape for name, table in report.tables.items()},
         cards=_cards(report),
@@ -188,8 +193,16 @@ def _token_view(report: Report) -> dict[str, Any]:
     """Tokens as columns of codes, and every map's coordinates in the order of the tokens."""
     tokens, projection = report.tables.get("tokens"), report.tables.get("projection")
     if tokens is None or projection is None or not len(tokens) or not len(projection):
-        return {"tokens": {"id": []}, "types": [], "utterances": _utterance_view(report, []), "maps": [], "relations": []}
+        return {
+            "tokens": {"id": []},
+            "types": [],
+            "labels": [],
+            "utterances": _utterance_view(report, []),
+            "maps": [],
+            "relations": [],
+        }
     type_codes, types = _codes(tokens["type"])
+    labels = type_labels(tokens)
     utterance_codes, utterances = _codes(tokens["utterance"])
     speaker_codes, speakers = _codes(tokens["speaker"])
     view: dict[str, Any] = {
@@ -199,7 +212,7 @@ def _token_view(report: Report) -> dict[str, Any]:
             "type": type_codes, "utterance": utterance_codes, "speaker": speaker_codes,
             "start": tokens["start"].round(4).tolist(), "end": tokens["end"].round(4).tolist(),
         },
-        "types": types, "speakers": speakers, "utterances": _utterance_view(report, utterances),
+        "types": types, "labels": [labels[name] for name in types], "speakers": speakers, "utterances": _utterance_view(report, utterances),
     }  # fmt: skip
     view["groups"] = {}
     for name, labels in _viseme_labels(tokens).items():
@@ -325,8 +338,8 @@ def _pair_view(report: Report) -> dict[str, Any]:
         pairs = pairs.loc[
             pd.DataFrame({"near": near, "order": order}).sort_values(["near", "order"], ascending=False).index[:_PAIR_ROWS]
         ]
-    view: dict[str, Any] = {"n_all": n_all}
-    for name in ("encoder", "type_a", "type_b", "relation", "edit_class"):
+    view: dict[str, Any] = {"n_all": n_all, "label": pair_labels(pairs)}
+    for name in ("encoder", "type_a", "type_b", "relation", "edit_class", "words_a", "words_b", "made_of"):
         if name in pairs:
             view[name] = pairs[name].astype(str).tolist()
     for name in (

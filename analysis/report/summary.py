@@ -23,10 +23,12 @@ __all__ = [
     "headline_table",
     "interval",
     "number",
+    "pair_labels",
     "question",
     "scale_free_table",
     "selection",
     "synthetic_note",
+    "type_labels",
     "verdicts",
 ]
 
@@ -314,6 +316,37 @@ def _triple(name: str, row: pd.Series | None, first: str = "") -> dict[str, floa
         f"{name}_low": _value(row, "ci_low"),
         f"{name}_high": _value(row, "ci_high"),
     }
+
+
+def pair_labels(pairs: pd.DataFrame) -> list[str]:
+    """Each pair by its words, ``cut / cull`` or ``ship +1 / sheep`` where a type stands for several; by its types where none is known."""
+    sides = []
+    for side in ("a", "b"):
+        types = pairs[f"type_{side}"].astype(str)
+        words = pairs[f"words_{side}"].astype(str) if f"words_{side}" in pairs else pd.Series("", index=pairs.index)
+        more = pairs[f"n_words_{side}"].astype(int) - 1 if f"n_words_{side}" in pairs else pd.Series(0, index=pairs.index)
+        first = words.str.split(r",| \+", n=1, regex=True).str[0]
+        sides.append([f"{w} +{n}" if n > 0 and w else w or t for w, n, t in zip(first, more, types, strict=True)])
+    return [f"{a} / {b}" for a, b in zip(*sides, strict=True)]
+
+
+def type_labels(tokens: pd.DataFrame, shown: int = 2) -> dict[str, str]:
+    """Each type by the words of its tokens, most tokens first: ``cut``, or ``two, too``; with its phones where the words do not tell.
+
+    Types of one label (two forms of one word) get their phones too: ``and (AH N D)``.
+    """
+    types = tokens["type"].astype(str)
+    if "word" not in tokens:
+        return {name: name for name in types.unique()}
+    counts = tokens.assign(type=types, word=tokens["word"].astype(str)).groupby(["type", "word"]).size().reset_index(name="n")
+    counts = counts.sort_values(["type", "n", "word"], ascending=[True, False, True])
+    labels = {}
+    for name, group in counts.groupby("type", sort=False):
+        words = [word for word in group["word"] if word]
+        more = f" +{len(words) - shown}" if len(words) > shown else ""
+        labels[str(name)] = ", ".join(words[:shown]) + more or str(name)
+    often = pd.Series(labels).value_counts()
+    return {name: label if often[label] == 1 or label == name else f"{label} ({name})" for name, label in labels.items()}
 
 
 def spoken(name: str) -> str:

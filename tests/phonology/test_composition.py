@@ -176,9 +176,9 @@ def test_where_the_default_leaves_too_few_all_are_scored_and_a_sentence_says_so(
     every, sentence = composed(pairs, table, enough=n + 1)
     assert count_scored(every) == len(pairs) - 1  # and/and
     assert sentence == (
-        f"Only {n} near-homophone pairs are of stressed syllables of content words of different lemmas, fewer than the {n + 1} that an "
-        f"interval needs. So all {len(pairs) - 1} near-homophone pairs of different words are scored, inflections, function words and "
-        "unstressed syllables among them."
+        f"Near-homophones of stressed syllables of content words of different lemmas are too few for an interval ({n} pairs; it needs "
+        f"{n + 1}, by 3 speakers). So all {len(pairs) - 1} near-homophone pairs of different words are scored, inflections, function words "
+        "and unstressed syllables among them."
     )
 
 

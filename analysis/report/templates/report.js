@@ -150,7 +150,7 @@
       return { of: (i) => names.indexOf(relation(i)), names: names.map(spoken), hues: names.map((n) => colour(C.relation[n])), shapes, present: names.map((_, k) => k) };
     }
     const codes = T[state.colour] || T.type;
-    const names = { type: data.types, speaker: data.speakers, ...data.groups }[state.colour] || data.types;
+    const names = { type: data.labels, speaker: data.speakers, ...data.groups }[state.colour] || data.labels;
     const count = new Map();
     for (const i of found || T.id.keys()) count.set(codes[i], (count.get(codes[i]) || 0) + 1);
     let order = [...count.keys()].sort((a, b) => count.get(b) - count.get(a) || a - b);
@@ -449,18 +449,20 @@
     const encoder = $("pairs-encoder").value, query = $("pairs-search").value.trim().toUpperCase(), rows = [];
     for (let i = 0; i < P.gain.length; i++) {
       if (P.encoder[i] !== encoder || P.gain[i] === null || !P.relation[i].startsWith("near_homophone")) continue;
-      if (query && !(" " + P.type_a[i] + " ").toUpperCase().includes(query) && !(" " + P.type_b[i] + " ").toUpperCase().includes(query)) continue;
+      const said = [P.type_a, P.type_b, P.words_a, P.words_b].map((names) => ` ${names ? names[i] : ""} `.toUpperCase());
+      if (query && !said.some((text) => text.includes(query))) continue;
       rows.push(i);
     }
     return rows;
   }
+  const sideOf = (i, side) => P[`type_${side}`][i] + (P[`words_${side}`]?.[i] ? ` (${P[`words_${side}`][i]})` : "");
   function pairPlots() {
     const order = $("pairs-order").value, get = (name, i) => (P[name] ? P[name][i] : null), all = pairRows();
     // The forest shows the pairs with most token pairs: they carry the claim. The table below has all.
     const key = P[order] ? order : "gain";
     const shown = [...all].sort((a, b) => (get("n_token_pairs", b) || 0) - (get("n_token_pairs", a) || 0)).slice(0, 40).sort((a, b) => get(key, a) - get(key, b) || P.gain[a] - P.gain[b]);
-    const y = shown.map((_, k) => k), labels = shown.map((i) => esc(`${P.type_a[i]} | ${P.type_b[i]}`));
-    const words = shown.map((i) => `${esc(P.type_a[i])} | ${esc(P.type_b[i])}<br>without ${show(get("without", i))}, with ${show(get("with", i))}<br>gain ${show(P.gain[i])} [${show(get("ci_low", i))}, ${show(get("ci_high", i))}], ${get("n_token_pairs", i) ?? "?"} token pairs`);
+    const y = shown.map((_, k) => k), labels = shown.map((i) => esc(P.label[i]));
+    const words = shown.map((i) => `${esc(sideOf(i, "a"))} | ${esc(sideOf(i, "b"))}<br>${P.made_of ? esc(P.made_of[i]) + "<br>" : ""}without ${show(get("without", i))}, with ${show(get("with", i))}<br>gain ${show(P.gain[i])} [${show(get("ci_low", i))}, ${show(get("ci_high", i))}], ${get("n_token_pairs", i) ?? "?"} token pairs`);
     const traces = [{ type: "scatter", mode: "markers", name: "gain", x: shown.map((i) => P.gain[i]), y, text: words, hoverinfo: "text", marker: { color: variantColour("wav2sem"), size: 8 }, error_x: { type: "data", symmetric: false, array: shown.map((i) => (get("ci_high", i) ?? P.gain[i]) - P.gain[i]), arrayminus: shown.map((i) => P.gain[i] - (get("ci_low", i) ?? P.gain[i])), color: variantColour("wav2sem"), thickness: 1.4, width: 3 } }];
     if (P.net && shown.some((i) => P.net[i] !== null)) traces.push({ type: "scatter", mode: "markers", name: "net", x: shown.map((i) => P.net[i]), y, marker: { color: variantColour("net"), symbol: "diamond", size: 8 }, text: words, hoverinfo: "text" });
     const summary = data.summary.find((row) => row.encoder === $("pairs-encoder").value);
@@ -470,7 +472,7 @@
     Plotly.react(box, traces, layout({ xaxis: axis({ title: { text: `change of the ${esc(data.headline.distance)} distance` }, zeroline: true, zerolinewidth: 2, rangemode: "tozero" }), yaxis: axis({ tickvals: y, ticktext: labels, range: [-0.8, shown.length - 0.2], zeroline: false }), showlegend: true }), pictureConfig);
     $("pairs-caption").textContent = `${shown.length} of ${all.length} near-homophone pairs: those with most token pairs.${P.ci_low && shown.some((i) => P.ci_low[i] !== null) ? " Bars: intervals over speakers, for these words only." : ""}${data.synthetic ? " SYNTHETIC." : ""}`;
     heat(all, get);
-    table($("pairs-table"), ["type a", "type b", "phone distance", "viseme distance", "without", "with", "gain", "low", "high", "net", "token pairs"], all.slice(0, 500).map((i) => [P.type_a[i], P.type_b[i], show(get("phone_distance", i)), show(get("viseme_distance", i)), show(get("without", i)), show(get("with", i)), show(P.gain[i]), show(get("ci_low", i)), show(get("ci_high", i)), show(get("net", i)), String(get("n_token_pairs", i) ?? "–")]));
+    table($("pairs-table"), ["a", "b", "made of", "phone distance", "viseme distance", "without", "with", "gain", "low", "high", "net", "token pairs"], all.slice(0, 500).map((i) => [sideOf(i, "a"), sideOf(i, "b"), get("made_of", i) ?? "–", show(get("phone_distance", i)), show(get("viseme_distance", i)), show(get("without", i)), show(get("with", i)), show(P.gain[i]), show(get("ci_low", i)), show(get("ci_high", i)), show(get("net", i)), String(get("n_token_pairs", i) ?? "–")]));
   }
   function heat(all, get) {
     const box = $("heat-plot"), cells = new Map();

@@ -180,16 +180,17 @@ def _checked(recording: Recording) -> Utterance | Failure:
         return corpus_failure(
             recording.id, f"The transcript of {recording.audio} is empty.", f"Write its words{place}, or leave it out."
         )
-    written = {"id": recording.id, "transcript": recording.text, "speaker": recording.speaker, **recording.extra}
-    for name, value in written.items():
-        fault = _no_text(str(name) + value)
-        if fault:
-            return corpus_failure(
-                recording.id.replace("\0", "\\0"),
-                f"Its {name} holds {fault}.",
-                f"Write it again{place}; the file may be damaged.",
-            )
+    if _no_text("".join((recording.id, recording.text, recording.speaker, *recording.extra, *recording.extra.values()))):
+        return _not_text(recording, place)
     return _utterance(recording)
+
+
+def _not_text(recording: Recording, place: str) -> Failure:
+    written = {"id": recording.id, "transcript": recording.text or "", "speaker": recording.speaker, **recording.extra}
+    name, fault = next((name, fault) for name, value in written.items() if (fault := _no_text(name + value)))
+    return corpus_failure(
+        recording.id.replace("\0", "\\0"), f"Its {name} holds {fault}.", f"Write it again{place}; the file may be damaged."
+    )
 
 
 def _no_text(value: str) -> str:

@@ -33,10 +33,11 @@ _JSON = ("config.json", "preprocessor_config.json", "processor_config.json", "vo
 _LONGEST_HEADER = 100_000_000
 
 
-def folder_fault(folder: Path) -> str | None:
+def folder_fault(folder: Path, *, weights: bool = True) -> str | None:
     """What keeps a folder from being loaded as a model of transformers, and the remedy; None where nothing is seen.
 
-    Weights, configuration and the other JSON files are looked at by their first bytes and their headers.
+    Weights, configuration and the other JSON files are looked at by their first bytes and their headers. With ``weights=False``
+    the folder need not hold weights, and those that it holds are not looked at.
     """
     config = folder / "config.json"
     if not config.is_file():
@@ -44,10 +45,12 @@ def folder_fault(folder: Path) -> str | None:
     for name in _JSON:
         if (folder / name).is_file() and (fault := _json_fault(folder / name)):
             return fault
-    weights, fault = weight_files(folder)
+    if not weights:
+        return None
+    files, fault = weight_files(folder)
     if fault:
         return fault
-    if not weights:
+    if not files:
         if (folder / "adapter_config.json").is_file():
             return f"{folder} holds a config.json and no weights. {_lonely_adapter(folder)}"
         foreign = [path for path in sorted(folder.iterdir()) if path.suffix in _FOREIGN]
@@ -56,7 +59,7 @@ def folder_fault(folder: Path) -> str | None:
             f"{folder} holds a config.json and no weights. {held}Copy model.safetensors (or pytorch_model.bin) of the same model "
             f"into it."
         )
-    return next((fault for path in weights if (fault := file_fault(path))), None)
+    return next((fault for path in files if (fault := file_fault(path))), None)
 
 
 def weight_files(folder: Path) -> tuple[list[Path], str | None]:

@@ -177,7 +177,7 @@ def _build_random(spec: EncoderSpec, device: torch.device, revision: str | None)
     if inner.kind == "bundled":
         model, extractor, warning = bundled_model(seed), bundled_extractor(), None
     elif inner.kind == "pretrained":
-        extractor, warning = load_preprocessor(inner.target, revision)
+        extractor, warning = load_preprocessor(inner.target, revision, weights=False)
         model, _ = empty_model(inner.target, revision, seed)
     else:
         raise ConfigurationError(f"Encoder {spec.text!r}: {inner.kind} has no weights to re-initialise.")

@@ -360,22 +360,24 @@ def _first_line(error: Exception) -> str:
 
 def empty_model(target: str, revision: str | None, seed: int = 0) -> tuple[nn.Module, Any]:
     """The same architecture with fresh random weights, and its configuration."""
-    config = _config(target, revision)
+    config = _config(target, revision, weights=False)
     with torch.random.fork_rng(devices=[]), _fitting(target, config), _quiet():
         torch.manual_seed(seed)
         model = (transformers.WhisperModel if config.model_type == "whisper" else _class_of(config))(config)
     return (model.encoder if config.model_type == "whisper" else model).eval(), config
 
 
-def load_preprocessor(target: str, revision: str | None) -> tuple[Any, Failure | None]:
+def load_preprocessor(target: str, revision: str | None, *, weights: bool = True) -> tuple[Any, Failure | None]:
     """The checkpoint's own feature extractor; where it has none, that of its family and a warning.
+
+    A folder need not hold weights with ``weights=False``.
 
     Raises
     ------
     EncoderError
         If there is one that cannot be used, or it is of another family or size than the model.
     """
-    config = _config(target, revision)
+    config = _config(target, revision, weights=weights)
     if target.endswith(".safetensors"):
         target = str(Path(target).parent)
     with _explained(target, revision, "preprocessor_config.json"):
@@ -438,10 +440,10 @@ def _check_preprocessor(target: str, config: Any, extractor: Any) -> None:
         )
 
 
-def _config(target: str, revision: str | None) -> Any:
+def _config(target: str, revision: str | None, *, weights: bool = True) -> Any:
     path = Path(target)
     if os.path.isdir(target):  # unlike Path.is_dir it takes a name of any length
-        if fault := folder_fault(path):
+        if fault := folder_fault(path, weights=weights):
             raise EncoderError(fault)
     elif os.path.isfile(target):
         if not target.endswith(".safetensors"):
@@ -457,7 +459,7 @@ def _config(target: str, revision: str | None) -> Any:
     if not isinstance(raw, dict):
         raise EncoderError(f"{named} holds a {type(raw).__name__} where an object {{...}} is expected. Fetch it again.")
     _check_family(target, raw.get("model_type"))
-    if fault := config_fault(target, raw):
+    if weights and (fault := config_fault(target, raw)):
         raise EncoderError(f"{fault} With --dtype int8 it is computed in 8 bits here.")
     with _explained(target, revision, "config.json"):
         try:

@@ -501,3 +501,13 @@ def test_final_is_asked_for_by_name_where_it_is(model_folder: Callable[[str], Pa
         f"{large.card.name} has layers 0 to 3 and final (0 is the input of the first Transformer layer); asked for [0, 9]. Give each "
         f"layer once, without negative numbers."
     )
+
+
+def test_fresh_weights_need_no_weights_and_a_file_no_other_in_its_folder(folder: Path, clips: list[np.ndarray]) -> None:
+    expected = one_clip_states(folder, clips[0])
+    whole = load_encoder(f"random:{folder}", device="cpu").card
+    (folder / "model.safetensors").rename(folder / "best.safetensors")
+    check_encoder(f"random:{folder}", device="cpu")
+    assert load_encoder(f"random:{folder}", device="cpu").card == whole
+    found = load_encoder(str(folder / "best.safetensors"), device="cpu").encode(clips[:1])[0]
+    np.testing.assert_allclose(found.numpy(), expected, atol=2e-5)

@@ -240,7 +240,7 @@ def _stored(config: DecoupleConfig, ledger: _Ledger) -> tuple[DecoupleConfig, Sy
     ledger.add(store.failures())
     held = store.layers
     layers = {"all": held, "last": held[-1:]}.get(config.layers) or config.layer_numbers()
-    stored = SyllableEmbeddings.read(config.vectors, layer=layers)
+    stored = SyllableEmbeddings.read(config.vectors, layer=layers, trust=config.trust_store)
     if "word_class" not in stored.tokens:  # written by an earlier version
         stored = replace(stored, tokens=with_words(stored.tokens, _inventory_of(config)))
     provenance = stored.provenance

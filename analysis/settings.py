@@ -13,7 +13,9 @@ from analysis.separation.settings import SeparationSettings
 __all__ = ["USUAL_TOKENS", "WITHOUT_INFLUENCE", "DecoupleConfig", "ProjectionSettings"]
 
 #: Settings that set no number: where things lie, how fast they go, what is only looked at.
-WITHOUT_INFLUENCE = frozenset({"corpus", "alignments", "vectors", "device", "workers", "out", "audio", "strict", "projection"})
+WITHOUT_INFLUENCE = frozenset(
+    {"corpus", "alignments", "vectors", "trust_store", "device", "workers", "out", "audio", "strict", "projection"}
+)
 
 #: Tokens that both types of a pair should have, where the user asks for no other number.
 USUAL_TOKENS = 4
@@ -62,6 +64,8 @@ class DecoupleConfig:
     vectors : str, optional
         Folder that `python -m analysis.embeddings` wrote of this corpus, on a cluster say: its tokens and vectors are scored,
         nothing is aligned or encoded.
+    trust_store : bool
+        Score `vectors` without comparing each file with the hash that was noted when it was written.
     aligner : str
         What finds words and phones where no alignments are given; `labels` reads those that the corpus brings (TIMIT, Buckeye).
     aligner_options : dict
@@ -138,6 +142,7 @@ class DecoupleConfig:
     speaker_pattern: str | None = None
     alignments: str | None = None
     vectors: str | None = None
+    trust_store: bool = False
     aligner: Literal["pocketsphinx", "textgrid", "mfa", "ctc", "labels"] = "pocketsphinx"
     aligner_options: dict[str, Any] = field(default_factory=dict)
     encoder: list[str] = field(default_factory=lambda: ["bundled"])

@@ -123,10 +123,11 @@ def _decoded(data: bytes) -> str:
 # Praat reads free-standing numbers, quoted texts and <flags>; whatever else stands in the file (names, indices, comments) is for
 # people. A quote inside a text is doubled.
 _TOKEN = re.compile(
-    r"""(?<![^\s\[(=:])(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|--undefined--)%?(?=[\s,;]|$)"""
+    r"""(?<![^\s\[(=:])(?P<number>[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|--undefined--)%?(?=[\s,;]|$)"""
     r"""|"(?P<text>(?:[^"]|"")*)"|<(?P<flag>[^<>\n]*)>|!(?P<comment>[^\n]*)"""
 )
-_INDEX = re.compile(r"\[[^\]\n\"]*\]")
+# No bracket inside: each is then looked at once, however many are never closed.
+_INDEX = re.compile(r"\[[^\[\]\n\"]*\]")
 
 
 def _tokens(text: str) -> list[float | str]:

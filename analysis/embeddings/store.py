@@ -49,6 +49,10 @@ SCHEMA_VERSION = 1
 #: Number formats in which vectors can be stored.
 STORAGE = ("float32", "float16")
 
+_MADE_ANEW = "Run the extraction again; it makes this shard anew and keeps the others."
+# Hashes of files as they were when this process last looked.
+_HASHES: dict[Path, tuple[tuple[int, int, int], str]] = {}
+
 # Rows that Parquet reads at a time: large enough for fast columns, small enough to hold one layer of it in memory.
 _ROW_GROUP = 10_000
 
@@ -127,6 +131,8 @@ class EmbeddingStore:
     Parameters
     ----------
     folder : Path
+    trust : bool
+        Read without comparing each file with the hash that was noted when it was written.
 
     Raises
     ------
@@ -134,8 +140,9 @@ class EmbeddingStore:
         On :meth:`open` and on reading, if the folder holds no store, one of another version, or shards are missing.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, *, trust: bool = False) -> None:
         self.folder = Path(folder)
+        self.trust = trust
 
     # -- what is planned ---------------------------------------------------------------------------------------------------
 
@@ -318,10 +325,10 @@ class EmbeddingStore:
         Raises
         ------
         StoreError
-            If the store is incomplete or a file is damaged, or a layer is not in it.
+            If the store is incomplete, a file is damaged or was changed since it was written, or a layer is not in it.
         """
         plan = self.open()
-        self.notes()
+        self._verify(self.notes())
         configuration = plan["configuration"]
         stored = configuration["layers"]
         layers = tuple(stored if layers is None else _numbers(layers, configuration))
@@ -363,6 +370,8 @@ class EmbeddingStore:
     def semantics(self) -> dict[str, UtteranceVectors]:
         """Semantic vectors made in the same pass, by module name."""
         plan = self.open()
+        if plan["configuration"]["semantics"]:
+            self._verify(self.notes())
         found = {}
         for card in plan["configuration"]["semantics"]:
             ids: list[str] = []
@@ -377,6 +386,26 @@ class EmbeddingStore:
             if matrices:
                 found[card["name"]] = UtteranceVectors(tuple(ids), np.concatenate(matrices), SemanticsCard(**card))
         return found
+
+    def _verify(self, notes: Sequence[Mapping[str, Any]]) -> None:
+        """Raise StoreError where a file is not, byte for byte, what its completion file says was written."""
+        if self.trust:
+            return
+        written = {relative: facts for note in notes for relative, facts in note["files"].items()}
+        names = [shard["name"] for shard in self.open()["shards"]]
+        for relative in (f"{part}/{name}.parquet" for name in names for part in ("tokens", "utterances")):
+            path, facts = self.folder / relative, written.get(relative)
+            if facts is None:
+                raise StoreError(f"No completion file in {self.folder / 'complete'} notes the hash of {relative}. {_MADE_ANEW}")
+            try:
+                agrees = _sha256(path) == facts["sha256"]
+            except OSError as error:
+                raise StoreError(f"{path} cannot be read ({error.strerror}). {_MADE_ANEW}") from error
+            if not agrees:
+                raise StoreError(
+                    f"{path} has changed since it was written: its sha256 is not the one that was noted then. {_MADE_ANEW} "
+                    "--trust_store reads it all the same."
+                )
 
     def _utterances(self, name: str, columns: Sequence[str]) -> UtteranceFrames:
         wanted = ["utterance", "n_frames", *(f"{what}_{column}" for what in ("mean", "norm") for column in columns)]
@@ -570,8 +599,15 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of the file's bytes; taken once in a process while the file stays as it is."""
+    facts = path.stat()
+    seen = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    known = _HASHES.get(path)
+    if known is None or known[0] != seen:
+        with path.open("rb") as file:
+            known = (seen, hashlib.file_digest(file, "sha256").hexdigest())
+        _HASHES[path] = known
+    return known[1]
 
 
 def _differences(found: Any, wanted: Any, at: str = "") -> list[str]:

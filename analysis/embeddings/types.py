@@ -81,7 +81,9 @@ class SyllableEmbeddings:
         return len(self.tokens)
 
     @classmethod
-    def read(cls, folder: Path | str, layer: int | str | Sequence[int | str] | None = None) -> SyllableEmbeddings:
+    def read(
+        cls, folder: Path | str, layer: int | str | Sequence[int | str] | None = None, *, trust: bool = False
+    ) -> SyllableEmbeddings:
         """Embeddings from a store on disk, of one layer (a number, or ``final``), of several, or of all; no other layer is read.
 
         ``SyllableEmbeddings.read(folder, layer=9).layer(9)`` is the matrix whose row i the table ``.tokens`` describes. In one
@@ -91,12 +93,13 @@ class SyllableEmbeddings:
         Raises
         ------
         StoreError
-            If the store is incomplete or damaged, or does not hold the layer.
+            If the store is incomplete, damaged or changed since it was written (``trust`` does not look for changes), or does not
+            hold the layer.
         """
         from analysis.embeddings.store import EmbeddingStore
 
         layers = (layer,) if isinstance(layer, int | str) else layer
-        return EmbeddingStore(folder).read(layers)
+        return EmbeddingStore(folder, trust=trust).read(layers)
 
     def layer(self, layer: int | str) -> np.ndarray:
         """Vectors of one hidden state, by number or ``final``, shape ``(N, dims)``, float32."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -285,3 +286,14 @@ def test_ids_whose_file_names_met_are_found_again(cases, tmp_path):
     again = list(make_aligner("textgrid", folder=tmp_path).align(corpus.utterances))
     words = [" ".join(word.label for word in one.words) for one in again]
     assert words == ["the goat jumped out of the boat", "he broke a nail while climbing"]
+
+
+@pytest.mark.parametrize("repeated", ["[", "[ ", "1[", "1", "<", '"a" ', "--undefined--"])
+def test_a_textgrid_of_nothing_but_brackets_is_read_in_linear_time(repeated, tmp_path):
+    """300,000 of them took a quarter of an hour."""
+    path = tmp_path / "a.TextGrid"
+    path.write_text('File type = "ooTextFile"\nObject class = "TextGrid"\n\n' + repeated * 300_000 + "x", encoding="utf-8")
+    begin = time.process_time()
+    with pytest.raises(AlignmentError, match="is incomplete: the start time should follow"):
+        read_tiers(path)
+    assert time.process_time() - begin < 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import analysis
 from analysis.alignment import Alignment, write_textgrid
 from analysis.corpus import write_manifest
 from analysis.embeddings import EmbeddingStore, SyllableEmbeddings, extract
+from analysis.embeddings import store as store_module
 from analysis.embeddings.__main__ import main
 from analysis.embeddings.extraction import make_recipe
 from analysis.embeddings.shards import plan_extraction
@@ -168,10 +170,16 @@ def test_damage_is_detected_and_only_that_shard_made_again(small_corpus, mfcc, t
     with pytest.raises(StoreError, match=r"A completion file in .* is damaged .*Run the same command again"):
         store.read()
     (tmp_path / "complete" / "part-00003.json").write_bytes((tmp_path / "complete" / "part-00000.json").read_bytes())
-    with pytest.raises(StoreError, match=r"part-00001\.parquet cannot be read .*run the extraction again"):
+    with pytest.raises(StoreError, match=r"tokens/part-00001\.parquet has changed since it was written"):
         store.read()
+    with pytest.raises(StoreError, match=r"part-00001\.parquet cannot be read .*run the extraction again"):
+        EmbeddingStore(tmp_path, trust=True).read()
     counts = made.run(store, progress=False)
     assert (counts.made, counts.kept) == (3, 1)
+    (tmp_path / "complete" / "part-00003.json").write_bytes((tmp_path / "complete" / "part-00000.json").read_bytes())
+    with pytest.raises(StoreError, match=r"No completion file in .* notes the hash of tokens/part-00003\.parquet\. Run the"):
+        store.read()
+    made.run(store, progress=False)
     assert files_of(tmp_path) == before
 
 
@@ -450,3 +458,35 @@ def test_a_store_of_another_language_needs_only_its_lexicon(tmp_path: Path, caps
     )  # fmt: skip
     pairs = report.tables["pairs"]
     assert "aspiration" in set(pairs["edit_class"])
+
+
+def test_bytes_that_changed_are_not_scored(layered: Path, tmp_path: Path) -> None:
+    """A store whose files were replaced, of equal size and readable, gives no vectors."""
+    store = tmp_path / "store"
+    shutil.copytree(layered, store)
+    before = SyllableEmbeddings.read(store).vectors
+    path = sorted((store / "tokens").glob("*.parquet"))[0]
+    data = bytearray(path.read_bytes())
+    value = before[0, 0, :4].astype("<f4").tobytes()
+    data[data.index(value)] ^= 1  # the lowest bit of one number
+    path.write_bytes(data)
+    for _ in range(2):
+        with pytest.raises(StoreError) as raised:
+            SyllableEmbeddings.read(store)
+        assert str(raised.value) == (
+            f"{path} has changed since it was written: its sha256 is not the one that was noted then. Run the extraction again; it "
+            "makes this shard anew and keeps the others. --trust_store reads it all the same."
+        )
+    assert SyllableEmbeddings.read(store, trust=True).vectors.shape == before.shape
+    path.unlink()
+    with pytest.raises(StoreError) as raised:
+        SyllableEmbeddings.read(store)
+    assert str(raised.value) == (
+        f"{path} cannot be read (No such file or directory). Run the extraction again; it makes this shard anew and keeps the others."
+    )
+
+
+def test_a_file_is_hashed_once_in_a_process(layered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    SyllableEmbeddings.read(layered)
+    monkeypatch.setattr(store_module.hashlib, "file_digest", lambda *_: pytest.fail("hashed again"))
+    SyllableEmbeddings.read(layered, layer=0)

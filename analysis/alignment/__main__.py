@@ -108,6 +108,9 @@ def _align(arguments: list[str]) -> int:
         settings["strict"] = True
     aligner = make_aligner(options.aligner, **settings)
     corpus = open_corpus(options.corpus, speaker_level=options.speaker_level, speaker_pattern=options.speaker_pattern)
+    _refuse_to_write_over(
+        options.out, {"the corpus": corpus.root, "the TextGrids that are read": getattr(aligner, "folder", None)}
+    )
     if hasattr(aligner, "prepare"):
         aligner.prepare(corpus.utterances)  # all of them, whichever shard this is
     failures: list[Failure] = list(corpus.failures)
@@ -182,6 +185,15 @@ def _segment(arguments: list[str]) -> int:
     if written.n_failures:
         print(f"{written.failures}: {written.n_failures} left out")
     return 0
+
+
+def _refuse_to_write_over(out: Path, folders: dict[str, Path | None]) -> None:
+    """Raise where the results would replace TextGrids that somebody made."""
+    for whose, folder in folders.items():
+        if folder is not None and folder.is_dir() and out.resolve() == Path(folder).resolve() and _textgrids(out):
+            raise ConfigurationError(
+                f"--out {out} is the folder of {whose}: its TextGrids would be replaced. Name another folder."
+            )
 
 
 def _compare(arguments: list[str]) -> int:

@@ -64,3 +64,19 @@ def test_settings_that_the_aligner_has_no_use_for_are_checked_all_the_same(corpu
 def test_a_shard_that_does_not_exist_is_refused(corpus, tmp_path, capsys):
     assert main(arguments(corpus, tmp_path / "out", "--shard", "2", "--num-shards", "2")) == 2
     assert capsys.readouterr().err == "error: --shard must lie in 0 to 1, not be 2.\n"
+
+
+def test_results_do_not_replace_the_textgrids_of_others(corpus, tmp_path, capsys):
+    folder, grids = corpus
+    before = (grids / "a.TextGrid").read_bytes()
+    assert main(arguments(corpus, grids)) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out {grids} is the folder of the TextGrids that are read: its TextGrids would be replaced. Name another folder.\n"
+    )
+    (folder / "a.TextGrid").write_bytes(before)
+    assert main([str(folder), "--out", str(folder)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out {folder} is the folder of the corpus: its TextGrids would be replaced. Name another folder.\n"
+    )
+    assert (grids / "a.TextGrid").read_bytes() == (folder / "a.TextGrid").read_bytes() == before
+    assert main(arguments(corpus, tmp_path / "out")) == main(arguments(corpus, tmp_path / "out")) == 0

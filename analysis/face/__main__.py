@@ -554,6 +554,7 @@ def _frameworks(options: argparse.Namespace) -> int:
         for dataset, base in row.bases().items():
             scale = f", vertices times {row.scale[dataset]}" if dataset in row.scale else ""
             print(f"  {dataset}: {base}; {row.rates()[dataset]}; face at {row.fps[dataset]} fps{scale}")
+            print(f"    frames checked against: {row.checked()[dataset]}")
         print(f"  semantic vector: {row.fusion()}")
         print(f"  predictions: {row.naming}; preset {row.preset}")
     return 0

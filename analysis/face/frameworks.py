@@ -50,6 +50,12 @@ class Framework:
             return {"vocaset": "DeepSpeech 0.1.0 logits, 29 dims", "biwi": "DeepSpeech 0.1.0 logits, 29 dims"}
         return {row.name: row.base for row in ENCODERS[self.encoder].data}
 
+    def checked(self) -> dict[str, str]:
+        """What the frames of its encoder were compared with, and what must be known of them, by data set."""
+        if not self.encoder:
+            return {"vocaset": "made outside", "biwi": "made outside"}
+        return {row.name: row.checked + (f"; {row.note}" if row.note else "") for row in ENCODERS[self.encoder].data}
+
     def fusion(self) -> str:
         """Where a semantic vector is added."""
         if not self.encoder:
@@ -63,7 +69,8 @@ class Framework:
         rates = {}
         for row in ENCODERS[self.encoder].data:
             where = "50 Hz" if row.resample == "none" else f"50 -> {row.rate:g} Hz {row.resample} the Transformer"
-            rates[row.name] = where + (", frames paired" if row.paired else "")
+            odd = f", an odd frame dropped {row.even} it" if row.even else ""
+            rates[row.name] = where + odd + (", frames paired" if row.paired else "")
         return rates
 
 

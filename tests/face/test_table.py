@@ -273,5 +273,8 @@ def test_frameworks_are_rows_of_data(capsys) -> None:
         assert set(row.bases()) == set(row.rates()) == set(row.fps) == set(DATASETS)
     assert main(["frameworks"]) == 0
     printed = capsys.readouterr().out
-    assert "biwi: facebook/wav2vec2-base-960h; 50 Hz; face at 25 fps" in printed
+    assert "biwi: facebook/wav2vec2-base-960h; 50 Hz, an odd frame dropped before it, frames paired; face at 25 fps" in printed
+    assert (
+        "frames checked against: released encoder class, called without the data set's name; the released forward pass" in printed
+    )
     assert "vocaset: facebook/hubert-large-ls960-ft" in printed

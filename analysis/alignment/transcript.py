@@ -364,7 +364,7 @@ def _with_amounts(text: str) -> str:
     text = _MINUS.sub(" minus ", text)
     text = _MONEY_RANGE.sub(_money_range, text)
     text = _MONEY.sub(_money, _MONEY_BEHIND.sub(_money_behind, text))
-    text = _HALF_DAY.sub(lambda match: f" {match[1]} m ", text)
+    text = re.sub(r"(?<= m )\s?[-–]\s?(?=\d)", "to ", _HALF_DAY.sub(lambda match: f" {match[1]} m ", text))
     text = _TIME.sub(_time, text)
     return re.sub(r"\bno\. ?(?=\d)", "number ", text, flags=re.IGNORECASE)
 

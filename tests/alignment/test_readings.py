@@ -61,6 +61,7 @@ a 10-km run|a ten kilometer run
 5'10"|five foot ten
 16 GB|sixteen gigabytes
 5pm|five p m
+9am-5pm|nine a m to five p m
 10:30 a.m.|ten thirty a m
 7:05|seven oh five
 50%|fifty percent

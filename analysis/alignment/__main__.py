@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _ALIGN_HELP = """\
 Align a corpus: one TextGrid per utterance in DIR (named by its id; tiers words and phones), alignment.csv (every
 interval), quality.csv (measures, marked utterances first) and failures.csv. Run again, or after a crash, it goes on where it was.
-On a cluster give every task its --shard; the tables of a shard then carry its number, TextGrids share the folder.
+On a cluster give every task its --shard; the tables of a shard then carry its number, TextGrids share the folder. Shards place
+boundaries without models of each speaker's phones, which --option reestimate=50 estimates in every shard.
 
   python -m analysis.alignment CORPUS --aligner pocketsphinx --out DIR
   python -m analysis.alignment CORPUS --aligner mfa --option acoustic=english_us_arpa --option environment=aligner --out DIR
@@ -106,6 +107,8 @@ def _align(arguments: list[str]) -> int:
     settings |= named_options(options.option)
     if options.strict and options.aligner in ("textgrid", "labels"):
         settings["strict"] = True
+    if options.aligner == "pocketsphinx" and options.num_shards > 1:
+        settings.setdefault("reestimate", "no")  # every shard would estimate the models of every speaker
     aligner = make_aligner(options.aligner, **settings)
     corpus = open_corpus(options.corpus, speaker_level=options.speaker_level, speaker_pattern=options.speaker_pattern)
     _refuse_to_write_over(

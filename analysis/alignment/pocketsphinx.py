@@ -1,8 +1,9 @@
 """The embedded aligner: pocketsphinx with the US English model in its wheel. Nothing to install, nothing to download.
 
 Two passes of the library over each recording: words (with optional pauses and alternative pronunciations), then phones within
-the words. What is added here: spoken words from the transcript, pronunciations for words outside its dictionary, a second try
-with wide beams, a score per word, pause edges placed by the level, and phone boundaries placed by the spectrum.
+the words. What is added here: spoken words from the transcript, pronunciations for words outside its dictionary, further tries
+with wide beams, a score per word, pause edges placed by the level, and phone boundaries placed by the spectrum; or, for speakers
+with many recordings, by models of that speaker's phones (:mod:`analysis.alignment.monophones`).
 
 Times: frame i of the model starts at 10 ms times i, as in HTK, Kaldi and MFA; no offset is applied.
 """
@@ -22,12 +23,13 @@ import numpy as np
 from analysis import engine
 from analysis.alignment.arpabet import without_stress
 from analysis.alignment.boundaries import HOP, SAMPLING_RATE, cepstra, levels, pause_threshold, sharpened
+from analysis.alignment.monophones import STATES, Monophones, Spoken, acoustic_features, estimated, placed, without_fading
 from analysis.alignment.pronunciation import Pronouncer, Pronunciation, stressed
 from analysis.alignment.transcript import spoken_words, transcript_notes
 from analysis.alignment.types import Alignment
 from analysis.config import content_hash
 from analysis.corpus.utterance import Utterance
-from analysis.errors import ConfigurationError, Failure
+from analysis.errors import AnalysisError, ConfigurationError, Failure
 from analysis.guard import attempt, is_unforeseen
 from analysis.timebase import Interval
 
@@ -54,6 +56,11 @@ _NATS = 1024 * float(np.log(1.0001))
 _SHARD = 16
 # Raised when a rule in this file or in transcript.py changes what comes out, so that cached alignments are made again.
 _REVISION = 5
+# With fewer recordings a speaker has no models of his own; of more than the second number, that many are taken to estimate them.
+_LEAST_RECORDINGS = 50
+_MOST_RECORDINGS = 120
+# Alignments below this score per frame are likely wrong, and teach nothing.
+_LOWEST_TAUGHT = -3.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,10 @@ class PocketsphinxAligner:
         A pronunciation dictionary (ARPAbet) whose words come before the built-in ones, which are also called ``cmudict``.
     workers : int
         Processes, one thread each. With more than one, call it under ``if __name__ == "__main__":`` in scripts.
+    reestimate : {'auto', 'no'} or int
+        Place boundaries by models of each speaker's phones, estimated from this aligner's first pass over that speaker's
+        recordings, where a speaker has at least so many of them; ``auto`` is 50. What the corpus is must be known before:
+        :meth:`prepare`, which :func:`~analysis.alignment.cache.align_cached` calls. Without it there is the first pass alone.
 
     Notes
     -----
@@ -81,7 +92,7 @@ class PocketsphinxAligner:
     frame: 0 is perfect, good words of clean speech lie between -0.4 and -2, words that were not said below -2.5.
     """
 
-    def __init__(self, *, lexicon: Path | str | None = None, workers: int = 1) -> None:
+    def __init__(self, *, lexicon: Path | str | None = None, workers: int = 1, reestimate: str | int = "auto") -> None:
         import pocketsphinx
 
         if workers < 1:
@@ -97,26 +108,81 @@ class PocketsphinxAligner:
         self.lexicon = self._pronouncer.path
         self._decoders: dict[str, Any] = {}
         self._names: dict[str, _Token] = {}
+        self._least = _least_recordings(reestimate)
+        self._known_ids: set[str] = set()
+        self._samples: dict[str, list[Utterance]] = {}
+        self._samples_keys: dict[str, str] = {}
+        self._models: dict[str, Monophones | None] = {}
 
     # -- the protocol --------------------------------------------------------------------------------------------------
 
+    def prepare(self, utterances: Sequence[Utterance]) -> None:
+        """Learn which speakers of a corpus have recordings enough for models of their own; they are estimated when needed.
+
+        A part of the corpus that is known already changes nothing.
+        """
+        ids = {utterance.id for utterance in utterances}
+        if ids <= self._known_ids:
+            return
+        self._known_ids = ids
+        speakers: dict[str, list[Utterance]] = {}
+        for utterance in utterances:
+            speakers.setdefault(utterance.speaker, []).append(utterance)
+        self._models, self._samples_keys = {}, {}
+        self._samples = {
+            # whichever order the corpus has: by a hash of the id
+            name: sorted(own, key=lambda one: content_hash([one.id]))[:_MOST_RECORDINGS]
+            for name, own in speakers.items()
+            if self._least is not None and len(own) >= self._least
+        }
+
     def align(self, utterances: Sequence[Utterance]) -> Iterator[Alignment | Failure]:
         """Yield one Alignment or Failure per utterance, in order."""
+        models = {name: self._model(name) for name in dict.fromkeys(one.speaker for one in utterances) if name in self._samples}
         if self.workers == 1 or len(utterances) <= _SHARD:
             for utterance in utterances:
                 yield self.align_one(utterance)
             return
         shards = [list(utterances[i : i + _SHARD]) for i in range(0, len(utterances), _SHARD)]
-        for results in engine.map(partial(_align_shard, self.lexicon), shards, workers=self.workers):
+        tasks = [(shard, {one.speaker: models[one.speaker] for one in shard if one.speaker in models}) for shard in shards]
+        for results in engine.map(partial(_align_shard, self.lexicon), tasks, workers=self.workers):
             yield from results
 
     def cache_key(self, utterance: Utterance) -> str:
-        """Changes whenever the outcome could: audio content, text, dictionary, version of the library and of the rules here."""
+        """Changes whenever the outcome could: audio content, text, dictionary, version of the library and of the rules here.
+
+        The recordings that a speaker's models are estimated from count as well.
+        """
+        own = self._first_key(utterance)
+        if utterance.speaker not in self._samples:
+            return own
+        if utterance.speaker not in self._samples_keys:
+            keys = []
+            for one in self._samples[utterance.speaker]:
+                try:
+                    keys.append(self._first_key(one))
+                except (OSError, AnalysisError):  # a recording that cannot be read teaches nothing
+                    keys.append("")
+            self._samples_keys[utterance.speaker] = content_hash(keys)
+        return content_hash([own, self._samples_keys[utterance.speaker]])
+
+    def _first_key(self, utterance: Utterance) -> str:
         from analysis.corpus.audio import audio_digest
 
         lexicon = hashlib.sha256(self.lexicon.read_bytes()).hexdigest() if self.lexicon else ""
         audio = audio_digest(utterance)
         return content_hash([self.source, _REVISION, lexicon, utterance.id, utterance.text, audio])
+
+    def _model(self, speaker: str) -> Monophones | None:
+        """Models of a speaker's phones; None where too few recordings could be aligned."""
+        if speaker not in self._models:
+            sample = self._samples[speaker]
+            shards = [sample[i : i + _SHARD] for i in range(0, len(sample), _SHARD)]
+            function = partial(_spoken_shard, self.lexicon)
+            found = [one for part in engine.map(function, shards, workers=self.workers) for one in part if one is not None]
+            self._models[speaker] = estimated(found) if len(found) >= max(2, len(sample) // 2) else None
+            _logger.info("Models of the phones of %s are estimated from %d recordings.", speaker, len(found))
+        return self._models[speaker]
 
     # -- one utterance -------------------------------------------------------------------------------------------------
 
@@ -128,6 +194,24 @@ class PocketsphinxAligner:
         return outcome
 
     def _align_one(self, utterance: Utterance) -> Alignment | Failure:
+        first = self._first_pass(utterance)
+        if isinstance(first, Failure):
+            return first
+        return _alignment(utterance, *first, self.source, self._models.get(utterance.speaker))
+
+    def spoken(self, utterance: Utterance) -> Spoken | None:
+        """What the first pass teaches of an utterance; None where it failed or scores too low."""
+        first = attempt("alignment", utterance.id, partial(self._first_pass, utterance))
+        if isinstance(first, Failure):
+            return None
+        _, decoded, pcm, _ = first
+        lengths = [word.phones[-1][2] - word.phones[0][1] for word in decoded]
+        score = float(np.average([word.score for word in decoded], weights=lengths))
+        one = _spoken(decoded, pcm)
+        return one if score >= _LOWEST_TAUGHT and len(one.frames) >= STATES * len(one.spans) else None
+
+    def _first_pass(self, utterance: Utterance) -> tuple[list[_Token], list[_DecodedWord], np.ndarray, tuple[str, ...]] | Failure:
+        """Words as tokens and as found, samples on the scale of 16-bit integers, and warnings."""
         from analysis.corpus.audio import read_audio
 
         samples = read_audio(utterance, SAMPLING_RATE)
@@ -159,7 +243,7 @@ class PocketsphinxAligner:
             return _not_aligned(utterance, tokens, len(pcm) / SAMPLING_RATE)
         if settings != "default":
             warnings.append(f"Aligned only with {settings}, on a further try: does the transcript say what is spoken?")
-        return _alignment(utterance, tokens, decoded, pcm, self.source, tuple(warnings))
+        return tokens, decoded, pcm, tuple(warnings)
 
     def known(self, word: str) -> bool:
         """Whether a dictionary has the word: the user's, the decoder's or CMUdict."""
@@ -261,9 +345,31 @@ def _worker_aligner(lexicon: Path | None) -> PocketsphinxAligner:
     return PocketsphinxAligner(lexicon=lexicon)
 
 
-def _align_shard(lexicon: Path | None, utterances: list[Utterance]) -> list[Alignment | Failure]:
+def _align_shard(lexicon: Path | None, task: tuple[list[Utterance], dict[str, Monophones | None]]) -> list[Alignment | Failure]:
+    utterances, models = task
     aligner = _worker_aligner(lexicon)
+    aligner._models = models
     return [aligner.align_one(utterance) for utterance in utterances]
+
+
+def _spoken_shard(lexicon: Path | None, utterances: list[Utterance]) -> list[Spoken | None]:
+    aligner = _worker_aligner(lexicon)
+    return [aligner.spoken(utterance) for utterance in utterances]
+
+
+def _least_recordings(reestimate: str | int) -> int | None:
+    """Recordings that a speaker needs for models of his own, or None for no such models."""
+    if reestimate in ("auto", "no"):
+        return _LEAST_RECORDINGS if reestimate == "auto" else None
+    try:
+        least = int(reestimate)
+    except ValueError:
+        least = 0
+    if least < 2:
+        raise ConfigurationError(
+            f"reestimate must be auto, no, or the least number of recordings of a speaker, 2 or more, not {reestimate!r}."
+        )
+    return least
 
 
 def _not_aligned(utterance: Utterance, tokens: list[_Token], duration: float) -> Failure:
@@ -317,17 +423,40 @@ def _at_changes(words: list[_DecodedWord], pcm: np.ndarray) -> None:
         word.phones[i] = (word.phones[i][0], start, end)
 
 
+def _spoken(words: list[_DecodedWord], pcm: np.ndarray) -> Spoken:
+    """The first pass as the models of a speaker's phones take it, inside the recording."""
+    frames = acoustic_features(pcm)
+    spans = [(max(0, min(start, len(frames))), max(0, min(end, len(frames)))) for word in words for _, start, end in word.phones]
+    return Spoken(frames, tuple(tuple(label for label, _, _ in word.phones) for word in words), tuple(spans))
+
+
+def _by_models(words: list[_DecodedWord], pcm: np.ndarray, model: Monophones) -> bool:
+    """Place the phones where a speaker's models have them; False where those do not know a phone, or the phones do not fit."""
+    one = _spoken(words, pcm)
+    labels = [label for word in one.words for label in word]
+    spans = placed(model, one)
+    if spans is None:
+        return False
+    spans = iter(without_fading(spans, labels, levels(pcm)))
+    for word in words:
+        word.phones = [(label, *next(spans)) for label, _, _ in word.phones]
+    return True
+
+
 def _alignment(
     utterance: Utterance,
     tokens: list[_Token],
     decoded: list[_DecodedWord],
     pcm: np.ndarray,
-    source: str,
     warnings: tuple[str, ...],
+    source: str,
+    model: Monophones | None = None,
 ) -> Alignment | Failure:
     duration = len(pcm) / SAMPLING_RATE
-    _without_fading(decoded, pcm)
-    _at_changes(decoded, pcm)
+    by_models = model is not None and _by_models(decoded, pcm, model)
+    if not by_models:
+        _without_fading(decoded, pcm)
+        _at_changes(decoded, pcm)
     words: list[Interval] = []
     phones: list[Interval] = []
     hop = HOP / SAMPLING_RATE
@@ -352,4 +481,5 @@ def _alignment(
         confidence=round(float(np.average(scores, weights=lengths)), 4),
         word_confidence=scores,
         warnings=warnings,
+        measures=(("reestimated", 1.0),) if by_models else (),
     )

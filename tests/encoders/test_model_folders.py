@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from analysis.encoders import check_encoder, load_encoder
 from analysis.encoders.pretrained import FAMILIES
-from analysis.errors import CheckpointError, EncoderError, Failure
+from analysis.errors import AnalysisError, CheckpointError, EncoderError, Failure
+from analysis.model_files import unlike_a_model
 from tests.encoders.conftest import FAMILY_CONFIGS, write_model
 from tests.reference.hidden_states import one_clip_states
 
@@ -317,10 +320,10 @@ def adapted(folder: Path, out: Path, kind: str = "Wav2Vec2Model") -> Path:
     peft = pytest.importorskip("peft")
     torch.manual_seed(3)
     base = getattr(transformers, kind).from_pretrained(folder)
-    settings = peft.LoraConfig(r=2, lora_alpha=6, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    low_rank = peft.LoraConfig(r=2, lora_alpha=6, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     with warnings.catch_warnings():  # peft and transformers warn of each other's versions
         warnings.simplefilter("ignore")
-        model = peft.get_peft_model(base, settings)
+        model = peft.get_peft_model(base, low_rank)
     model.save_pretrained(folder)
     model.merge_and_unload().save_pretrained(out)
     shutil.copy(folder / "preprocessor_config.json", out)
@@ -366,8 +369,8 @@ def test_an_adapter_that_cannot_be_applied_is_refused(folder: Path, tmp_path: Pa
 def test_an_adapter_alone_names_its_base(folder: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
-    settings = {"peft_type": "LORA", "base_model_name_or_path": "facebook/wav2vec2-base"}
-    (alone / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    named = {"peft_type": "LORA", "base_model_name_or_path": "facebook/wav2vec2-base"}
+    (alone / "adapter_config.json").write_text(json.dumps(named), encoding="utf-8")
     tail = (
         f"It holds an adapter of peft alone, without the model that it was trained on (facebook/wav2vec2-base). Merge the two where "
         f"peft is installed, and give the folder of the result:\n"
@@ -511,3 +514,44 @@ def test_fresh_weights_need_no_weights_and_a_file_no_other_in_its_folder(folder:
     assert load_encoder(f"random:{folder}", device="cpu").card == whole
     found = load_encoder(str(folder / "best.safetensors"), device="cpu").encode(clips[:1])[0]
     np.testing.assert_allclose(found.numpy(), expected, atol=2e-5)
+
+
+# ----------------------------------------------------------------------------------------------------------------- whatever lies there
+
+FILES = ("config.json", "preprocessor_config.json", "model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
+
+
+@pytest.fixture(scope="module")
+def spoilt_folder(model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """A folder whose files may be spoilt, and what is in them when good: weights in both formats, and a list of shards."""
+    folder = shutil.copytree(model_folder("wav2vec2"), tmp_path_factory.mktemp("spoilt") / "model")
+    state = load_file(folder / "model.safetensors")
+    torch.save(state, folder / "pytorch_model.bin")
+    places = dict.fromkeys(state, "model.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}), encoding="utf-8")
+    return folder, {name: (folder / name).read_bytes() for name in FILES}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_spoilt_folder_gives_an_encoder_or_an_error_that_names_it(spoilt_folder, data) -> None:
+    """Random bytes in place of a file, or within it, or a file cut short: never an exception that nobody foresaw."""
+    folder, good = spoilt_folder
+    name = data.draw(st.sampled_from(FILES))
+    for other in FILES:  # the file that is spoilt is the one that is read
+        unread = other.startswith(("model", "pytorch")) and other != name and name.startswith(("model", "pytorch"))
+        (folder / other).unlink(missing_ok=True)
+        if other != name and not unread:
+            (folder / other).write_bytes(good[other])
+    whole = good[name]
+    start = data.draw(st.integers(0, min(len(whole), 8000) - 1))
+    noise = data.draw(st.binary(max_size=64))
+    how = data.draw(st.sampled_from(["other", "within", "cut"]))
+    spoilt = {"other": noise, "within": whole[:start] + noise + whole[start + len(noise) :], "cut": whole[:start]}[how]
+    (folder / name).write_bytes(spoilt)
+    try:
+        check_encoder(str(folder), device="cpu")
+    except AnalysisError as error:
+        assert str(folder) in str(error)
+    for path in folder.iterdir():
+        assert str(path) in unlike_a_model(path)

@@ -18,6 +18,8 @@ from analysis.documents import read_utf8
 from analysis.errors import ConfigurationError, FaceError, Failure, StrictError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from analysis.alignment.types import Alignment
     from analysis.face.datasets import Truth
     from analysis.face.evaluation import Run, RunMeasures
@@ -701,33 +703,78 @@ def _demo(options: argparse.Namespace) -> int:
 def _add_render(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "render",
-        help="draw one sequence as an animated GIF",
-        description="Draw a sequence of vertices from the front, for a study or a look.",
+        help="draw sequences side by side as mp4 with sound, or as gif",
+        description="Draw sequences of vertices from the front, side by side, for a study or a look.",
+        epilog="""example:
+  python -m analysis.face render truth/F2_e37.npy without.npy with.npy F2_e37.mp4 --faces BIWI.ply --audio F2_e37.wav \\
+      --title truth --title FaceFormer --title "FaceFormer+Wav2Sem" --close-up BIWI/regions/lve.txt
+
+mp4 needs ffmpeg with an H.264 encoder on the PATH; gif needs nothing.
+"""
+        + _EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=_render)
     parser.add_argument(
-        "sequence", type=Path, metavar="CLIP.npy", help="vertices of shape (frames, vertices * 3) or (frames, vertices, 3)"
+        "sequences",
+        nargs="+",
+        type=Path,
+        metavar="CLIP.npy",
+        help="vertices of shape (frames, vertices * 3) or (frames, vertices, 3); several stand side by side",
     )
-    parser.add_argument("out", type=Path, metavar="OUT.gif")
+    parser.add_argument("out", type=Path, metavar="OUT.mp4", help="or OUT.gif")
     parser.add_argument("--dataset", metavar="NAME", help="vocaset, biwi or FILE.yaml, for the rate on disk")
     parser.add_argument("--fps", type=_whole(1), metavar="N", help="frames a second (that of --dataset, otherwise 25)")
     parser.add_argument(
         "--faces", type=Path, metavar="FILE", help="triangles: .obj, .ply or .npy of shape (n, 3); points without"
     )
-    parser.add_argument("--size", type=_whole(16), default=240, metavar="PIXELS")
+    parser.add_argument("--title", action="append", default=[], metavar="TEXT", help="of each sequence, in their order")
+    parser.add_argument("--audio", type=Path, metavar="FILE", help="sound that begins with the first frame (mp4)")
+    parser.add_argument("--close-up", metavar="REGION", help="look at these vertices only, such as lve.txt")
+    parser.add_argument("--truth", type=Path, metavar="CLIP.npy", help="colour every vertex by its distance from this sequence")
+    parser.add_argument("--size", type=_whole(16), default=240, metavar="PIXELS", help="side of each picture (240)")
 
 
 def _render(options: argparse.Namespace) -> int:
     from analysis.face.datasets import find_dataset
-    from analysis.face.figures import read_faces, write_gif
+    from analysis.face.figures import read_faces
+    from analysis.face.metrics import vertex_errors
+    from analysis.face.regions import read_region
+    from analysis.face.render import Panel, frame_pictures, write_animation
     from analysis.face.sequences import as_sequence, open_array
 
-    array = open_array(options.sequence)
-    width = array.shape[-1] if array.ndim else 0
-    n_vertices = array.shape[-2] if array.ndim > 2 and width == 3 else width // 3
-    faces = read_faces(options.faces) if options.faces else None
+    def opened(path: Path) -> np.ndarray:
+        array = open_array(path)
+        width = array.shape[-1] if array.ndim else 0
+        n_vertices = array.shape[-2] if array.ndim > 2 and width == 3 else width // 3
+        return as_sequence(array, n_vertices, str(path))
+
+    if options.title and len(options.title) != len(options.sequences):
+        raise ConfigurationError(
+            f"There are {len(options.sequences)} sequences and {len(options.title)} titles. Give one --title for each, or none."
+        )
+    if options.truth and not options.faces:
+        raise ConfigurationError("--truth colours a surface. Give its triangles with --faces.")
+    truth = opened(options.truth) if options.truth else None
+    panels = []
+    for number, path in enumerate(options.sequences):
+        vertices = opened(path)
+        if truth is not None and truth.shape[1] != vertices.shape[1]:
+            raise FaceError(
+                f"{path} has {vertices.shape[1]} vertices and the truth {truth.shape[1]}. Give sequences of one mesh."
+            )
+        heat = None if truth is None else vertex_errors(vertices, truth)
+        vertices = vertices if heat is None else vertices[: len(heat)]
+        panels.append(Panel(vertices, options.title[number] if options.title else "", heat))
     fps = options.fps or (find_dataset(options.dataset).truth_fps if options.dataset else 25)
-    print(write_gif(as_sequence(array, n_vertices, str(options.sequence)), options.out, fps=fps, faces=faces, size=options.size))
+    pictures = frame_pictures(
+        panels,
+        faces=read_faces(options.faces) if options.faces else None,
+        size=options.size,
+        close_up=read_region(options.close_up).indices if options.close_up else None,
+    )
+    n_frames = min(len(panel.vertices) for panel in panels)
+    print(write_animation(pictures, options.out, fps=fps, n_frames=n_frames, audio=options.audio))
     return 0
 
 

@@ -13,10 +13,9 @@ from analysis.errors import FaceError
 from analysis.face.evaluation import RunMeasures
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_lip_error", "draw_vertex_error", "read_faces", "write_gif"]
+__all__ = ["draw_lip_error", "draw_vertex_error", "read_faces"]
 
 # Okabe and Ito's colours, told apart by everyone.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -132,23 +131,6 @@ def _draw_face(panel, vertices: np.ndarray, values: np.ndarray, faces: np.ndarra
     )
 
 
-def _draw_lit(panel: Axes, vertices: np.ndarray, faces: np.ndarray) -> None:
-    """Triangles in grey by the angle of their normals to a light, so that small movements show."""
-    if faces.max() >= len(vertices):
-        raise FaceError(
-            f"The triangles name vertex {faces.max()}, but the meshes have {len(vertices)} vertices. Give their own triangles."
-        )
-    panel.set_aspect("equal")
-    near = faces[np.argsort(vertices[faces, 2].mean(axis=1))]
-    a, b, c = (vertices[near[:, corner]].astype(np.float64) for corner in range(3))
-    normals = np.cross(b - a, c - a)
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    normals[normals[:, 2] < 0] *= -1
-    light = np.array([-0.4, 0.7, 0.6])
-    grey = np.clip(normals @ light / np.linalg.norm(light), 0, 1)
-    panel.tripcolor(vertices[:, 0], vertices[:, 1], near, facecolors=grey, vmin=-0.2, vmax=1, cmap="gray")
-
-
 def read_faces(path: str | Path) -> np.ndarray:
     """Triangles of a mesh, shape ``(n, 3)``, counted from 0: from .obj, .ply (text or binary), or an integer .npy.
 
@@ -194,35 +176,3 @@ def _ply_faces(path: Path) -> np.ndarray:
     if stated and len(faces) < int(stated[1]):
         raise FaceError(f"{path} states {int(stated[1])} faces and holds {len(faces)}. Was it cut short? Save it again.")
     return faces
-
-
-def write_gif(sequence: np.ndarray, path: str | Path, *, fps: int, faces: np.ndarray | None = None, size: int = 240) -> Path:
-    """An animated GIF of vertices ``(T, V, 3)`` from the front, lit from the upper left (points: by depth); returns the path."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from PIL import Image
-
-    path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise FaceError(f"A sequence is drawn as .gif, not as {path.suffix or 'a file without ending'}: {path}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=(size / 100, size / 100), dpi=100)
-    canvas = FigureCanvasAgg(figure)
-    panel = figure.add_axes((0, 0, 1, 1))
-    low, high = sequence[..., :2].min(axis=(0, 1)), sequence[..., :2].max(axis=(0, 1))
-    depth = sequence[0, :, 2]
-    shade = (depth - depth.min()) / (np.ptp(depth) or 1.0)
-    images = []
-    for frame in sequence:
-        panel.clear()
-        panel.set_axis_off()
-        if faces is None:
-            _draw_face(panel, frame, shade, None, 1.0)
-        else:
-            _draw_lit(panel, frame, faces)
-        panel.set_xlim(low[0], high[0])
-        panel.set_ylim(low[1], high[1])
-        canvas.draw()
-        images.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB"))
-    images[0].save(path, save_all=True, append_images=images[1:], duration=round(1000 / fps), loop=0)
-    return path

@@ -11,7 +11,6 @@ import pytest
 from analysis.errors import FaceError
 from analysis.face.__main__ import main
 from analysis.face.datasets import Truth, read_templates
-from analysis.face.figures import write_gif
 from analysis.face.regions import Region, read_region
 from analysis.face.sequences import as_sequence, at_rate, open_array
 
@@ -237,11 +236,6 @@ def test_regions_with_any_separator(tmp_path: Path, text: str) -> None:
     region = read_region(path)
     assert region.indices.tolist() == [4, 0, 2]
     assert region.sha1 == Region("x", np.array([0, 2, 4])).sha1
-
-
-def test_sequences_are_drawn_as_gif_only(tmp_path: Path) -> None:
-    with pytest.raises(FaceError, match=r"A sequence is drawn as \.gif, not as \.mp4: clip\.mp4\."):
-        write_gif(np.zeros((2, 4, 3)), "clip.mp4", fps=25)
 
 
 def test_regions_as_arrays_and_bad_regions(tmp_path: Path) -> None:

@@ -162,3 +162,13 @@ def test_anchors_are_runs_of_three_words():
     said = "a b c d e f g h i j".split()
     heard = [Heard(word, 0.0, 0.0) for word in "a b c x e y g h i j".split()]
     assert _matched(said, heard) == [0, 1, 2, -1, -1, -1, 6, 7, 8, 9]
+
+
+def test_a_part_is_aligned_as_the_recording_alone(demo, aligner, tmp_path):
+    some = [one for one in demo if one.duration < 2.2][:3]
+    sound = [read_audio(one, 16000) for one in some]
+    soundfile.write(tmp_path / "all.wav", np.concatenate(sound), 16000)
+    starts = np.cumsum([0, *map(len, sound)]) / 16000
+    parts = [replace(one, audio=tmp_path / "all.wav", start=float(start)) for one, start in zip(some, starts, strict=False)]
+    assert list(aligner.align(parts)) == list(aligner.align(some))
+    assert len({aligner.cache_key(one) for one in (*parts, *some)}) == 6

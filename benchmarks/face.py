@@ -179,6 +179,21 @@ def coverage(n: int) -> None:
         print(f"{held:.3f}  {name}{'' if 0.92 <= held <= 0.98 else '   <- outside 0.92 to 0.98'}", flush=True)
 
 
+def drawing(side: int, size: int = 400, n_frames: int = 10) -> float:
+    """Frames a second of a shaded mesh of ``side`` x ``side`` vertices."""
+    from analysis.face.render import Panel, frame_pictures
+
+    x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, side), np.linspace(-1, 1, side)))
+    corners = np.arange(side * side).reshape(side, side)
+    a, b, c, d = (part.ravel() for part in (corners[:-1, :-1], corners[:-1, 1:], corners[1:, :-1], corners[1:, 1:]))
+    faces = np.concatenate([np.stack([a, b, d], axis=1), np.stack([a, d, c], axis=1)])
+    sequence = np.stack([np.stack([x, y, np.cos(x + y + t / 5)], axis=1) for t in range(n_frames)])
+    started = time.perf_counter()
+    for _ in frame_pictures([Panel(sequence)], faces=faces, size=size):
+        pass
+    return n_frames / (time.perf_counter() - started)
+
+
 def in_own_process(way: str, folder: Path, n_clips: int) -> dict:
     command = [sys.executable, __file__, "--way", way, "--folder", str(folder), "--clips", str(n_clips)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
@@ -228,6 +243,8 @@ def main() -> None:
     note = "" if clips == options.clips else f" (scaled from {clips} clips, {theirs['seconds']:.1f} s)"
     print(f"published recipe:  {scaled:6.1f} s, peak memory {theirs['peak_gb']:.2f} GB{note}")
     print(f"ratio:             {scaled / ours['seconds']:.1f} times as fast")
+    for side in (71, 153):
+        print(f"drawing {side * side:,} vertices at 400 x 400 pixels: {drawing(side):.1f} frames a second")
     for name, value in theirs["values"].items():
         difference = abs(alike["values"][name] - value) / abs(value)
         print(f"{name}: {alike['values'][name]:.8e} here, {value:.8e} there, relative difference {difference:.1e}")

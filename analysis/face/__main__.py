@@ -692,12 +692,66 @@ def _demo(options: argparse.Namespace) -> int:
         if code:
             return code
         print()
+    pairs = _demo_films(options)
     print("== both ==")
     written = [
         f"--{kind}={options.out / f'table.{ending}'}"
         for kind, ending in (("markdown", "md"), ("latex", "tex"), ("csv", "csv"), ("json", "json"))
     ]
-    return main(["join", *map(str, tables), *written])
+    code = main(["join", *map(str, tables), *written])
+    return code or main(["study", "make", "--pairs", str(pairs), "--out", str(options.out / "study")])
+
+
+def _demo_films(options: argparse.Namespace, n_clips: int = 2) -> Path:
+    """Films of a few clips, truth beside FaceFormer without and with, and a table of pairs for a study; returns the table.
+
+    They are mp4 with the clips' sound where ffmpeg is there, and gif otherwise.
+    """
+    import csv
+
+    from analysis.face.figures import read_faces
+    from analysis.face.render import Panel, can_write_mp4, frame_pictures, write_animation
+    from analysis.face.sequences import open_array
+
+    sounds = {}
+    if options.corpus != "builtin":
+        from analysis.corpus import open_corpus
+
+        sounds = {one.id: one.audio for one in open_corpus(options.corpus).utterances if not one.is_part}
+    films = options.out / "films"
+    rows = []
+    for dataset, rate in (("vocaset", 30), ("biwi", 25)):
+        folder = options.out / dataset
+        faces = read_faces(folder / "faces.npy")
+        with (folder / "clips.csv").open(newline="", encoding="utf-8") as stream:
+            clips = list(csv.DictReader(stream))[:n_clips]
+        runs = sorted(path for path in (folder / "predictions").iterdir() if path.name.partition("+")[0] == "FaceFormer")
+        for clip in clips:
+            name, audio = clip["clip"], sounds.get(clip["utterance"])
+            truth = open_array(folder / "vertices_npy" / f"{name}.npy")
+            panels = [Panel(truth.reshape(len(truth), -1, 3)[:: 2 if dataset == "vocaset" else 1], "truth")]
+            for run in runs:
+                array = open_array(next(iter(sorted(run.glob(f"{name}_condition_*.npy")))))
+                panels.append(Panel(array.reshape(len(array), -1, 3), run.name))
+            ending = "mp4" if can_write_mp4() else "gif"
+            sound = audio if ending == "mp4" else None
+            groups = [panels, *([panel] for panel in panels[1:])]
+            made = []
+            for number, group in enumerate(groups):
+                path = films / f"{dataset}_{name}{'' if number == 0 else f'_{number}'}.{ending}"
+                shown = group if number == 0 else [Panel(group[0].vertices)]  # a study names no method
+                n_frames = min(len(panel.vertices) for panel in shown)
+                made.append(write_animation(frame_pictures(shown, faces=faces), path, fps=rate, n_frames=n_frames, audio=sound))
+            rows.append(
+                [f"{dataset} {name}", panels[1].title, made[1].resolve(), panels[2].title, made[2].resolve(), clip["words"]]
+            )
+            print(f"film: {made[0]}")
+    pairs = films / "pairs.csv"
+    with pairs.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["item", "method_a", "media_a", "method_b", "media_b", "text"])
+        writer.writerows(rows)
+    return pairs
 
 
 def _add_render(commands: argparse._SubParsersAction) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from analysis.errors import ConfigurationError, FaceError
 
-__all__ = ["Panel", "frame_pictures", "gif_delays", "rasterise", "write_animation"]
+__all__ = ["Panel", "can_write_mp4", "frame_pictures", "gif_delays", "rasterise", "write_animation"]
 
 _BACKGROUND = 255
 _LIGHT = np.array([-0.35, 0.45, 0.82])
@@ -229,6 +229,12 @@ def _h264(ffmpeg: str) -> str:
     listed = subprocess.run([ffmpeg, "-hide_banner", "-encoders"], capture_output=True, text=True).stdout
     names = {line.split()[1] for line in listed.splitlines() if len(line.split()) > 1}
     return next((name for name in _ENCODERS if name in names), "")
+
+
+def can_write_mp4() -> bool:
+    """Whether there is an ffmpeg with an H.264 encoder on the PATH."""
+    ffmpeg = shutil.which("ffmpeg")
+    return bool(ffmpeg and _h264(ffmpeg))
 
 
 def write_animation(

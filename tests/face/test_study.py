@@ -173,13 +173,17 @@ def test_bad_answers_and_bad_pairs(tmp_path: Path) -> None:
     files = _saved(tmp_path / "answers", [good, *bad])
     (tmp_path / "answers" / "cut.json").write_text('{"schema":')
     answers, excluded = read_answers([*files, tmp_path / "answers" / "cut.json", tmp_path / "nowhere.json"], study["key"])
-    assert {answer.rater for answer in answers} == {"r0"}
+    # one bad answer leaves out that answer; who answered nothing else missed the attention checks too
+    n = len([one for one in answers if one.rater == "r0"])
+    assert {rater: sum(one.rater == rater for one in answers) for rater in ("r0", "r3")} == {"r0": n, "r3": n - 1}
+    assert {answer.rater for answer in answers} == {"r0", "r3"}
     reasons = {failure.item: failure.reason for failure in excluded}
     assert reasons["answers_1.json"].startswith("it answers the study other, and the key is of ")
     assert reasons["answers_2.json"] == "it holds no answers of a study page"
-    assert reasons["answers_3.json"] == "it answers the item i9999, which the key does not hold"
-    assert "stands twice" in reasons["answers_4.json"]
-    assert "is unreadable" in reasons["answers_5.json"]
+    assert reasons["answers_3.json, r2"] == "it answers the item i9999, which the key does not hold"
+    assert reasons["answers_4.json, r3"] == f"it answers the item {good['answers'][0]['id']} twice"
+    assert reasons["answers_5.json, r4"] == "answer {'id': 'i0000', 'chosen': 5, 'side': 'left'} is unreadable"
+    assert reasons["r2"] == reasons["r4"] == "missed 2 attention checks where 0 are allowed"
     assert " is no JSON: line 1, column " in reasons["cut.json"] and reasons["cut.json"].endswith(". Ask the rater for it again.")
     assert reasons["nowhere.json"] == "it cannot be read (No such file or directory)"
     with pytest.raises(FaceError, match="There is no answer to analyse"):

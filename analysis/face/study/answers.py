@@ -166,11 +166,12 @@ def read_answers(files: Iterable[str | Path], key: str | Path, *, allowed_misses
             rater = document["rater"]
             if rater in seen:
                 raise FaceError(f"rater {rater} has already answered in {seen[rater].name}; the first file counts")
-            good, misses = _answers_of(document, items, checks)
+            good, misses, bad = _answers_of(document, items, checks)
         except FaceError as error:
             excluded.append(Failure("face", path.name, str(error), "Ask for the file again, or leave it out."))
             continue
         seen[rater] = path
+        excluded += [Failure("face", f"{path.name}, {rater}", reason, "The rater's other answers count.") for reason in bad]
         if misses > allowed_misses:
             excluded.append(
                 Failure(
@@ -218,39 +219,41 @@ def _read_document(path: Path, study: str) -> dict[str, Any]:
     return document
 
 
-def _answers_of(document: dict[str, Any], items: dict[str, Any], checks: dict[str, str]) -> tuple[list[Answer], int]:
-    """Answers to real items, and how many attention checks were missed or left out."""
-    answers: list[Answer] = []
-    misses, met = len(checks), set()
+def _answers_of(document: dict[str, Any], items: dict[str, Any], checks: dict[str, str]) -> tuple[list[Answer], int, list[str]]:
+    """Answers to real items, how many attention checks were missed or left out, and why other answers cannot be used.
+
+    Of an item that was answered twice, neither answer counts.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    bad, twice = [], set()
     for row in document["answers"]:
         identity, chosen, side = (row.get(name) if isinstance(row, dict) else None for name in ("id", "chosen", "side"))
-        if (
-            not isinstance(identity, str)
-            or type(chosen) is not int
-            or chosen not in (0, 1)
-            or side not in ("left", "right")
-            or identity in met
-        ):
-            raise FaceError(f"answer {row!r:.80} is unreadable or stands twice")
-        met.add(identity)
-        if identity in checks:
-            misses -= side == checks[identity]
-            continue
-        if identity not in items:
-            raise FaceError(f"it answers the item {identity}, which the key does not hold")
-        methods = items[identity]["methods"]
-        time = row.get("milliseconds")
-        answers.append(
-            Answer(
-                document["rater"],
-                items[identity]["item"],
-                methods[chosen],
-                methods[1 - chosen],
-                side,
-                int(time) if isinstance(time, int | float) and 0 <= time < 1e15 else 0,
+        if not isinstance(identity, str) or type(chosen) is not int or chosen not in (0, 1) or side not in ("left", "right"):
+            bad.append(f"answer {row!r:.80} is unreadable")
+        elif identity in rows:
+            twice.add(identity)
+        elif identity not in checks and identity not in items:
+            bad.append(f"it answers the item {identity}, which the key does not hold")
+        else:
+            rows[identity] = row
+    bad += [f"it answers the item {identity} twice" for identity in sorted(twice)]
+    good = {identity: row for identity, row in rows.items() if identity not in twice}
+    misses = sum(identity not in good or good[identity]["side"] != side for identity, side in checks.items())
+    answers = []
+    for identity, row in good.items():
+        if identity in items:
+            methods, time = items[identity]["methods"], row.get("milliseconds")
+            answers.append(
+                Answer(
+                    document["rater"],
+                    items[identity]["item"],
+                    methods[row["chosen"]],
+                    methods[1 - row["chosen"]],
+                    row["side"],
+                    int(time) if isinstance(time, int | float) else 0,
+                )
             )
-        )
-    return answers, misses
+    return answers, misses, bad
 
 
 def analyse(

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from analysis.engine import command_shards
 from analysis.errors import AnalysisError, BaselineError, ConfigurationError
 from analysis.guard import first_line, is_out_of_memory, log_traceback
 
-if TYPE_CHECKING:
-    import argparse
-
-__all__ = ["UNFORESEEN", "exit_code", "run_elsewhere"]
+__all__ = ["UNFORESEEN", "exit_code", "run_elsewhere", "seed"]
 
 #: Exit code of an error that nobody foresaw: 1 is the gate's word for a regression.
 UNFORESEEN = 70
@@ -95,7 +93,12 @@ def _check_process() -> None:
 
 
 def _unforeseen(error: Exception) -> int:
-    log = log_traceback("command: " + " ".join(sys.argv), error, announced=False)
+    # what the frames hold may be what filled the memory, and writing a traceback needs some
+    traceback.clear_frames(error.__traceback__)
+    try:
+        log = log_traceback("command: " + " ".join(sys.argv), error, announced=False)
+    except MemoryError:
+        log = None
     where = f"Its traceback is in {log}" if log else "Its traceback is above, since no log could be written"
     if is_out_of_memory(error):
         told = f"There is not enough memory ({first_line(error)}). Use fewer workers or a machine with more memory. {where}."
@@ -108,6 +111,13 @@ def _unforeseen(error: Exception) -> int:
 def _drop_output() -> None:
     """Let what is still to be printed vanish; Python would complain of it once more when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def seed(text: str) -> int:
+    """A seed of random numbers as a command line gives it, for argparse: a whole number from 0 to 4294967295."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > 10 or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; give a whole number from 0 to {2**32 - 1}")
+    return int(text)
 
 
 def run_elsewhere(module: str, arguments: Sequence[str], options: argparse.Namespace, *, cores: int) -> int:

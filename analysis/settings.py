@@ -190,6 +190,8 @@ class DecoupleConfig:
             raise ConfigurationError(f"--threshold must lie between 0 and 1, not {self.threshold}; the usual value is 0.4.")
         if not 0 < self.share <= 10:
             raise ConfigurationError(f"--share must be positive (at most 10), not {self.share}; the usual value is 0.5.")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigurationError(f"--seed must be a whole number from 0 to {2**32 - 1}, not {self.seed}.")
         if self.min_tokens is not None and self.min_tokens < 1:
             raise ConfigurationError(f"--min_tokens must be at least 1, not {self.min_tokens}.")
         for name in ("max_pairs", "workers"):

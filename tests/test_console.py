@@ -239,3 +239,37 @@ def test_an_output_that_cannot_be_written_is_told_by_every_room(command, tmp_pat
     assert importlib.import_module(f"analysis.{room}.__main__").main(arguments) == 2
     told = capsys.readouterr().err
     assert "error: " in told and str(taken) in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("decouple --corpus demo --seed -1", "error: --seed must be a whole number from 0 to 4294967295, not -1.\n"),
+        (
+            "embeddings demo --encoder mfcc --out x --layers 0-1000000000",
+            "error: --layers '0-1000000000' names layers beyond 999, which no encoder has. Most have layers 0 to 12 or 0 to 24.\n",
+        ),
+        (
+            "phonology pairs --corpus demo --seed -1 --out x",
+            "argument --seed: '-1' is no seed; give a whole number from 0 to 4294967295\n",
+        ),
+        (
+            "face study analyse a.json --key k --seed 1e999",
+            "argument --seed: '1e999' is no seed; give a whole number from 0 to 4294967295\n",
+        ),
+        ("wav2sem train --out x --seed -1", "argument --seed: '-1' is no seed; give a whole number from 0 to 4294967295\n"),
+        ("wav2sem train --out x --width 0", "argument --width: '0' is no whole number of at least 1\n"),
+        ("wav2sem train --out x --heads -4", "argument --heads: '-4' is no whole number of at least 1\n"),
+    ],
+)
+def test_numbers_out_of_range_are_told_at_once(command, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    room, *arguments = command.split()
+    module = importlib.import_module(f"analysis.{room}" if room == "decouple" else f"analysis.{room}.__main__")
+    try:
+        code = module.main(arguments)
+    except SystemExit as ended:  # argparse
+        code = ended.code
+    assert code == 2
+    assert capsys.readouterr().err.endswith(message)
+    assert not list(tmp_path.iterdir())

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import yaml
 from packaging.requirements import Requirement
@@ -98,3 +103,47 @@ def test_every_package_of_the_checkout_is_installed(repository):
     folders = {path.parent for path in (repository / "analysis").rglob("*.py")}
     found = {".".join(folder.relative_to(repository).parts) for folder in folders}
     assert set(setuptools["packages"]) == found | {"analysis.lexicons"}
+
+
+def actionlint(folder):
+    """What actionlint finds in a repository's workflows and in the actions that they use."""
+    program = shutil.which("actionlint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert program, "actionlint is not installed; `make setup` installs what the tests need"
+    done = subprocess.run([program, "-no-color", "-shellcheck=", "-pyflakes="], cwd=folder, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_workflow_passes_actionlint(repository, tmp_path):
+    (tmp_path / ".git").mkdir()
+    shutil.copytree(repository / ".github", tmp_path / ".github")
+    assert actionlint(tmp_path) == (0, "")
+    matrix = yaml.safe_load((repository / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]["test"]["strategy"]
+    assert matrix["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+
+
+def test_the_action_passes_actionlint_where_a_workflow_uses_it(repository, tmp_path):
+    (tmp_path / ".git").mkdir()
+    workflows = tmp_path / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    shutil.copy(repository / "action.yml", tmp_path)
+    steps = "on: push\njobs:\n  gate:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: ./\n        with:\n"
+    (workflows / "w.yml").write_text(f"{steps}          baseline: b.json\n          encoder: mfcc\n", encoding="utf-8")
+    assert actionlint(tmp_path) == (0, "")
+    (workflows / "w.yml").write_text(f"{steps}          encoder: mfcc\n", encoding="utf-8")
+    code, found = actionlint(tmp_path)
+    assert code == 1 and 'missing input "baseline"' in found
+
+
+def test_the_action_is_not_content_with_another_package_called_analysis(repository, tmp_path):
+    steps = yaml.safe_load((repository / "action.yml").read_text(encoding="utf-8"))["runs"]["steps"]
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "analysis" / "__init__.py").touch()
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\n[ "$2" = pip ] && echo installs && exit 0\nexec {sys.executable} -S "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    for package, printed in ((tmp_path, "installs\n"), (repository, "")):
+        environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(package), "ACTION": "x"}
+        done = subprocess.run(["bash", "-c", steps[0]["run"]], env=environment, capture_output=True, text=True, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (0, printed)
+        (tmp_path / "analysis" / "__init__.py").unlink(missing_ok=True)
+        (tmp_path / "analysis").rmdir() if (tmp_path / "analysis").is_dir() else None

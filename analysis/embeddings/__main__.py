@@ -99,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+# No speech encoder comes near it; a range that long is a slip, and would fill the memory.
+_MOST_LAYERS = 1000
+
+
 def _layers(text: str) -> list[int | str] | None:
     """Layers from ``all`` or ``0,6-9,final``."""
     if text == "all":
@@ -112,6 +116,10 @@ def _layers(text: str) -> list[int | str] | None:
         if not first.isdigit() or (dash and not (last.isdigit() and int(first) <= int(last))):
             raise ConfigurationError(
                 f"--layers {text!r} is not understood. Write 'all', or numbers and ranges such as 0,6-9,final."
+            )
+        if len(last if dash else first) > len(str(_MOST_LAYERS)) or int(last if dash else first) >= _MOST_LAYERS:
+            raise ConfigurationError(
+                f"--layers {text!r} names layers beyond {_MOST_LAYERS - 1}, which no encoder has. Most have layers 0 to 12 or 0 to 24."
             )
         numbers.extend(range(int(first), int(last if dash else first) + 1))
     return numbers

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.console import exit_code
+from analysis.console import exit_code, seed
 from analysis.documents import read_utf8
 from analysis.errors import ConfigurationError, FaceError, Failure, StrictError
 
@@ -147,7 +147,7 @@ example:
         help="unit of intervals and sign-flip tests: subject (default), for claims about other speakers, or clip, for other clips "
         "of these speakers",
     )
-    tests.add_argument("--seed", type=int, default=0)
+    tests.add_argument("--seed", type=seed, default=0)
     _add_homophone_options(parser)
     _add_lip_options(parser)
     out = parser.add_argument_group("output")
@@ -593,7 +593,7 @@ def _add_speech(parser: argparse.ArgumentParser, corpus: str = "builtin") -> Non
         help="option of the aligner, such as model=DIR for ctc",
     )
     parser.add_argument("--n-clips", type=_whole(1), default=24, metavar="N", help="clips to make (24)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     group = parser.add_argument_group("predictions from audio (a ridge regression on an encoder's frames), or planted ones")
     group.add_argument(
         "--encoder",
@@ -854,7 +854,7 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
     make.add_argument("--title", default="Which face speaks better?")
     make.add_argument("--question", default="In which animation do the lips fit the speech better?")
     make.add_argument("--attention-checks", type=_whole(0), default=2, metavar="N")
-    make.add_argument("--seed", type=int, default=0)
+    make.add_argument("--seed", type=seed, default=0)
     analyse = actions.add_parser(
         "analyse",
         help="preference, intervals, agreement and a per-item table",
@@ -868,7 +868,7 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
     analyse.add_argument("--reference", metavar="METHOD", help="whose share to report (default: the one with a + in its name)")
     analyse.add_argument("--allowed-misses", type=_whole(0), default=0, metavar="N", help="attention checks a rater may miss (0)")
     analyse.add_argument("--json", type=Path, metavar="OUT")
-    analyse.add_argument("--seed", type=int, default=0)
+    analyse.add_argument("--seed", type=seed, default=0)
 
 
 def _study_make(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.console import exit_code
+from analysis.console import exit_code, seed
 from analysis.errors import ConfigurationError, LexiconError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     pairs.add_argument("--edit-classes", default="", help="list minimal pairs of these classes only, such as voicing,place")
     pairs.add_argument("--min-viseme-distance", type=float, default=0.0, help="list pairs at least so far apart on the lips")
-    pairs.add_argument("--seed", type=int, default=0, help="of the draw of unrelated pairs (default: %(default)s)")
+    pairs.add_argument("--seed", type=seed, default=0, help="of the draw of unrelated pairs (default: %(default)s)")
     pairs.add_argument("--out", type=Path, help="file for the pairs")
 
     pronounce = commands.add_parser("pronounce", help="pronunciations of words: phones, IPA, X-SAMPA, syllables, visemes")

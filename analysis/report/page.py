@@ -43,6 +43,10 @@ _WORST = 15
 _KNOWN_TABLES = ("separation", "pairs", "composition", "tokens", "projection", "utterances", "quality", "failures")
 
 
+# More points than these are drawn by the graphics card, fewer as shapes.
+_WEBGL_POINTS = 1500
+
+
 def render_page(report: Report, clips: Clips, csv: Mapping[str, str] | None = None) -> str:
     """The whole page as HTML text: styles, scripts, data and embedded sound included.
 
@@ -67,6 +71,7 @@ def render_page(report: Report, clips: Clips, csv: Mapping[str, str] | None = No
         "histograms": report.figures.get("histograms") or [],
         "nulls": [n for n in report.figures.get("nulls") or [] if n.get("variant", chosen.variant) == chosen.variant],
     }  # fmt: skip
+    view["webgl"] = len(view["tokens"]["id"]) > _WEBGL_POINTS
     made_of = [str(text) for text in report.figures.get("composition") or []]
     archive = tables_archive(csv_tables(report) if csv is None else csv)
     return template("report.html").render(
@@ -94,6 +99,8 @@ def render_page(report: Report, clips: Clips, csv: Mapping[str, str] | None = No
         configuration=json.dumps(_jsonable(report.configuration), indent=2, ensure_ascii=False),
         versions=report.provenance.get("versions") or {},
         corpus_facts=_corpus_facts(report),
+        # plotly makes the programs of the graphics card from text, which is what this word of the policy allows
+        webgl=view["webgl"],
         archive_size=len(archive),
         archive=base64.b64encode(archive).decode(),
         data=Markup(safe_json(view)),

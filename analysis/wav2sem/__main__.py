@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.console import exit_code
+from analysis.console import exit_code, seed
 from analysis.errors import ConfigurationError
 
 _EPILOGUE = """
@@ -32,15 +32,22 @@ examples:
 exit codes: 0 done, 2 the request cannot be met
 """
 
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or not int(text[:9]) >= 1 or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
 # Flags of `train` whose default is the preset's, with their types.
 _RECIPE_FLAGS: dict[str, tuple[Any, str]] = {
     "architecture": (str, "shared (on a host encoder's hidden states) or reference (a wav2vec 2.0 model of its own)"),
     "host": (str, "encoder under a shared module"),
     "layers": (str, "its hidden states that are mixed, such as 2,4; by default the middle and the last"),
-    "stride": (int, "host frames averaged into one"),
-    "width": (int, "width of the shared head"),
+    "stride": (_positive, "host frames averaged into one"),
+    "width": (_positive, "width of the shared head"),
     "depth": (int, "layers of the shared head"),
-    "heads": (int, "attention heads of the shared head"),
+    "heads": (_positive, "attention heads of the shared head"),
     "size": (str, "of the reference: base, large, release-large (group norm, no bias) or a config.json"),
     "splits": (
         str,
@@ -72,7 +79,7 @@ _RECIPE_FLAGS: dict[str, tuple[Any, str]] = {
     "validate_every": (int, "updates between validations; 0 for once per epoch"),
     "save_every": (int, "updates between checkpoints; 0 for once per epoch"),
     "workers": (int, "processes that read audio ahead"),
-    "seed": (int, "of everything random"),
+    "seed": (seed, "of everything random"),
 }
 
 
@@ -139,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     fusion.add_argument("--epochs", type=int, default=10, help="passes over the training utterances (10)")
     fusion.add_argument("--folds", type=int, default=4, help="parts that are recognised by models trained on the rest (4)")
     fusion.add_argument("--hidden", type=int, default=128, help="units of the classifier; 0 for a linear one (128)")
-    fusion.add_argument("--seed", type=int, default=0, help="of everything random (0)")
+    fusion.add_argument("--seed", type=seed, default=0, help="of everything random (0)")
     fusion.add_argument("--out", type=Path, required=True, help="folder of the table and, by fusion and variant, of the weights")
 
     return parser

@@ -61,7 +61,8 @@ def test_the_page_does_not_name_methods_or_files(tmp_path: Path) -> None:
         assert secret not in text
     assert len(list((tmp_path / "study" / "page" / "media").iterdir())) == 6
     assert not (tmp_path / "study" / "page" / "key.json").exists()
-    assert "http" not in text
+    assert "http:" not in text and "https:" not in text
+    assert """content="default-src 'none'; script-src 'unsafe-inline';""" in text
 
 
 def test_text_cannot_leave_the_script_element(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@
       $(`map-${side}-caption`).textContent = caption(map);
       const size = N > 2000 ? 5 : 7;
       const trace = {
-        type: webgl && !printing && N > 1500 ? "scattergl" : "scatter", mode: "markers", x: map.x, y: map.y, text: texts, hoverinfo: "text",
+        type: webgl && data.webgl && !printing ? "scattergl" : "scatter", mode: "markers", x: map.x, y: map.y, text: texts, hoverinfo: "text",
         marker: { color: hues, symbol: shapes, size, opacity: 0.85, line: { width: 0 } }, selectedpoints: found,
         selected: { marker: { opacity: 0.95 } }, unselected: { marker: { opacity: 0.08 } },
       };

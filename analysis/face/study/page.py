@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import FaceError
+from analysis.face.study.codec import check_playable
 
 __all__ = ["Item", "make_study", "read_items"]
 
@@ -61,7 +62,8 @@ def read_items(path: str | Path) -> list[Item]:
     Raises
     ------
     FaceError
-        If the file, a column or a medium is missing, an item stands twice, or a medium is of no known kind.
+        If the file, a column or a medium is missing, an item stands twice, or a medium is of no known kind or has a codec that browsers
+        do not play.
     """
     path = Path(path)
     if not path.is_file():
@@ -91,6 +93,11 @@ def read_items(path: str | Path) -> list[Item]:
                 raise FaceError(
                     f"{path}, line {line}: {media[column].name} is no video or animation a browser shows. Known: {known}."
                 )
+            if media[column].suffix.lower() in (".mp4", ".mov", ".m4v"):
+                try:
+                    check_playable(media[column])
+                except FaceError as error:
+                    raise FaceError(f"{path}, line {line}: {error}") from None
         if row["method_a"].strip() == row["method_b"].strip():
             raise FaceError(f"{path}, line {line}: both sides are of method {row['method_a'].strip()!r}. Compare two methods.")
         if row["item"].strip() in {item.name for item in items}:

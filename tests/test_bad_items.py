@@ -37,33 +37,36 @@ def small(tmp_path_factory, demo) -> str:
 
 
 @pytest.fixture
-def forgetful(monkeypatch, demo):
-    """The text model breaks at the third utterance, alone or among others."""
-    bad = demo.utterances[2]
+def forgetful(monkeypatch):
+    """The text model breaks at the third utterance that it is asked for, alone or among others. Returns its id, once known."""
+    bad: list[str] = []
     real = TextSemantics.semantics
 
     def semantics(self, utterances):
-        if any(utterance.id == bad.id for utterance in utterances):
+        if not bad:
+            bad.append(utterances[2].id)
+        if any(utterance.id == bad[0] for utterance in utterances):
             raise RuntimeError("the tokenizer panicked")
         return real(self, utterances)
 
     monkeypatch.setattr(TextSemantics, "semantics", semantics)
-    return bad.id
+    return bad
 
 
 def test_an_utterance_without_a_semantic_vector_is_a_row_and_its_tokens_are_left_out_throughout(small, forgetful, tmp_path):
     report = analysis.run(QUICK, corpus=small, dtw=True, out=str(tmp_path / "out"))
     (row,) = report.failures[report.failures["severity"] == "error"].itertuples()
-    assert (row.stage, row.item, row.reason) == ("semantics", forgetful, "RuntimeError: the tokenizer panicked.")
+    (bad,) = forgetful
+    assert (row.stage, row.item, row.reason) == ("semantics", bad, "RuntimeError: the tokenizer panicked.")
     rows = pd.read_csv(small)
-    rows[rows["id"] != forgetful].to_csv(tmp_path / "without.csv", index=False)
+    rows[rows["id"] != bad].to_csv(tmp_path / "without.csv", index=False)
     without = analysis.run(QUICK, corpus=str(tmp_path / "without.csv"), dtw=True, write=False)
     means = [
         one.separation.query("statistic == 'mean_distance' and relation == 'near_homophone' and variant == 'without'")
         for one in (report, without)
     ]
     np.testing.assert_allclose(means[0]["estimate"].to_numpy(), means[1]["estimate"].to_numpy(), rtol=0.02)
-    with pytest.raises(StrictError, match=f"^semantics: {forgetful}: RuntimeError: the tokenizer panicked"):
+    with pytest.raises(StrictError, match=f"^semantics: {bad}: RuntimeError: the tokenizer panicked"):
         analysis.run(QUICK, corpus=small, write=False, strict=True)
 
 
@@ -137,7 +140,24 @@ def test_pairs_of_one_utterance_alone_are_reported_without_a_headline(small, dem
     assert (tmp_path / "out" / "report.html").is_file()
 
 
-def test_what_failed_may_leave_no_pair(small, demo, tmp_path):
-    encoder = features_of(tmp_path / "features", demo.utterances[1:2])  # whose syllables have no near-homophone among them
-    with pytest.raises(SeparationError, match=r"^features:.*: no near-homophone pair has tokens of both sides left, as "):
-        analysis.run(QUICK, corpus=small, encoder=encoder, write=False)
+def test_what_failed_may_leave_no_pair():
+    from analysis.embeddings.types import UtteranceFrames
+    from analysis.errors import Failure
+    from analysis.pipeline import _Ledger, _require_pairs
+
+    def left(types):
+        frames = UtteranceFrames(("u",), np.array([9]), np.ones((1, 1, 2)), np.ones((1, 1)))
+        tokens = pd.DataFrame({"token": range(len(types)), "utterance": "u", "type": types})
+        return SyllableEmbeddings(tokens, np.ones((len(types), 1, 2)), (0,), frames)
+
+    pairs = pd.DataFrame(
+        [["S IH", "SH IH", "near_homophone"], ["S IH", "B OW", "unrelated"]], columns=["type_a", "type_b", "relation"]
+    )
+    ledger = _Ledger(strict=False, failures=[Failure("embeddings", "v", "It is too long.", "cut it")])
+    _require_pairs("mfcc", left(["S IH", "SH IH"]), pairs, 4, ledger)
+    with pytest.raises(SeparationError) as caught:
+        _require_pairs("mfcc", left(["S IH", "B OW"]), pairs, 4, ledger)
+    assert str(caught.value) == (
+        "mfcc: no near-homophone pair has tokens of both sides left, as 2 of 4 tokens have no vector. The first failure, v: It is too "
+        "long. What to do: cut it"
+    )

@@ -13,6 +13,7 @@ from analysis.errors import FaceError
 from analysis.face.__main__ import main
 from analysis.face.study import Item, analyse, make_study, read_answers, read_items
 from analysis.face.study.answers import Answer, fleiss_kappa, krippendorff_alpha
+from analysis.face.study.ranking import bradley_terry
 from tests.reference import face as oracle
 
 # A one-pixel GIF.
@@ -131,6 +132,48 @@ def test_no_preference_is_found_where_none_is_planted() -> None:
     assert covered / n_studies > 0.9
     assert rejected / n_studies < 0.1
     assert exact / n_studies < 0.7  # taking answers as independent claims far too much
+
+
+def test_methods_are_ranked_and_intervals_hold_planted_strengths() -> None:
+    """Three methods, each pair on items of its own; raters differ in how much they see."""
+    planted = {"A": 0.8, "B": 0.0, "C": -0.8}
+    rng = np.random.default_rng(0)
+    held, n = np.zeros(3), 60
+    for seed in range(n):
+        answers = []
+        for rater in range(15):
+            sees = np.exp(0.3 * rng.normal())
+            for number, (one, two) in enumerate(itertools.combinations(planted, 2)):
+                for item in range(8):
+                    first = rng.random() < 1 / (1 + np.exp(-sees * (planted[one] - planted[two])))
+                    answers.append(Answer(f"r{rater}", f"i{number}{item}", *((one, two) if first else (two, one)), "left", 0))
+        result = analyse(answers, n_resamples=300, seed=seed)
+        assert [row.method for row in result.ranking] == ["A", "B", "C"]
+        held += [row.low <= planted[row.method] <= row.high for row in sorted(result.ranking, key=lambda row: row.method)]
+    assert (held / n > 0.88).all()
+    assert sum(row.strength for row in result.ranking) == pytest.approx(0, abs=1e-9)
+    text = result.to_text()
+    assert "all methods, Bradley-Terry log-odds" in text and json.loads(result.to_json())["ranking"][0]["method"] == "A"
+
+
+def test_strengths_are_the_maximum_of_the_likelihood() -> None:
+    from scipy.optimize import minimize
+
+    wins = np.array([[0, 7, 9], [3, 0, 8], [1, 2, 0.0]])
+    padded = wins + 0.5 * (1 - np.eye(3))
+
+    def loss(free: np.ndarray) -> float:
+        s = np.array([*free, -free.sum()])
+        return float((padded * np.log1p(np.exp(s[None, :] - s[:, None]))).sum())
+
+    best = minimize(loss, np.zeros(2), tol=1e-12).x
+    np.testing.assert_allclose(bradley_terry(wins), [*best, -best.sum()], atol=1e-5)
+
+
+def test_methods_that_nothing_links_are_not_ranked() -> None:
+    answers = [Answer("r", "i", "A", "B", "left", 0), Answer("r", "j", "C", "D", "left", 0)]
+    assert analyse(answers).ranking == ()
+    assert analyse(answers[:1]).ranking == ()  # two methods: the preference says it
 
 
 def test_exact_values() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.documents import read_json
 from analysis.errors import FaceError, Failure
+from analysis.face.study.ranking import Standing, rank_methods
 
 __all__ = ["Answer", "Preference", "StudyResult", "analyse", "fleiss_kappa", "krippendorff_alpha", "read_answers"]
 
@@ -91,18 +92,22 @@ class StudyResult:
     items : tuple of dict
         Per item: ``item``, ``method``, ``other``, ``n_preferred``, ``n_answers``, ``share``, ``exact_low``, ``exact_high``.
     excluded : tuple of Failure
-        Raters who failed an attention check, and files that could not be used.
+        Raters who failed an attention check, and files and answers that could not be used.
+    ranking : tuple of Standing
+        All methods in one order, where there are three or more and comparisons link them all.
     """
 
     preferences: tuple[Preference, ...]
     items: tuple[dict[str, Any], ...]
     excluded: tuple[Failure, ...]
+    ranking: tuple[Standing, ...] = ()
 
     def to_json(self) -> str:
         """All of it; NaN as null."""
         document = {
             "schema": "analysis.face.study.result",
             "preferences": [asdict(row) for row in self.preferences],
+            "ranking": [asdict(row) for row in self.ranking],
             "items": list(self.items),
             "excluded": [failure.as_row() for failure in self.excluded],
         }
@@ -123,6 +128,17 @@ class StudyResult:
                 "(says nothing about other raters)",
                 f"  agreement: Fleiss kappa {row.fleiss_kappa:.3f}, Krippendorff alpha {row.krippendorff_alpha:.3f}; left chosen "
                 f"{row.left_share:.1%}",
+            ]
+        if self.ranking:
+            wide = max(len(row.method) for row in self.ranking)
+            lines += [
+                "",
+                "all methods, Bradley-Terry log-odds against the mean, 95% for other raters and items; share against the others",
+            ]
+            lines += [
+                f"  {row.method.ljust(wide)}  {row.strength:+.3f} [{row.low:+.3f}, {row.high:+.3f}]  {row.share:5.1%}  "
+                f"({row.n_answers} answers)"
+                for row in self.ranking
             ]
         width = max([len(str(row["item"])) for row in self.items] + [4])
         lines += ["", f"{'item'.ljust(width)}  share  answers  95% exact  (share preferring the first method named above)"]
@@ -305,7 +321,8 @@ def analyse(
                     "exact_high": high,
                 }
             )
-    return StudyResult(tuple(preferences), tuple(items), tuple(excluded))
+    ranking = rank_methods(answers, n_resamples=n_resamples, seed=seed)
+    return StudyResult(tuple(preferences), tuple(items), tuple(excluded), ranking)
 
 
 def _preference(method: str, other: str, answers: list[Answer], n_resamples: int, seed: int) -> Preference:

@@ -78,6 +78,8 @@ class TokenKinds:
         The class (code in ``PAIR_CLASSES``) that a pair has if both of its tokens are like this one and of different lemmas.
     lemma : ndarray of int, shape (words, k)
         Codes of the lemmas of each word, filled up with -1.
+    family : ndarray of int, shape (words,)
+        Words of different families share no lemma, nor a word that shares one with both.
     words : tuple of str
         What the codes of words mean.
     missing : tuple of str
@@ -88,6 +90,7 @@ class TokenKinds:
     position: np.ndarray
     kind: np.ndarray
     lemma: np.ndarray
+    family: np.ndarray
     words: tuple[str, ...]
     missing: tuple[str, ...]
 
@@ -103,13 +106,15 @@ class TokenKinds:
         if "word" in missing:
             n = len(tokens)
             unknown = np.full(n, _CODES["unknown"])
-            return cls(np.full(n, -1), np.zeros(n, dtype=np.int64), unknown, np.zeros((0, 1), dtype=np.int64), (), missing)
+            nothing = np.zeros(0, dtype=np.int64)
+            return cls(np.full(n, -1), np.zeros(n, dtype=np.int64), unknown, nothing.reshape(0, 1), nothing, (), missing)
         word, names = pd.factorize(tokens["word"].astype(str).str.strip().str.lower())
         word = np.where((names == "")[word], -1, word) if len(names) else word
         position = tokens["position"].to_numpy() if "position" in tokens else np.zeros(len(tokens), dtype=np.int64)
         if missing:
             kind = np.full(len(tokens), _CODES["unknown"])
-            return cls(word, position, kind, np.full((len(names), 1), -1), tuple(names), missing)
+            apart = np.arange(len(names))
+            return cls(word, position, kind, np.full((len(names), 1), -1), apart, tuple(names), missing)
         syllables = (tokens["unit"] == "syllable").to_numpy() if "unit" in tokens else np.ones(len(tokens), dtype=bool)
         classes, n_syllables = tokens["word_class"].to_numpy(), tokens["n_syllables"].to_numpy()
         part = syllables & (n_syllables > 1)
@@ -126,23 +131,34 @@ class TokenKinds:
         lemma = np.full((len(names), max((len(form) for form in forms), default=1) or 1), -1)
         for code, form in enumerate(forms):
             lemma[code, : len(form)] = [number[one] for one in form]
-        return cls(word, position, kind, lemma, tuple(names), ())
+        return cls(word, position, kind, lemma, _families(lemma, len(number)), tuple(names), ())
 
     def classes(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Class code of each pair of tokens (rows of the table); the two arrays are broadcast against each other."""
-        found = np.minimum(self.kind[a], self.kind[b])
+        found = np.ascontiguousarray(np.minimum(self.kind[a], self.kind[b]))
         word_a, word_b = self.word[a], self.word[b]
         # both known, for which a pair needs both words
-        known = (found != _CODES["unknown"]) & (word_a >= 0) & (word_b >= 0)
-        if known.any():
-            shared = np.zeros(found.shape, dtype=bool)
-            for i in range(self.lemma.shape[1]):
-                for j in range(self.lemma.shape[1]):
-                    one, other = self.lemma[word_a, i], self.lemma[word_b, j]
-                    shared |= (one == other) & (one >= 0)
-            found = np.where(known & shared, _CODES["inflection"], found)
+        known = (found != _CODES["unknown"]) & (word_a >= 0) & (word_b >= 0) & (word_a != word_b)
+        # words that share a lemma are of one family; in most families all do
+        one_family = np.flatnonzero((known & (self.family[word_a] == self.family[word_b])).ravel()) if len(self.family) else []
+        if len(one_family):
+            first, second = (np.broadcast_to(side, found.shape).ravel()[one_family] for side in (word_a, word_b))
+            ours, theirs = self.lemma[first][:, :, None], self.lemma[second][:, None, :]
+            shared = ((ours == theirs) & (ours >= 0)).any(axis=(1, 2))
+            found.ravel()[one_family[shared]] = _CODES["inflection"]
         one_word = np.where(self.position[a] == self.position[b], _CODES["variant_form"], _CODES["same_word"])
         return np.where((word_a == word_b) & (word_a >= 0), one_word, found)
+
+
+def _families(lemma: np.ndarray, n_lemmas: int) -> np.ndarray:
+    """Connected words, where a lemma connects all words that may be forms of it; shape (words,)."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    word, place = np.nonzero(lemma >= 0)
+    size = len(lemma) + n_lemmas
+    links = coo_array((np.ones(len(word)), (word, len(lemma) + lemma[word, place])), shape=(size, size))
+    return connected_components(links, directed=False)[1][: len(lemma)]
 
 
 def compose(
@@ -173,9 +189,10 @@ def compose(
     are ``variant_form`` and ``function_word``. Counts are of all token pairs of the corpus, those of one utterance included.
     """
     kinds = TokenKinds.of(tokens)
-    scored = sorted({_CODES[name] for name in asked} | {_CODES["unknown"]})
+    codes = sorted({_CODES[name] for name in asked} | {_CODES["unknown"]})
+    scored = np.isin(np.arange(len(PAIR_CLASSES)), codes)
     names = list(PAIR_CLASSES)
-    label = " ".join(names[code] for code in scored)
+    label = " ".join(names[code] for code in codes)
     # tokens of one sort are alike in every pair: one of them stands for all
     sorts = _Sorts.of(tokens, kinds)
     rows = []
@@ -192,8 +209,19 @@ def compose(
 
 @dataclass(frozen=True)
 class _Sorts:
-    """By type: one token of each sort (word, syllable of it, and kind), and how many tokens are of it."""
+    """Tokens that agree in type, word, syllable of it and kind are of one sort.
 
+    Attributes
+    ----------
+    of_token : ndarray of int, shape (N,)
+        Number of each token's sort, below ``n``.
+    number, token, count : mapping of str to ndarray
+        By type, of each of its sorts: its number, a token of it, and how many there are.
+    """
+
+    of_token: np.ndarray
+    n: int
+    number: Mapping[str, np.ndarray]
     token: Mapping[str, np.ndarray]
     count: Mapping[str, np.ndarray]
 
@@ -201,29 +229,29 @@ class _Sorts:
     def of(cls, tokens: pd.DataFrame, kinds: TokenKinds) -> _Sorts:
         import pandas as pd
 
-        table = pd.DataFrame(
-            {"type": tokens["type"].to_numpy(), "word": kinds.word, "kind": kinds.kind, "position": kinds.position}
-        )
-        table["row"] = np.arange(len(table))
-        grouped = table.groupby(["type", "word", "kind", "position"], sort=True)["row"].agg(["first", "size"]).reset_index()
-        by_type = dict(list(grouped.groupby("type", sort=False)))
-        return cls(
-            {name: part["first"].to_numpy() for name, part in by_type.items()},
-            {name: part["size"].to_numpy() for name, part in by_type.items()},
-        )
+        types, names = pd.factorize(tokens["type"].astype(str))
+        table = np.stack([types, kinds.word, kinds.kind, kinds.position], axis=1).astype(np.int64)
+        sorts, token, of_token, count = np.unique(table, axis=0, return_index=True, return_inverse=True, return_counts=True)
+        first = np.searchsorted(sorts[:, 0], np.arange(len(names) + 1))
+        parts = [(str(name), slice(first[code], first[code + 1])) for code, name in enumerate(names)]
+        every = np.arange(len(sorts))
+        by_type = ({name: values[part] for name, part in parts} for values in (every, token, count))
+        return cls(of_token.ravel(), len(sorts), *by_type)
 
 
-def _made_of(sorts: _Sorts, kinds: TokenKinds, type_a: str, type_b: str, scored: list[int], min_tokens: int) -> dict[str, object]:
+def _made_of(
+    sorts: _Sorts, kinds: TokenKinds, type_a: str, type_b: str, scored: np.ndarray, min_tokens: int
+) -> dict[str, object]:
     none = np.empty(0, dtype=np.int64)
     a, b = sorts.token.get(type_a, none), sorts.token.get(type_b, none)
     n_a, n_b = sorts.count.get(type_a, none), sorts.count.get(type_b, none)
     classes = kinds.classes(a[:, None], b[None, :])
     counts = np.bincount(classes.ravel(), np.outer(n_a, n_b).ravel(), minlength=len(PAIR_CLASSES)).astype(np.int64)
-    taken = np.isin(classes, scored)
+    taken = scored[classes]
     in_a, in_b = taken.any(axis=1), taken.any(axis=0)
     enough = bool(taken.any()) and min(n_a[in_a].sum(), n_b[in_b].sum()) >= min_tokens
     if not enough:  # what it would be, were it scored
-        other = ~np.isin(classes, (_CODES["variant_form"], _CODES["same_word"]))
+        other = classes > _CODES["same_word"]
         in_a, in_b = (other.any(axis=1), other.any(axis=0)) if other.any() else (n_a > 0, n_b > 0)
     words_a, words_b = (_words(kinds, side[used], n[used]) for side, n, used in ((a, n_a, in_a), (b, n_b, in_b)))
     order = sorted(np.flatnonzero(counts).tolist(), reverse=True)
@@ -294,16 +322,16 @@ def fallback_sentence(n: int, n_all: int, enough: int, speakers: int) -> str:
 def taking_part(tokens: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
     """Which tokens stand in a token pair that is scored as near-homophone, by a composed pair table: a mask, shape (N,)."""
     kinds = TokenKinds.of(tokens)
-    rows = _rows_of(tokens["type"])
-    found = np.zeros(len(tokens), dtype=bool)
+    sorts = _Sorts.of(tokens, kinds)
+    found = np.zeros(sorts.n, dtype=bool)
     near = pairs[(pairs["relation"] == "near_homophone") & (pairs["pairs_of"] != "")]
     for type_a, type_b, classes in zip(near["type_a"], near["type_b"], near["pairs_of"], strict=True):
-        if type_a in rows and type_b in rows:
-            a, b = rows[type_a], rows[type_b]
-            taken = np.isin(kinds.classes(a[:, None], b[None, :]), class_codes(classes))
-            found[a[taken.any(axis=1)]] = True
-            found[b[taken.any(axis=0)]] = True
-    return found
+        if type_a in sorts.token and type_b in sorts.token:
+            scored = np.isin(np.arange(len(PAIR_CLASSES)), class_codes(classes))
+            taken = scored[kinds.classes(sorts.token[type_a][:, None], sorts.token[type_b][None, :])]
+            found[sorts.number[type_a][taken.any(axis=1)]] = True
+            found[sorts.number[type_b][taken.any(axis=0)]] = True
+    return found[sorts.of_token]
 
 
 def may_stand(tokens: pd.DataFrame, asked: Sequence[str]) -> np.ndarray:
@@ -315,10 +343,6 @@ def may_stand(tokens: pd.DataFrame, asked: Sequence[str]) -> np.ndarray:
 def class_codes(names: str) -> list[int]:
     """Codes, as :meth:`TokenKinds.classes` gives them, of classes named with spaces between."""
     return [_CODES[name] for name in names.split()]
-
-
-def _rows_of(types: pd.Series) -> dict[str, np.ndarray]:
-    return {str(name): rows for name, rows in types.reset_index(drop=True).groupby(types.to_numpy()).indices.items()}
 
 
 def count_scored(pairs: pd.DataFrame) -> int:

@@ -184,7 +184,16 @@ def test_where_the_default_leaves_too_few_all_are_scored_and_a_sentence_says_so(
 
 def test_tokens_that_take_part():
     table = tokens()
-    part = taking_part(table, compose(near(table), table))
+    found = compose(near(table), table)
+    part = taking_part(table, found)
+    kinds, rows, types = TokenKinds.of(table), np.arange(len(table)), table["type"]
+    slow = np.zeros(len(table), dtype=bool)
+    for a, b, scored in zip(found["type_a"], found["type_b"], found["pairs_of"], strict=True):
+        for i in rows[types == a]:
+            for j in rows[types == b]:
+                taken = list(PAIR_CLASSES)[int(kinds.classes(rows[i : i + 1], rows[j : j + 1])[0])] in scored.split()
+                slow[[i, j]] |= taken
+    assert (part == slow).all()
     assert not part[table["word"].isin(["and", "to", "condition", "nation"])].any()
     assert part[table["word"].isin(["sheep", "ship", "two", "tool", "shipment"])].all()
 
@@ -201,3 +210,14 @@ def test_what_pairs_of_takes():
     )
     with pytest.raises(ConfigurationError, match="not nothing"):
         pairs_of(" ,")
+
+
+def test_classes_do_not_depend_on_how_the_indices_lie_in_memory():
+    table = tokens()
+    kinds = TokenKinds.of(table)
+    rows = np.arange(len(table))
+    expected = kinds.classes(rows[:, None], rows[None, :])
+    a, b = np.meshgrid(rows, rows, indexing="ij")
+    assert (expected == list(PAIR_CLASSES).index("inflection")).any()
+    assert (kinds.classes(np.asfortranarray(a), np.asfortranarray(b)) == expected).all()
+    assert (kinds.classes(a.ravel(), b.ravel()) == expected.ravel()).all()

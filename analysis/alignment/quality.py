@@ -38,6 +38,9 @@ _MINIMUM_PHONE = 0.030
 # Spread of logarithmic durations within a phone class is not taken below this, or classes of two tokens would give huge scores.
 _LEAST_SPREAD = 0.25
 _LEAST_TOKENS = 5
+# Noise lowers the scores of right words: for each dB that the levels range over less than this, limits of scores are lowered, nats.
+_CLEAN_RANGE = 20.0
+_SCORE_PER_DB = 0.13
 # Sources whose phones someone else put under the words.
 _READ = frozenset(("textgrid", "labels"))
 # Boundaries with this contrast are in place whatever those of the other utterances are.
@@ -69,7 +72,7 @@ class QualityLimits:
     most_phones_off : float or None
         Share of the words that CMUdict knows and whose phones are unlike all it has for them. One in five or more is let pass.
     scores : bool
-        Whether the limits of :data:`SCORE_LIMITS` hold: they need no other utterance to compare with.
+        Whether the limits of :data:`SCORE_LIMITS` hold: they need no other utterance to compare with, and are lower in noise.
     longest_untranscribed : float or None
         Longest stretch of sound outside the words, s.
     most_untranscribed : float or None
@@ -127,7 +130,7 @@ def quality_table(
         One row per alignment: ``utterance, speaker, source, duration, n_words, n_phones``, the measures ``speech_rate`` (phones
         per second of speech), ``shortest_run`` (phones), ``largest_z``, ``longest_phone`` (the phone that has it),
         ``score_per_frame``, ``score_z``, ``worst_stretch`` (lowest score of 0.8 s), ``silence_share``, ``words_off`` and
-        ``phones_off`` (shares), ``untranscribed`` (s), ``untranscribed_share``, ``boundary_contrast``, then ``marked`` (bool),
+        ``phones_off`` (shares), ``untranscribed`` (s), ``untranscribed_share``, ``boundary_contrast``, ``level_range`` (dB), then ``marked`` (bool),
         ``badness`` (how far the worst measure has gone from good towards its limit: 0 good, 1 at the limit), ``excess`` (how far
         beyond its limit the worst measure is, 0 when none is) and ``reasons``. Measures that cannot be taken (no phones, no score,
         no recording) are NaN. What an aligner measured itself stands behind, as ``aligner_snr`` and the like. Rows are sorted by
@@ -162,7 +165,7 @@ def quality_table(
         "speech_rate": "float64", "shortest_run": "int64", "largest_z": "float64", "longest_phone": "str",
         "score_per_frame": "float64", "score_z": "float64", "worst_stretch": "float64", "silence_share": "float64",
         "words_off": "float64", "phones_off": "float64", "untranscribed": "float64", "untranscribed_share": "float64",
-        "boundary_contrast": "float64", "marked": "bool", "badness": "float64", "excess": "float64", "reasons": "str",
+        "boundary_contrast": "float64", "level_range": "float64", "marked": "bool", "badness": "float64", "excess": "float64", "reasons": "str",
     }  # fmt: skip
     columns |= dict.fromkeys((f"aligner_{name}" for one in alignments for name, _ in one.measures), "float64")
     table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
@@ -265,7 +268,7 @@ def _against_sound(alignment: Alignment, utterance: Utterance | None) -> dict[st
 
     stretch, stretch_at = worst_stretch(alignment)
     found = {"worst_stretch": stretch, "_stretch_at": stretch_at}
-    names = ("untranscribed", "untranscribed_at", "untranscribed_share", "boundary_contrast")
+    names = ("untranscribed", "untranscribed_at", "untranscribed_share", "boundary_contrast", "level_range")
     found |= dict.fromkeys(names, math.nan)
     if utterance is None or not (alignment.words or alignment.phones):
         return found
@@ -295,6 +298,9 @@ def _verdict(row: dict[str, object], limits: QualityLimits) -> tuple[list[str], 
     source = str(row["source"]).split(" ")[0]
     differences, example, phone = (text.replace("{", "{{").replace("}", "}}") for text in _quoted(row))
     lowest_score, lowest_stretch = SCORE_LIMITS.get(source, (None, None)) if limits.scores else (None, None)
+    if lowest_score is not None and row["level_range"] < _CLEAN_RANGE:
+        allowance = _SCORE_PER_DB * (_CLEAN_RANGE - row["level_range"])
+        lowest_score, lowest_stretch = lowest_score - allowance, lowest_stretch - allowance
     words, (n_off, n_checked, _) = row["_wording"], row["_phones"]
     n_words, n_words_off = (words.n_words, words.n_off) if words else (0, 0)
     few = _few(n_words_off, n_words), _few(n_off, n_checked)
@@ -311,9 +317,9 @@ def _verdict(row: dict[str, object], limits: QualityLimits) -> tuple[list[str], 
          f"{n_words_off} of {n_words} words differ from the transcript, above {{limit:.0%}}: {differences}"),
         (None if few[1] else limits.most_phones_off, row["phones_off"], 0.0,
          f"{n_off} of {n_checked} words have the phones of other words, above {{limit:.0%}}: {example}"),
-        (lowest_score, row["score_per_frame"], -1.0, f"score per frame of {{value:.1f}}, below {{limit:g}} ({source})"),
+        (lowest_score, row["score_per_frame"], -1.0, f"score per frame of {{value:.1f}}, below {{limit:.1f}} ({source})"),
         (lowest_stretch, row["worst_stretch"], -1.5,
-         f"score per frame of {{value:.1f}} over 0.8 s from {row['_stretch_at']:.2f} s, below {{limit:g}} ({source})"),
+         f"score per frame of {{value:.1f}} over 0.8 s from {row['_stretch_at']:.2f} s, below {{limit:.1f}} ({source})"),
         (limits.longest_untranscribed, row["untranscribed"], 0.0,
          f"{{value:.2f}} s of sound outside the words, above {{limit:g}} s, from {row['untranscribed_at']:.2f} s"),
         (limits.most_untranscribed, row["untranscribed_share"], 0.0,

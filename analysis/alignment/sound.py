@@ -47,12 +47,15 @@ class SoundMeasures:
         The three are NaN where the recording's loud frames are hardly louder than its quiet ones.
     boundary_contrast : float
         As :func:`boundary_contrast` gives it.
+    level_range : float
+        From the recording's quiet frames to its loud ones (5th and 95th percentile), dB: small where there is noise.
     """
 
     untranscribed: float
     untranscribed_at: float
     untranscribed_share: float
     boundary_contrast: float
+    level_range: float
 
 
 def sound_measures(samples: np.ndarray, alignment: Alignment) -> SoundMeasures:
@@ -69,7 +72,7 @@ def sound_measures(samples: np.ndarray, alignment: Alignment) -> SoundMeasures:
     level = levels(samples)
     low, high = np.percentile(level, [5, 95])
     if high - low < _LEAST_RANGE:
-        return SoundMeasures(float("nan"), float("nan"), float("nan"), contrast)
+        return SoundMeasures(float("nan"), float("nan"), float("nan"), contrast, float(high - low))
     sound = level >= pause_threshold(level)
     covered = np.zeros(len(level), dtype=bool)
     for unit in alignment.words or alignment.phones:
@@ -77,7 +80,7 @@ def sound_measures(samples: np.ndarray, alignment: Alignment) -> SoundMeasures:
     outside = np.flatnonzero(sound & ~covered)
     first, length = _longest(outside, covered)
     share = len(outside) / max(int(sound.sum()), 1)
-    return SoundMeasures(length / _FRAMES, first / _FRAMES, share, contrast)
+    return SoundMeasures(length / _FRAMES, first / _FRAMES, share, contrast, float(high - low))
 
 
 def _longest(outside: np.ndarray, covered: np.ndarray) -> tuple[int, int]:

@@ -143,6 +143,19 @@ def test_sound_outside_the_words_is_measured():
     assert np.isnan(steady.untranscribed), "in steady noise nothing can be taken for sound"
 
 
+def test_scores_are_judged_by_the_noise_of_the_recording(tmp_path):
+    alignment = Alignment("u", (Interval(0.5, 1.0, "a"),), (), 4.0, "pocketsphinx 5", -3.4, (-3.4,))
+    marked = []
+    for louder in (1.0, 8.0):  # 30 and 14 dB from the quiet to the loud frames
+        rng = np.random.default_rng(0)
+        samples = bursts((0.5, 1.0)) + rng.normal(size=64000) * 30 * (louder - 1)
+        soundfile.write(tmp_path / "u.wav", samples / 32768, 16000)
+        row = quality_table([alignment], [Utterance("u", tmp_path / "u.wav", "a", "s", 4.0, 16000)]).iloc[0]
+        marked.append("score per frame" in row["reasons"])
+        assert row["level_range"] == pytest.approx(30 if louder == 1 else 13.7, abs=1.5)
+    assert marked == [True, False]
+
+
 def test_the_worst_stretch_of_scores():
     alignment = Alignment(
         "u", (Interval(0, 0.5, "a"), Interval(1, 1.5, "b"), Interval(2, 2.5, "c")), (), 3.0, "test", -2.0, (-1.0, -4.0, -1.0)
@@ -193,7 +206,7 @@ def test_a_corpus_that_is_off_everywhere_is_marked(shared_data):
 CASES = {
     "abc_ac": "1.60 s of sound outside the words, above 0.5 s, from 4.64 s",
     "ab_b": "1.00 s of sound outside the words, above 0.5 s, from 0.00 s",
-    "b_wrong": "score per frame of -6.0, below -3 (pocketsphinx)",
+    "b_wrong": "score per frame of -6.0, below -3.0 (pocketsphinx)",
     "b_ok": "",
 }
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from analysis.report.model import Report
 
-__all__ = ["main", "parse"]
+__all__ = ["main", "parse", "parser"]
 
 # Failures named on the console, those that lost something first.
 _FAILURES_SHOWN = 6
@@ -48,7 +48,8 @@ exit codes: 0 done and no regression, 1 regression, 2 the request cannot be met,
 """
 
 
-def _parser() -> ArgumentParser:
+def parser() -> ArgumentParser:
+    """The parser of this command, from which its page in the documentation is made too."""
     from argparse import RawDescriptionHelpFormatter
 
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
@@ -138,10 +139,10 @@ def parse(arguments: Sequence[str]) -> tuple[DecoupleConfig, Any]:
     ConfigurationError
         If a setting is out of range. Unknown flags and malformed values end the process with exit code 2, as argparse does.
     """
-    parser = _parser()
-    options = parser.parse_args(_normalised(arguments))
+    reader = parser()
+    options = reader.parse_args(_normalised(arguments))
     names = [item.name for item in dataclasses.fields(DecoupleConfig)]
-    instance = parser.instantiate(options)
+    instance = reader.instantiate(options)
     return DecoupleConfig(**{name: instance[name] for name in names}), instance
 
 

@@ -183,7 +183,7 @@ def test_help_says_what_every_setting_means_and_names_what_it_takes():
         "separation.": SeparationSettings,
         "projection.": ProjectionSettings,
     }
-    told = {action.dest: action.help or "" for action in decouple._parser()._actions}
+    told = {action.dest: action.help or "" for action in decouple.parser()._actions}
     silent = [
         prefix + item.name
         for prefix, settings_class in settings.items()

@@ -45,7 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_code(lambda: _align(arguments), interrupted="interrupted; run the same command again to go on")
 
 
-def _align(arguments: list[str]) -> int:
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command by its name; aligning has none. The pages of the documentation are made from them too."""
+    return {"": _align_parser(), "compare": _compare_parser(), "show": _show_parser(), "segment": _segment_parser()}
+
+
+def _align_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.alignment",
         description=_ALIGN_HELP,
@@ -77,7 +82,11 @@ def _align(arguments: list[str]) -> int:
         help="ray: every one of N shards as a task of the Ray cluster at RAY_ADDRESS, --workers cores each",
     )
     parser.add_argument("--strict", action="store_true", help="stop at the first failure")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _align(arguments: list[str]) -> int:
+    options = _align_parser().parse_args(arguments)
 
     if options.num_shards < 1:
         raise ConfigurationError(f"--num-shards must be at least 1, not {options.num_shards}.")
@@ -161,7 +170,7 @@ def _align(arguments: list[str]) -> int:
     return 0
 
 
-def _segment(arguments: list[str]) -> int:
+def _segment_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.alignment segment",
         description="Divide long recordings, whose transcripts have no times, into utterances: a manifest with start and end. Cut is "
@@ -173,7 +182,11 @@ def _segment(arguments: list[str]) -> int:
     parser.add_argument("--out", required=True, type=Path, metavar="MANIFEST", help="ends in .csv, .tsv, .jsonl or .parquet")
     parser.add_argument("--longer", type=float, default=60.0, metavar="S", help="divide what lasts longer (default 60 s)")
     parser.add_argument("--lexicon", default="cmudict", help="cmudict (default) or a dictionary file in ARPAbet")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _segment(arguments: list[str]) -> int:
+    options = _segment_parser().parse_args(arguments)
     if not options.longer >= 0:
         raise ConfigurationError(f"--longer is a time in seconds, not {options.longer:g}.")
 
@@ -199,7 +212,7 @@ def _refuse_to_write_over(out: Path, folders: dict[str, Path | None]) -> None:
             )
 
 
-def _compare(arguments: list[str]) -> int:
+def _compare_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.alignment compare",
         description="Boundary errors of HYP against REF: two TextGrids, or two folders with TextGrids of the same paths or names. "
@@ -216,7 +229,11 @@ def _compare(arguments: list[str]) -> int:
             help=f"tier of {kind}, in the files that have one of that name; else the usual names",
         )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON too; - for standard output alone")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _compare(arguments: list[str]) -> int:
+    options = _compare_parser().parse_args(arguments)
 
     from analysis.alignment import boundary_errors
     from analysis.alignment.agreement import agreement_table
@@ -319,7 +336,7 @@ def _textgrids(path: Path) -> dict[str, Path]:
     return {file.relative_to(path).with_suffix("").as_posix(): file for file in files}
 
 
-def _show(arguments: list[str]) -> int:
+def _show_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.alignment show",
         description="What is in TextGrids, tier by tier. One bad file does not hide the others.",
@@ -327,7 +344,11 @@ def _show(arguments: list[str]) -> int:
     )
     parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--json", metavar="OUT", help="write {file: {xmin, xmax, tiers} or {error}} to this file; - to print it")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _show(arguments: list[str]) -> int:
+    options = _show_parser().parse_args(arguments)
 
     from analysis.alignment.tiers import read_tiers, tiers_as_data
 

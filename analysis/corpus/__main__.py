@@ -17,7 +17,8 @@ from analysis.console import exit_code
 from analysis.errors import Failure
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The parser of this command, from which its page in the documentation is made too."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.corpus",
         description="What a corpus holds, a manifest of it, or the demo corpus.",
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     return {"list": _list, "manifest": _manifest, "demo": _demo, "layouts": _layouts}[options.command](options)
 
 

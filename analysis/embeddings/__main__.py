@@ -41,7 +41,8 @@ exit codes: 0 done (with --status: complete), 1 --status: not complete, 2 the re
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The parser of this command, from which its page in the documentation is made too."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.embeddings",
         description="One vector per syllable, phone, word or utterance and layer of a speech encoder, stored as sharded Parquet.",
@@ -285,7 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parsed_and_run(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     # where there is no terminal for a bar, a job's log says which shards are written
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("analysis.embeddings").setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from analysis.phonology.lexicon import Lexicon
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The parser of this command, from which its page in the documentation is made too."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.phonology",
         description="Pronunciations, syllables, and pairs of words that sound alike.",
@@ -309,7 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
-    parsed = _parser().parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     commands = {"pairs": _pairs, "pronounce": _pronounce, "syllabify": _syllabify, "check-syllables": _check_syllables}
     return commands[parsed.command](parsed) or 0
 

@@ -83,7 +83,8 @@ _RECIPE_FLAGS: dict[str, tuple[Any, str]] = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The parser of this command, from which its page in the documentation is made too."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.wav2sem",
         description="Semantic vectors of utterances: train, evaluate, convert and use Wav2Sem modules.",
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for loud in ("httpx", "transformers", "accelerate"):
         logging.getLogger(loud).setLevel(logging.WARNING)

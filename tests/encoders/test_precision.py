@@ -242,10 +242,10 @@ def test_what_onednn_may_not_use_is_not_used(model_folder: Callable[[str], Path]
 
 
 def test_every_precision_has_a_line_of_help() -> None:
-    from analysis.embeddings.__main__ import _parser
+    from analysis.embeddings.__main__ import parser
     from analysis.settings import DecoupleConfig
 
-    text = " ".join(_parser().format_help().split())
+    text = " ".join(parser().format_help().split())
     for name in PRECISIONS:
         assert name in text
         assert DecoupleConfig(dtype=name).dtype == name

@@ -19,6 +19,7 @@ from analysis.encoders.types import layer_name
 from analysis.errors import FAILURE_COLUMNS, Failure, failure_rows
 from analysis.phonology.composition import composition_sentences, composition_table
 from analysis.report.model import Report
+from analysis.separation.headline import Headline
 from analysis.settings import DecoupleConfig
 
 if TYPE_CHECKING:
@@ -27,18 +28,7 @@ if TYPE_CHECKING:
     from analysis.separation import Separation
     from analysis.wav2sem.types import UtteranceVectors
 
-__all__ = ["HEADLINE", "EncoderRun", "assemble", "fused", "write_syllables"]
-
-#: Which rows of the separation table the headline shows. Shuffled sentence vectors are the null that differs least from the
-#: module: the same vectors, each on the wrong utterance.
-HEADLINE = {
-    "distance": "l2",
-    "split": "different_utterance",
-    "relation": "near_homophone",
-    "vectors": "raw",
-    "null": "null:shuffled",
-    "average": "macro",
-}
+__all__ = ["EncoderRun", "assemble", "fused", "write_syllables"]
 
 
 @dataclass(frozen=True)
@@ -77,13 +67,11 @@ def fused(
     config: DecoupleConfig, embeddings: SyllableEmbeddings, semantics: UtteranceVectors, layer: int, variant: str
 ) -> np.ndarray:
     """Vectors of one layer with the semantics of a variant, exactly as they are scored, shape (tokens, dims)."""
-    from analysis.wav2sem.fusion import TRAINED_MODES, fuse, semantic_scale, trained_fusions
+    from analysis.separation.variants import added_scale
+    from analysis.wav2sem.fusion import TRAINED_MODES, fuse, trained_fusions
 
     position = {name: row for row, name in enumerate(semantics.utterances)}
-    column = embeddings.layers.index(layer)
-    frame_norm = float(np.average(embeddings.frames.frame_norm[:, column], weights=embeddings.frames.n_frames))
-    spoken = [position[name] for name in embeddings.tokens["utterance"].unique()]
-    scale = semantic_scale(semantics.vectors[spoken], share=config.share, frame_norm=frame_norm)
+    scale = added_scale(embeddings, semantics, layer, config.separation)
     rows = embeddings.tokens["utterance"].map(position).to_numpy()
     weights = None
     if config.fusion in TRAINED_MODES:
@@ -117,6 +105,7 @@ def assemble(
         utterances["start"] = [utterance.start for utterance in corpus]
         utterances["channel"] = [utterance.channel for utterance in corpus]
     on_map = pd.concat([run.embeddings.tokens.iloc[run.on_map] for run in runs])
+    headline = Headline.of(config.separation, runs[0].separation.table)
     return Report(
         title=f"Near-homophone separation: {corpus.name}" + (" (synthetic speech)" if corpus.synthetic else ""),
         corpus={
@@ -160,15 +149,16 @@ def assemble(
         },
         verdicts=[verdict for run in runs for verdict in _headline_verdicts(run)],
         figures={
-            "headline": HEADLINE
+            "headline": asdict(headline)
             | {
+                "null": f"null:{headline.null}" if headline.null else "",
                 "layers": {run.name: run.headline_layer for run in runs},
                 "pooling": config.pooling,
                 "unit": config.unit,
                 "variant": next(iter(runs[0].semantics), ""),
             },
             "projections": [card for run in runs for card in _projection_cards(config, run)],
-            "nulls": [draws for run in runs for draws in _null_draws(run)],
+            "nulls": [draws for run in runs for draws in _null_draws(config, run)],
             "histograms": [counts for run in runs for counts in _histograms(config, run)],
             "composition": composition_sentences(runs[0].pairs),
             "notes": list(dict.fromkeys(note for run in runs for note in run.separation.notes)),
@@ -201,21 +191,18 @@ def _pairs_with_distances(config: DecoupleConfig, run: EncoderRun) -> pd.DataFra
     """
     from analysis.separation.pair_intervals import pair_gains
 
+    headline = asdict(Headline.of(config.separation, run.separation.table))
     found = run.separation.per_pair
-    found = found[
-        (found["layer"] == run.headline_layer)
-        & (found["distance"] == HEADLINE["distance"])
-        & (found["split"] == HEADLINE["split"])
-        & (found["vectors"] == HEADLINE["vectors"])
-        & (found["relation"] == HEADLINE["relation"])
-    ]
+    found = found[found["layer"] == run.headline_layer]
+    for name in ("distance", "split", "vectors", "relation"):
+        found = found[found[name] == headline[name]]
     keys = ["type_a", "type_b"]
     wide = found.pivot(index=keys, columns="variant", values="mean_distance").reset_index()
     wide.columns.name = None
     # where every pair is said within one utterance only, none has a distance at the headline's split
     wide = wide.reindex(columns=list(dict.fromkeys([*wide.columns, "without", *run.semantics])))
     counts = found[found["variant"] == "without"][[*keys, "n_token_pairs"]]
-    near = run.pairs[run.pairs["relation"] == HEADLINE["relation"]]
+    near = run.pairs[run.pairs["relation"] == headline["relation"]]
     wide = wide.merge(counts, on=keys).merge(near[[*keys, "pairs_of"]], on=keys)
     first = next(iter(run.semantics), None)
     if first is not None:
@@ -224,7 +211,7 @@ def _pairs_with_distances(config: DecoupleConfig, run: EncoderRun) -> pd.DataFra
         after = fused(config, run.embeddings, run.semantics[first], run.headline_layer, first)
         intervals = pair_gains(run.embeddings.tokens, wide, before, after, level=config.separation.ci_level)
         wide = wide.merge(intervals[[*keys, "ci_low", "ci_high", "n_speakers"]], on=keys, how="left")
-    place = {name: HEADLINE[name] for name in ("distance", "split")}
+    place = {name: headline[name] for name in ("distance", "split")}
     table = near.merge(wide.drop(columns="pairs_of"), on=keys)
     return table.assign(encoder=run.name, layer=run.headline_layer, **place)
 
@@ -249,12 +236,12 @@ def _projection_cards(config: DecoupleConfig, run: EncoderRun) -> list[dict[str,
     return cards
 
 
-def _null_draws(run: EncoderRun) -> list[dict[str, Any]]:
+def _null_draws(config: DecoupleConfig, run: EncoderRun) -> list[dict[str, Any]]:
     """Every draw of each null at the headline, with the value that the module reached."""
-    table = run.separation.table
+    table, headline = run.separation.table, asdict(Headline.of(config.separation, run.separation.table))
     found = []
     for entry in run.separation.nulls.values():
-        wanted = {"layer": run.headline_layer} | {name: HEADLINE[name] for name in ("relation", "split", "vectors")}
+        wanted = {"layer": run.headline_layer} | {name: headline[name] for name in ("relation", "split", "vectors")}
         if any(entry[name] != value for name, value in wanted.items()):
             continue
         keys = {name: entry[name] for name in ("layer", "vectors", "distance", "relation", "split", "variant", "null")}
@@ -295,7 +282,7 @@ def command_of(config: DecoupleConfig) -> str:
     """The command line that makes this report again: every setting that is not the default."""
     words = ["python", "-m", "analysis.decouple"]
     # what follows the run's own settings is not said twice
-    follows = ("seed", "share", "fusion", "fusion_weights")
+    follows = ("seed", "share", "scale", "fusion", "fusion_weights")
     default, chosen = DecoupleConfig(**{name: getattr(config, name) for name in follows}), config.as_dict()
     for name, value in default.as_dict().items():
         if chosen[name] == value and name not in ("corpus", "seed"):
@@ -308,6 +295,8 @@ def command_of(config: DecoupleConfig) -> str:
             words += [f"--{name}", value if isinstance(value := chosen[name], str) else json.dumps(value)]
     if config.share != DecoupleConfig.share:
         words += ["--share", str(config.share)]
+    if config.scale != DecoupleConfig.scale:
+        words += ["--scale", config.scale]
     if config.fusion != DecoupleConfig.fusion:
         words += ["--fusion", config.fusion]
     if config.fusion_weights:

@@ -194,6 +194,10 @@ def _console(report: Report, folder: Path) -> str:
     return "\n".join(lines)
 
 
+#: Splits on the console, where they were scored.
+_SPLITS_SHOWN = ("same_utterance", "same_text", "different_text")
+
+
 def _headline_lines(rows: pd.DataFrame, level: float) -> list[str]:
     """Mean distance without and with, the gain, the null's gain and the net, per distance and split."""
     rows = rows.query("relation == 'near_homophone' and vectors == 'raw' and average == 'macro'")
@@ -203,7 +207,7 @@ def _headline_lines(rows: pd.DataFrame, level: float) -> list[str]:
     net = f"net [{level:.3g} % interval]"
     lines = [head + f"{'without':>11}{'with':>11}{'gain':>11}{'null gain':>11}{net:>34}{'p':>9}"]
     for distance in rows["distance"].unique():
-        for split in ("same_utterance", "different_utterance"):
+        for split in [name for name in _SPLITS_SHOWN if (rows["split"] == name).any()] or rows["split"].unique()[:1]:
             for variant in variants:
                 values = _headline_values(rows[(rows["distance"] == distance) & (rows["split"] == split)], variant)
                 if values is None:

@@ -19,6 +19,7 @@ import pandas as pd
 from analysis.documents import read_json
 from analysis.errors import BaselineError, ConfigurationError, StoreError
 from analysis.report.model import Report
+from analysis.separation.headline import preferred
 from analysis.separation.types import KEY_COLUMNS, LOWER_IS_BETTER
 from analysis.settings import WITHOUT_INFLUENCE
 
@@ -34,11 +35,10 @@ GATED: tuple[dict[str, Any], ...] = (
     {"relation": ("near_homophone",), "statistic": ("gain", "net", "between_within_ratio")},
     {"relation": ("near_homophone",), "statistic": ("abx_error",)},
 )
-#: What holds of every gated row beside its group.
+#: What holds of every gated row beside its group; the split is the headline's.
 GATED_EVERYWHERE: dict[str, tuple[str, ...]] = {
     "vectors": ("raw",),
     "average": ("macro",),
-    "split": ("different_utterance",),
     "distance": ("l2", "cosine"),
 }
 
@@ -187,9 +187,10 @@ def gated_rows(report: Report) -> tuple[BaselineRow, ...]:
     """The rows of a report that a new baseline holds (:data:`GATED`), of each encoder's last layer, with an interval."""
     table = report.separation
     wanted = pd.Series(False, index=table.index)
+    everywhere = {**GATED_EVERYWHERE, "split": (preferred("split", table["split"].unique()),)}
     for group in GATED:
         chosen = pd.Series(True, index=table.index)
-        for column, values in {**GATED_EVERYWHERE, **group}.items():
+        for column, values in {**everywhere, **group}.items():
             chosen &= table[column].isin(values)
         wanted |= chosen
     wanted &= table["layer"] == table.groupby("encoder")["layer"].transform("max")

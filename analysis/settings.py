@@ -83,7 +83,9 @@ class DecoupleConfig:
     fusion_weights : str, optional
         Folder that `python -m analysis.wav2sem fusion` wrote.
     share : float
-        Mean size of the added vector, as a share of the mean frame norm of the layer.
+        Mean size of the added vector, over utterances, as a share of the mean frame norm of the layer.
+    scale : str
+        `share` sizes the vectors by --share; `as_is` adds them unscaled, as the released module does.
     unit : str
         What a token is.
     layers : str
@@ -152,6 +154,7 @@ class DecoupleConfig:
     fusion: Literal["add", "linear", "paper", "concat"] = "add"
     fusion_weights: str | None = None
     share: float = 0.5
+    scale: Literal["share", "as_is"] = "share"
     unit: Literal["syllable", "word"] = "syllable"
     layers: str = "all"
     pooling: Literal["mean", "center", "middle", "parts", "max", "medoid"] = "mean"
@@ -204,6 +207,7 @@ class DecoupleConfig:
             self.separation,
             seed=self.seed,
             share=self.share,
+            scale=self.scale,
             fusion=self.fusion,
             fusion_weights=self.fusion_weights or self.separation.fusion_weights,
         )

@@ -34,9 +34,8 @@ torch.set_num_threads(int(sys.argv[3]))
 start = time.perf_counter()
 labels = {"type": [f"t{t:03d}" for t in given["types"]], "speaker": [f"s{s:02d}" for s in given["speakers"]]}
 speakers = {"any": {}, "within_speaker": {"by": ["speaker"]}, "across_speaker": {"across": ["speaker"]}}[sys.argv[2]]
-collapse = {"any": {}, "within_speaker": {"levels": ["speaker"]}, "across_speaker": {"weighted": True}}[sys.argv[2]]
 task = Task(Dataset.from_numpy(given["x"], labels, device="cpu"), on="type", **speakers)
-error = Score(task, "euclidean", progress=False).collapse(**collapse)
+error = float(Score(task, "euclidean", progress=False).details(levels=[])["score"].mean())
 print(json.dumps({"seconds": time.perf_counter() - start, "error": error}))
 """
 
@@ -188,15 +187,7 @@ def abx_rows(n: int, python: str | None) -> None:
             np.savez(path, x=x[chosen], types=types[chosen], speakers=speakers[chosen])
             command = [python, "-c", FASTABX, str(path), condition, str(torch.get_num_threads())]
             peer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-            # fastabx pools all triples of a type pair without a speaker condition, and all there are across speakers
-            by_pair = np.unique(found.type_a * N_TYPES + found.type_b, return_inverse=True)[1]
-            pooled = np.bincount(by_pair, found.error * found.triples) / np.bincount(by_pair, found.triples)
-            errors = {
-                "within_speaker": found.mean(),
-                "any": float(pooled.mean()),
-                "across_speaker": float(np.average(found.error, weights=found.triples)),
-            }
-            note = f"errors {peer['error']:.6f} and {errors[condition]:.6f}"
+            note = f"errors {peer['error']:.6f} and {found.mean():.6f}"
             row(f"{names[condition]} (fastabx)", peer["seconds"], mine, note)
 
 

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "STORAGE", "EmbeddingStore", "ShardContent", "ShardState", "storage_error"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+#: Schemas that can be read. Version 1 lacks the texts of utterances: every utterance is then scored as a text of its own.
+READABLE_SCHEMAS = (1, 2)
 
 #: Number formats in which vectors can be stored.
 STORAGE = ("float32", "float16")
@@ -160,10 +162,10 @@ class EmbeddingStore:
             raise StoreError(f"{path} is damaged ({error}). Delete the folder and extract again.") from error
         if not isinstance(plan, dict):
             raise StoreError(f"{path} is damaged (no object with named values). Delete the folder and extract again.")
-        if plan.get("schema_version") != SCHEMA_VERSION:
+        if plan.get("schema_version") not in READABLE_SCHEMAS:
             raise StoreError(
                 f"{self.folder} is of schema version {plan.get('schema_version')}; this version of the toolkit reads "
-                f"{SCHEMA_VERSION}. Extract again into another folder."
+                f"{' and '.join(map(str, READABLE_SCHEMAS))}. Extract again into another folder."
             )
         return plan
 

@@ -208,12 +208,20 @@ def _tokens(
         return [], [unusable]
     rows, failures = _rows(alignment, unit, ambisyllabic, lexicon)
     neighbours = _Neighbours(alignment)
+    text = _text_of(alignment)
     described = unit != "utterance" and is_described(alignment.inventory)
     for row in rows:
         row["previous_phone"], row["next_phone"] = neighbours.beside(row["start"], row["end"])
         row["word_class"] = word_class(row["word"]) if described else ""
+        row["text"] = text
         row["lemmas"] = " ".join(lemmas(row["word"])) if described else ""
     return rows, failures
+
+
+def _text_of(alignment: Alignment) -> str:
+    """The words of an utterance, lower case, silence left out."""
+    labels = (word.label.strip().lower() for word in alignment.words)
+    return " ".join(label for label in labels if label and not silent_word(label))
 
 
 def _rows(alignment: Alignment, unit: str, ambisyllabic: bool, lexicon: str | Lexicon | None) -> tuple[list[dict], list[Failure]]:

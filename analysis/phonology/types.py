@@ -8,7 +8,8 @@ from analysis.timebase import Interval
 
 __all__ = ["COMPOSITION_COLUMNS", "PAIR_CLASSES", "PAIR_COLUMNS", "RELATIONS", "TOKEN_COLUMNS", "Syllable"]
 
-#: Columns of the token table, one row per occurrence, with their dtypes. Times in seconds.
+#: Columns of the token table, one row per occurrence, with their dtypes. Times in seconds. ``text``: the words of the whole
+#: utterance, lower case, which readings of one text share.
 #: ``type`` is the form that tokens share: for syllables and phones the stress-stripped phone string ("SH IY P"), for words the
 #: spelling of :func:`analysis.spelling.plain_word` ("sheep", "don't"). ``phones`` is always the stress-stripped phone string.
 #: ``nucleus_start``/``coda_start`` split a syllable into onset [start, nucleus_start), nucleus [nucleus_start, coda_start), coda
@@ -19,6 +20,7 @@ TOKEN_COLUMNS: dict[str, str] = {
     "token": "int64",
     "utterance": "str",
     "speaker": "str",
+    "text": "str",
     "unit": "str",
     "type": "str",
     "phones": "str",

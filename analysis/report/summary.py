@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.report.model import Report
+from analysis.separation.headline import PREFERRED
 
 __all__ = [
     "HEADLINE_COLUMNS",
@@ -54,18 +55,6 @@ _SCALE_FREE = (
 
 LEVEL_WORDS = {"supported": "supported", "not_supported": "not supported", "unclear": "unclear"}
 
-_PREFERRED = {
-    "distance": ("l2", "l2_unit", "mse", "cosine"),
-    "split": ("different_utterance", "different_speaker", "all"),
-    "relation": ("near_homophone",),
-    "vectors": ("raw",),
-    "null": ("null:shuffled", "null:random"),
-    "average": ("macro",),
-    "pooling": ("mean",),
-    "unit": ("syllable",),
-}
-
-
 @dataclass(frozen=True)
 class Selection:
     """Which rows of the separation table are the headline.
@@ -105,13 +94,13 @@ def selection(report: Report) -> Selection:
     """The headline's rows: what ``figures["headline"]`` asks for, completed from what the separation table holds."""
     table = report.separation
     asked = dict(report.figures.get("headline") or {})
-    keys = {name: _choose(table[name].unique(), asked.get(name), _PREFERRED[name]) for name in _PREFERRED if name != "null"}
+    keys = {name: _choose(table[name].unique(), asked.get(name), PREFERRED[name]) for name in PREFERRED if name != "null"}
     variants = [v for v in table["variant"].unique() if v != "without" and not v.startswith("null:")]
     variant = _choose(variants, asked.get("variant"), ("wav2sem", "oracle"))
     # Where no vector was added, the nulls have nothing to be compared with but themselves.
     nets = table[(table["statistic"] == "net") & (table["variant"] == variant)]
     nulls = [full_null(name) for name in nets["null"].unique()] + [v for v in table["variant"].unique() if v.startswith("null:")]
-    null = _choose(nulls, full_null(asked.get("null")), _PREFERRED["null"])
+    null = _choose(nulls, full_null(asked.get("null")), tuple(full_null(name) for name in PREFERRED["null"]))
     layers = {str(name): int(layer) for name, layer in dict(asked.get("layers") or {}).items()}
     for encoder in table["encoder"].unique():
         if encoder not in layers:

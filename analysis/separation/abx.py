@@ -9,11 +9,10 @@ import numpy as np
 
 from analysis.errors import SeparationError
 from analysis.separation.distances import TokenDots
-from analysis.separation.intervals import Cells
 from analysis.separation.ranks import places
 from analysis.separation.threads import workers
 
-__all__ = ["Abx", "AbxCells", "AbxCounter", "AbxDesign", "abx", "abx_of_matrix", "ordering"]
+__all__ = ["Abx", "AbxCounter", "AbxDesign", "abx", "abx_of_matrix", "ordering"]
 
 #: Distances looked at at once: few enough for a core's cache.
 _BLOCK = 2**17
@@ -28,8 +27,11 @@ class Abx:
     type_a, type_b, speaker : ndarray of int, shape (C,)
         x and a are of ``type_a``, b of ``type_b``; ``speaker`` is x's (0 where speakers are not told apart).
     error : ndarray, shape (C,)
-        Share of triples in which x is nearer to b, ties counting half.
+        Share of triples in which x is nearer to b, ties counting half; across speakers the mean of these shares over the speakers
+        of a and b.
     triples : ndarray, shape (C,)
+    weight : ndarray, shape (C,)
+        Weight of each cell in :meth:`mean`.
     """
 
     type_a: np.ndarray
@@ -37,43 +39,43 @@ class Abx:
     speaker: np.ndarray
     error: np.ndarray
     triples: np.ndarray
+    weight: np.ndarray
 
-    def mean(self) -> float:
-        """Mean over speakers first, then over ordered type pairs; NaN without a cell."""
-        if not len(self.error):
+    def mean(self, aggregate: str = "cells", chosen: np.ndarray | None = None) -> float:
+        """The error of all cells, or of those chosen (a mask); NaN without a cell.
+
+        Parameters
+        ----------
+        aggregate : str
+            ``cells``: the published one, the mean over cells of (speaker of a and b, speaker of x, ordered type pair), as fastabx and
+            the ZeroSpeech challenges take it; without a condition on speakers, over ordered type pairs, whose triples are pooled.
+            ``speakers``: mean over the speakers of x, then over ordered type pairs. ``triples``: all triples count the same.
+        chosen : ndarray of bool, shape (C,), optional
+
+        References
+        ----------
+        Poli, M. et al. (2025). fastabx: a library for efficient computation of ABX discriminability.
+        """
+        kept = np.ones(len(self.error), dtype=bool) if chosen is None else chosen
+        if not kept.any():
             return float("nan")
-        _, pair = np.unique(self.type_a * (1 + self.type_b.max(initial=0)) + self.type_b, return_inverse=True)
-        return float(np.mean(np.bincount(pair, self.error) / np.bincount(pair)))
+        error = self.error[kept]
+        if aggregate == "cells":
+            return float(np.average(error, weights=self.weight[kept]))
+        if aggregate == "triples":
+            return float(np.average(error, weights=self.triples[kept]))
+        if aggregate != "speakers":
+            raise SeparationError(f"ABX has no aggregation {aggregate!r}. Valid: cells, speakers, triples.")
+        _, pair = np.unique((self.type_a * (1 + self.type_b.max(initial=0)) + self.type_b)[kept], return_inverse=True)
+        return float(np.mean(np.bincount(pair, error) / np.bincount(pair)))
 
-    def cells(self, pairs: set[tuple[int, int]] | None = None) -> AbxCells:
-        """Cells of speaker and unordered type pair, for an interval over both; of the given type pairs only, if any are given."""
+    def among(self, pairs: set[tuple[int, int]] | None) -> np.ndarray:
+        """Which cells are of the given type pairs, in either order, as a mask; all of them without any."""
+        if pairs is None:
+            return np.ones(len(self.error), dtype=bool)
         low, high = np.minimum(self.type_a, self.type_b), np.maximum(self.type_a, self.type_b)
         n = 1 + int(high.max(initial=0))
-        keep = np.ones(len(low), dtype=bool)
-        if pairs is not None:
-            keep = np.isin(low * n + high, np.array([min(pair) * n + max(pair) for pair in pairs], dtype=np.int64))
-        code, inverse = np.unique((self.speaker[keep] * n + low[keep]) * n + high[keep], return_inverse=True)
-        speaker, pair = code // (n * n), code % (n * n)
-        return AbxCells(Cells(speaker, speaker, pair, np.ones(len(code))), keep, inverse, np.bincount(inverse))
-
-
-@dataclass(frozen=True)
-class AbxCells:
-    """Cells of ABX errors; one set serves all distances over the same triples.
-
-    Attributes
-    ----------
-    cells : Cells
-    """
-
-    cells: Cells
-    _keep: np.ndarray
-    _inverse: np.ndarray
-    _count: np.ndarray
-
-    def errors(self, found: Abx) -> np.ndarray:
-        """Mean error of each cell, over its one or two orders of types."""
-        return np.bincount(self._inverse, found.error[self._keep], len(self._count)) / self._count
+        return np.isin(low * n + high, np.array([min(pair) * n + max(pair) for pair in pairs], dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,23 @@ class AbxDesign:
         codes, self._code = np.unique(self.speakers * self.n_types + self.types, return_inverse=True)
         self.n_codes = len(codes)
         totals = self._totals()
-        totals[np.arange(len(codes)), codes % self.n_types] = 0
+        own = np.arange(len(codes)), codes % self.n_types
+        totals[own] = 0
         self._x, self._b = np.nonzero(totals)
         self._triples = totals[self._x, self._b]
+        if condition == "across_speaker":
+            for part in self._part:
+                part[own[0], :, own[1]] = 0
+            cells = sum(((part > 0).sum(axis=1) for part in self._part), np.zeros(totals.shape, dtype=np.int64))
+            self._weight = cells[self._x, self._b].astype(np.float64)
+            # what a triple counts in the mean over cells
+            for part in self._part:
+                np.divide(1.0, part, out=part, where=part > 0)
+        elif condition == "within_speaker":
+            self._weight = np.ones(len(self._x))
+        else:
+            pair = np.unique(codes[self._x] % self.n_types * self.n_types + self._b, return_inverse=True)[1]
+            self._weight = self._triples / np.bincount(pair, self._triples)[pair] if len(pair) else np.zeros(0)
         self._names = kinds[codes % self.n_types][self._x], kinds[self._b], voices[codes // self.n_types][self._x]
 
     def _laid_out(self) -> list[_Layout]:
@@ -204,7 +220,9 @@ class AbxDesign:
     def _totals(self) -> np.ndarray:
         """Triples, shape (codes, T)."""
         totals = np.zeros((self.n_codes, self.n_types))
+        self._part: list[np.ndarray] = []
         for number, layout in enumerate(self.layouts):
+            part = np.zeros((self.n_codes, len(layout.groups), self.n_types), dtype=np.float32)
             every = np.argsort(self._code, kind="stable")
             every = every[self._askers(number, every)]
             count = layout.count.astype(np.float64)
@@ -221,10 +239,20 @@ class AbxDesign:
                 np.subtract.at(found, (row, self.types[mate]), own[row, line])
                 codes, sums = _sums_by_code(self._code[rows], found)
                 totals[codes] += sums
+                if self.condition == "across_speaker":
+                    for place, asking in enumerate(rows):
+                        mine = row == place
+                        here = own[place][:, None] * count
+                        np.subtract.at(here, (line[mine], self.types[mate[mine]]), own[place, line[mine]])
+                        part[self._code[asking]] += here
+            if self.condition == "across_speaker":
+                self._part.append(part)
         return totals
 
     def won(self, number: int, rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
         """Twice the triples that each of the rows wins, by the type of b, from distances to the tokens of a layout.
+
+        Across speakers, a triple counts the inverse of its cell's number of triples.
 
         Parameters
         ----------
@@ -232,7 +260,7 @@ class AbxDesign:
 
         Returns
         -------
-        ndarray of int, shape (R, P)
+        ndarray of int, or of float across speakers, shape (R, P)
         """
         layout = self.layouts[number]
         kind, lines = self.types[rows], len(layout.groups)
@@ -248,6 +276,10 @@ class AbxDesign:
         wins = places(distances.reshape(-1, layout.width), near.reshape(len(rows) * lines, -1)).reshape(distances.shape)
         row, mate = self._mates(number, rows)
         wins[row, self._place[mate]] = 0
+        if self.condition == "across_speaker":
+            line, kinds = np.arange(wins.shape[1]) // layout.width, self.types[layout.tokens]
+            wins = wins * self._part[number][self._code[rows][:, None], line[None, :], kinds[None, :]].astype(np.float64)
+            return np.add.reduceat(wins.take(layout.by_type, axis=1), layout.type_starts, axis=1)
         if not layout.as_they_are:
             wins = wins.take(layout.by_type, axis=1)
         return np.add.reduceat(wins, layout.type_starts, axis=1, dtype=np.int64)
@@ -258,7 +290,8 @@ class AbxDesign:
 
     def result(self, won: np.ndarray) -> Abx:
         """The errors, from twice the triples won by (speaker and type of x, type of b)."""
-        return Abx(*self._names, 1 - won[self._x, self._b] / 2 / self._triples, self._triples)
+        of_cells = self._weight if self.condition == "across_speaker" else self._triples
+        return Abx(*self._names, 1 - won[self._x, self._b] / 2 / of_cells, self._triples, self._weight)
 
 
 class AbxCounter:
@@ -267,6 +300,9 @@ class AbxCounter:
     def __init__(self, design: AbxDesign) -> None:
         self.design = design
         self._won = np.zeros((design.n_codes, design.n_types), dtype=np.int64)
+        # not whole numbers: kept by row, so that they are added in one order whatever the order of the blocks
+        across = design.condition == "across_speaker"
+        self._of_rows = np.zeros((len(design.types) if across else 0, design.n_types))
         self._lock = threading.Lock()
 
     def see(self, rows: np.ndarray, distances: np.ndarray) -> None:
@@ -282,13 +318,21 @@ class AbxCounter:
             for first in range(0, len(asked), step):
                 chosen, block = asked[first : first + step], part[first : first + step]
                 won = design.won(number, chosen, block if layout.as_they_are else block.take(layout.tokens, axis=1))
+                if len(self._of_rows):
+                    self._of_rows[np.ix_(chosen, layout.types)] += won
+                    continue
                 codes, sums = _sums_by_code(design._code[chosen], won)
                 with self._lock:
                     self._won[np.ix_(codes, layout.types)] += sums
 
     def result(self) -> Abx:
         """The errors of all that was seen."""
-        return self.design.result(self._won)
+        if not len(self._of_rows):
+            return self.design.result(self._won)
+        won = np.zeros(self._won.shape)
+        codes, sums = _sums_by_code(self.design._code, self._of_rows)
+        won[codes] = sums
+        return self.design.result(won)
 
 
 def _sums_by_code(codes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

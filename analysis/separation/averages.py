@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.separation.selections import Selection
-from analysis.separation.significance import permutation_p
+from analysis.separation.significance import interval_p, permutation_p
 from analysis.separation.uncertainty import detectable, displaced, interval_columns, intervals_of
-from analysis.separation.variants import LayerVariants
+from analysis.separation.variants import REFERENCE_DRAWS, LayerVariants
 
 __all__ = ["PER_PAIR_COLUMNS", "average_rows", "difference", "per_pair_distances"]
 
 #: Key of one collection of null draws, in order.
 _DRAW_KEY = ("encoder", "layer", "vectors", "distance", "relation", "split", "variant", "null")
-_PER_PAIR_SPLITS = ("all", "different_utterance")
+_PER_PAIR_SPLITS = ("all", "different_text")
 PER_PAIR_COLUMNS = (
     "encoder", "layer", "vectors", "distance", "split", "relation", "type_a", "type_b", "variant", "mean_distance",
     "n_token_pairs",
@@ -141,16 +141,26 @@ def _answered(state: LayerVariants, selection: Selection, requests: Sequence[_Re
             **request.names,
             "average": selection.average,
             **interval_columns(interval),
-            "p_value": permutation_p(float(selection.weights @ request.own), request.draws) if request.several else np.nan,
+            "p_value": interval_p(interval.estimate, interval.se, interval.df) if request.several else np.nan,
+            "p_permutation": _permuted_p(state, selection, request),
             "effect_size": float(effect_size) if statistic in ("gain", "net") else np.nan,
             "minimum_detectable_effect": detectable(interval, settings) if statistic == "net" else np.nan,
             **selection.counts,
         }
 
 
+def _permuted_p(state: LayerVariants, selection: Selection, request: _Request) -> float:
+    """p-value of a net of the shuffle in the headline's split, on a sample of token pairs; NaN for other rows."""
+    names = request.names
+    if names["statistic"] != "net" or names["null"] != "shuffled":
+        return float("nan")
+    values = state.permuted_averages(selection, names["variant"], names["distance"])
+    return float("nan") if values is None else permutation_p(float(values[0]), values[1:])
+
+
 def _reference(state: LayerVariants, selection: Selection, request: _Request) -> np.ndarray:
     names = request.names
-    return selection.means(state.reference(names["null"], names["variant"], names["distance"]))
+    return selection.means(state.draws[names["null"], names["variant"], names["distance"]][:REFERENCE_DRAWS])
 
 
 def per_pair_distances(state: LayerVariants, selections: Iterable[Selection]) -> pd.DataFrame:

@@ -9,17 +9,14 @@ from typing import Any
 import numpy as np
 
 from analysis.separation.averages import average_rows
+from analysis.separation.headline import Headline
 from analysis.separation.ratios import STATISTIC, ratio_rows, ratios
 from analysis.separation.relations import TokenPairs
 from analysis.separation.selections import Selection, restricted
+from analysis.separation.settings import SeparationSettings
 from analysis.separation.variants import LayerVariants
 
 __all__ = ["Halves", "best_layer_rows", "halves", "layer_candidates"]
-
-#: What layers are ranked by: near-homophones of different utterances, macro. Without semantics by the between/within ratio; a
-#: module by its net of the null that differs from it least.
-SPLIT = "different_utterance"
-NULLS = ("shuffled", "random")
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Halves:
     Attributes
     ----------
     choosing, reporting : list of Selection
-        Near-homophones and the same type across utterances.
+        The headline's relation and the same type, in the headline's split.
     note : str
         Which speakers chose.
     """
@@ -39,16 +36,20 @@ class Halves:
     note: str
 
 
-def halves(pairs: TokenPairs, selections: Sequence[Selection], seed: int) -> Halves | None:
-    """Speakers dealt at random into two halves; None where a half would have fewer than two, or no token pairs."""
+def halves(pairs: TokenPairs, selections: Sequence[Selection], settings: SeparationSettings) -> Halves | None:
+    """Speakers dealt at random into two halves; None where a half would have fewer than two, or no token pairs.
+
+    Layers are ranked at the headline: without semantics by the between/within ratio, a module by its net.
+    """
+    headline = Headline.of(settings)
     if len(pairs.speakers) < 4:
         return None
-    order = np.random.default_rng([seed, 19]).permutation(len(pairs.speakers))
+    order = np.random.default_rng([settings.seed, 19]).permutation(len(pairs.speakers))
     middle = len(order) // 2
     wanted = [
         one
         for one in selections
-        if one.split == SPLIT and one.average == "macro" and one.relation in ("near_homophone", "same_type")
+        if one.split == headline.split and one.average == "macro" and one.relation in (headline.relation, "same_type")
     ]
     sides = [[restricted(one, pairs, speakers) for one in wanted] for speakers in (order[:middle], order[middle:])]
     if not wanted or any(one is None for side in sides for one in side):
@@ -64,10 +65,10 @@ def layer_candidates(state: LayerVariants, halves: Halves) -> list[tuple[float, 
 
 
 def _rows(state: LayerVariants, side: Sequence[Selection]) -> Iterator[dict[str, Any]]:
-    null = next((name for name in NULLS if name in state.settings.nulls), None)
-    near = [one for one in side if one.relation == "near_homophone"]
+    headline = Headline.of(state.settings)
+    near = [one for one in side if one.relation == headline.relation]
     for row in average_rows(state, near, {}):
-        if row["statistic"] == "net" and row["null"] == null:
+        if row["statistic"] == "net" and row["null"] == headline.null:
             yield row
     for row in ratio_rows(state, ratios(side)):
         if row["statistic"] == STATISTIC and row["variant"] == "without":

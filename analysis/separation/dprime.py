@@ -11,7 +11,7 @@ __all__ = ["DPrime"]
 
 
 class DPrime:
-    """d' over the token pairs of different utterances.
+    """d' over the token pairs of different texts.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class DPrime:
 
     def __init__(self, pairs: TokenPairs) -> None:
         relation = pairs.type_pairs["relation"].to_numpy()[pairs.cell_type_pair]
-        elsewhere = ~split_mask(pairs.cell_atom, "same_utterance")
+        elsewhere = split_mask(pairs.cell_atom, "different_text")
         self._chosen = [np.flatnonzero((relation == name) & elsewhere) for name in ("near_homophone", "same_type")]
         self._count = [pairs.cell_count[chosen].astype(np.float64) for chosen in self._chosen]
         self._n = [float(count.sum()) for count in self._count]

@@ -17,7 +17,7 @@ import numpy as np
 
 from analysis.errors import SeparationError
 from analysis.separation.settings import SeparationSettings
-from analysis.wav2sem.fusion import TRAINED_MODES, AffineFusion, TrainedFusion, semantic_scale, trained_fusions
+from analysis.wav2sem.fusion import TRAINED_MODES, AffineFusion, TrainedFusion, trained_fusions
 
 __all__ = ["ModuleFusion", "NullFusion", "learnt_by_heart", "module_fusion"]
 
@@ -61,7 +61,7 @@ def module_fusion(
     *,
     layer: int,
     encoder: str,
-    frame_norm: float,
+    scale: float,
 ) -> ModuleFusion:
     """The maps of one module for one layer.
 
@@ -79,8 +79,8 @@ def module_fusion(
     layer : int
     encoder : str
         ``name@revision``; empty if not known.
-    frame_norm : float
-        Mean norm of the layer's frames, by which ``concat`` sizes the vectors.
+    scale : float
+        Factor on the vectors under ``concat``; trained fusions have learnt their own.
 
     Raises
     ------
@@ -88,7 +88,6 @@ def module_fusion(
         If the weights were trained for another layer, encoder or module, or on some of the utterances but not on all.
     """
     if settings.fusion == "concat":
-        scale = semantic_scale(vectors, share=settings.share, frame_norm=frame_norm)
         same = AffineFusion.concatenation(dims, vectors.shape[1], scale)
         return ModuleFusion(same, {null: NullFusion((same,)) for null in settings.nulls})
     folder = Path(settings.fusion_weights)

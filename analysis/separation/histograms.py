@@ -61,7 +61,7 @@ def distance_histograms(
     edges = np.linspace(0.0, max(float(values.max()) for values in distances.values()), bins + 1)
     found = []
     for name in ("near_homophone", "same_type", "unrelated"):
-        for split in ("same_utterance", "different_utterance"):
+        for split in ("same_utterance", "different_text"):
             chosen = ((relation == name) & split_mask(token_pairs.cell_atom, split))[cell]
             if not chosen.any():
                 continue

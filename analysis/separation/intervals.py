@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class Interval:
         ``crossed_t``, ``null_t``, ``pigeonhole``, ``speaker_bootstrap`` or ``none``.
     note : str
     components : dict of str to float
-        Variance components (``crossed_t``, ``null_t``): ``speaker``, ``speaker_pair``, ``type_pair``, ``residual``.
+        Variance components (``crossed_t``, ``null_t``): ``speaker``, ``speaker_pair``, ``type``, ``type_pair``, ``residual``.
     """
 
     estimate: float
@@ -55,12 +56,25 @@ class Cells:
     type_pair : ndarray of int, shape (C,)
     count : ndarray, shape (C,)
         Token pairs in the cell.
+    type_a, type_b : ndarray of int, shape (C,), optional
+        Codes of the two types of ``type_pair``; without them, no two type pairs are taken to share a type.
+    speaker_c : ndarray of int, shape (C,), optional
+        A third speaker, where cells are of triples of tokens.
     """
 
     speaker_a: np.ndarray
     speaker_b: np.ndarray
     type_pair: np.ndarray
     count: np.ndarray
+    type_a: np.ndarray | None = None
+    type_b: np.ndarray | None = None
+    speaker_c: np.ndarray | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Cells]) -> Cells:
+        """Cells of several sets, end to end."""
+        columns = [[getattr(part, item.name) for part in parts] for item in fields(cls)]
+        return cls(*(None if any(one is None for one in column) else np.concatenate(column) for column in columns))
 
     def __len__(self) -> int:
         return len(self.count)
@@ -100,10 +114,10 @@ class CrossedDesign:
     -----
     Model of the mean ``y_c`` of the token pairs of speakers (s, s') and type pair p::
 
-        y_c = mu + a_s + a_s' + d_ss' + b_p + e_c
+        y_c = mu + a_s + a_s' + d_ss' + t_k + t_l + b_p + e_c
 
-    with speakers as a multi-membership factor (a cell of one speaker holds ``2 a_s``), speaker pairs only where cells across
-    speakers exist, and type pairs. The estimate is ``w'y``. Each component has one quadratic form, the sum over its groups of
+    with speakers and types as multi-membership factors (a cell of one speaker holds ``2 a_s``, one of a single type ``2 t_k``),
+    speaker pairs only where cells across speakers exist, types only where two type pairs share one, and type pairs. The estimate is ``w'y``. Each component has one quadratic form, the sum over its groups of
     the squared group totals of ``w_c (y_c - w'y)``; the forms are linear in the components in expectation, whatever the
     distribution and however unbalanced the cells, so equating both gives moment estimators (no normality needed). Then::
 
@@ -126,19 +140,20 @@ class CrossedDesign:
         self.weights = np.asarray(weights, dtype=np.float64)
         n = len(cells)
         rows = np.arange(n)
-        _, speaker_a = np.unique(cells.speaker_a, return_inverse=True)
-        speakers, both = np.unique(np.concatenate([cells.speaker_a, cells.speaker_b]), return_inverse=True)
-        speaker_a, speaker_b = both[:n], both[n:]
+        roles = [role for role in (cells.speaker_a, cells.speaker_b, cells.speaker_c) if role is not None]
+        speakers, each = np.unique(np.concatenate(roles), return_inverse=True)
+        speaker_a, speaker_b = each[:n], each[n : 2 * n]
         pairs, type_pair = np.unique(cells.type_pair, return_inverse=True)
         self.n_speakers, self.n_type_pairs = len(speakers), len(pairs)
         ones = np.ones(n)
-        membership = {
-            "speaker": sparse.csr_array((np.r_[ones, ones], (np.r_[rows, rows], np.r_[speaker_a, speaker_b])), (n, len(speakers)))
-        }
+        membership = {"speaker": sparse.csr_array((np.ones(len(each)), (np.tile(rows, len(roles)), each)), (n, len(speakers)))}
         across = speaker_a != speaker_b
-        if across.any():
+        if across.any() and len(roles) == 2:
             dyads, dyad = np.unique(speaker_a * len(speakers) + speaker_b, return_inverse=True)
             membership["speaker_pair"] = sparse.csr_array((ones, (rows, dyad)), (n, len(dyads)))
+        shared = _shared_types(cells, rows, ones)
+        if shared is not None:
+            membership["type"] = shared
         membership["type_pair"] = sparse.csr_array((ones, (rows, type_pair)), (n, len(pairs)))
         membership["residual"] = sparse.eye_array(n, format="csr")
         self.names = tuple(membership)
@@ -213,8 +228,7 @@ class CrossedDesign:
         null_averages : ndarray, shape (R, K)
             The average under each of the null's draws, K > 1.
         reference : iterable of R ndarrays of shape (J, C)
-            Cell means under J > 1 draws that tell nothing either and leave the vectors' sizes where they are: the null's own,
-            or those of :func:`analysis.separation.nulls.resized` for a shuffle.
+            Cell means under J > 1 of the null's draws.
         level : float
 
         Notes
@@ -302,6 +316,22 @@ class CrossedDesign:
         ]  # fmt: skip
 
 
+def _shared_types(cells: Cells, rows: np.ndarray, ones: np.ndarray) -> Any:
+    """Sparse (C, types) with each cell's two types, or None where type pairs share none: types are then told by their pair."""
+    from scipy import sparse
+
+    if cells.type_a is None or cells.type_b is None:
+        return None
+    types, both = np.unique(np.concatenate([cells.type_a, cells.type_b]), return_inverse=True)
+    type_a, type_b = both[: len(rows)], both[len(rows) :]
+    of_pair = np.unique(np.stack([cells.type_pair, type_a, type_b], 1), axis=0)
+    mentions = np.bincount(of_pair[:, 1], minlength=len(types))
+    mentions += np.bincount(of_pair[of_pair[:, 1] != of_pair[:, 2], 2], minlength=len(types))
+    if mentions.max() < 2:
+        return None
+    return sparse.csr_array((np.r_[ones, ones], (np.r_[rows, rows], np.r_[type_a, type_b])), (len(rows), len(types)))
+
+
 def _nonnegative(expectation: np.ndarray, observed: np.ndarray, magnitude: np.ndarray | None = None) -> np.ndarray:
     """Components solving ``expectation @ sigma = observed`` with none below zero, each equation relative to its magnitude.
 
@@ -314,7 +344,7 @@ def _nonnegative(expectation: np.ndarray, observed: np.ndarray, magnitude: np.nd
 
     Notes
     -----
-    Least squares under non-negativity: with K of at most four, the solution is the best of the 2^K - 1 unconstrained solutions
+    Least squares under non-negativity: with K of at most five, the solution is the best of the 2^K - 1 unconstrained solutions
     on subsets of the components that are not negative, all rows at once.
     """
     n_rows, size = observed.shape
@@ -397,7 +427,7 @@ def pigeonhole(
     Notes
     -----
     A cell of speakers (s, s') and type pair p counts ``r_s r_s' q_p`` times (``r_s q_p`` within one speaker), where ``r`` and
-    ``q`` say how often each was drawn. All resamples are one sparse product of speaker-pair sums with the weights.
+    ``q`` say how often each was drawn. Where type pairs share types, types are drawn: ``q_p = q_k q_l``. All resamples are one sparse product of speaker-pair sums with the weights.
 
     References
     ----------
@@ -413,13 +443,24 @@ def speaker_bootstrap(
     return _bootstrap(cells, values, average, resamples, level, seed, pairs=False)
 
 
+def _resampled_pairs(cells: Cells, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Weight of each type pair in each resample, shape (R, P): type pairs are drawn, or types where pairs share some."""
+    pairs, first = np.unique(cells.type_pair, return_index=True)
+    if _shared_types(cells, np.arange(len(cells)), np.ones(len(cells))) is None:
+        return resample_weights(len(pairs), resamples, rng)
+    types, both = np.unique(np.concatenate([cells.type_a[first], cells.type_b[first]]), return_inverse=True)
+    drawn = resample_weights(len(types), resamples, rng)
+    type_a, type_b = both[: len(pairs)], both[len(pairs) :]
+    return np.where(type_a == type_b, drawn[:, type_a], drawn[:, type_a] * drawn[:, type_b])
+
+
 def _bootstrap(
     cells: Cells, values: np.ndarray, average: str, resamples: int, level: float, seed: int, *, pairs: bool
 ) -> Interval:
     rng = np.random.default_rng(seed)
     n_speakers = len(np.unique(np.concatenate([cells.speaker_a, cells.speaker_b])))
     weights = resample_weights(n_speakers, resamples, rng)
-    outer = resample_weights(len(np.unique(cells.type_pair)), resamples, rng) if pairs else None
+    outer = _resampled_pairs(cells, resamples, rng) if pairs else None
     means = _resampled_means(cells, np.asarray(values, dtype=np.float64), average, weights, outer)
     estimate = float(cells.weights(average) @ values)
     usable = means[np.isfinite(means)]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.phonology.composition import TokenKinds, class_codes
 from analysis.separation.intervals import Interval
+from analysis.separation.relations import texts_of_tokens
 
 __all__ = ["FEWEST_SPEAKERS", "pair_gains", "speaker_jackknife"]
 
@@ -55,12 +56,12 @@ def speaker_jackknife(values: np.ndarray, speaker_a: np.ndarray, speaker_b: np.n
 def pair_gains(
     tokens: pd.DataFrame, pairs: pd.DataFrame, without: np.ndarray, fused: np.ndarray, *, level: float = 0.95
 ) -> pd.DataFrame:
-    """Gain in Euclidean distance of each pair of types between utterances, with its interval over speakers.
+    """Gain in Euclidean distance of each pair of types between texts, with its interval over speakers.
 
     Parameters
     ----------
     tokens : DataFrame
-        With ``type``, ``utterance``, ``speaker``; row i describes row i of the vectors.
+        With ``type``, ``utterance``, ``speaker`` and, if there are any, ``text``; row i describes row i of the vectors.
     pairs : DataFrame
         With ``type_a``, ``type_b``; where it has ``pairs_of`` (:func:`analysis.phonology.compose`), only token pairs of its classes count.
     without, fused : ndarray, shape (N, D)
@@ -71,12 +72,12 @@ def pair_gains(
     -------
     DataFrame
         ``type_a``, ``type_b``, ``gain``, ``ci_low``, ``ci_high``, ``n_speakers``; one row per pair that has tokens in two
-        utterances. The interval is NaN with fewer than 4 speakers.
+        texts. The interval is NaN with fewer than 4 speakers.
     """
     from scipy.spatial.distance import cdist
 
     rows = {name: group.to_numpy() for name, group in pd.Series(np.arange(len(tokens))).groupby(tokens["type"].to_numpy())}
-    utterance, speaker = tokens["utterance"].to_numpy(), tokens["speaker"].to_numpy()
+    text, speaker = texts_of_tokens(tokens), tokens["speaker"].to_numpy()
     kinds = TokenKinds.of(tokens) if "pairs_of" in pairs else None
     classes = pairs["pairs_of"] if kinds is not None else [""] * len(pairs)
     found = []
@@ -85,7 +86,7 @@ def pair_gains(
             continue
         i, j = (grid.ravel() for grid in np.meshgrid(rows[a], rows[b], indexing="ij"))
         gains = (cdist(fused[rows[a]], fused[rows[b]]) - cdist(without[rows[a]], without[rows[b]])).ravel()
-        apart = utterance[i] != utterance[j]
+        apart = text[i] != text[j]
         if kinds is not None:
             apart &= np.isin(kinds.classes(i, j), class_codes(scored))
         if not apart.any():

@@ -11,13 +11,18 @@ import numpy as np
 from analysis.separation.averages import difference
 from analysis.separation.intervals import Cells, CrossedDesign, Interval
 from analysis.separation.selections import Selection
-from analysis.separation.significance import permutation_p
+from analysis.separation.significance import interval_p, permutation_p
 from analysis.separation.uncertainty import detectable, interval_columns, too_few, weak
-from analysis.separation.variants import LayerVariants
+from analysis.separation.variants import REFERENCE_DRAWS, LayerVariants
 
 __all__ = ["Ratio", "ratio_rows", "ratios"]
 
 STATISTIC = "between_within_ratio"
+
+UNDEFINED = "no ratio: tokens of the same type lie no farther apart than rounding"
+
+#: Means that are no larger than this share of the other one are rounding.
+_ROUNDING = 1e-9
 
 
 class Ratio:
@@ -36,8 +41,7 @@ class Ratio:
 
     def __init__(self, between: Selection, within: Selection) -> None:
         self.between, self.within = between, within
-        parts = zip(dataclasses.astuple(between.cells), dataclasses.astuple(within.cells), strict=True)
-        cells = Cells(*(np.concatenate(pair) for pair in parts))
+        cells = Cells.joined([between.cells, within.cells])
         self.design = CrossedDesign(cells, np.concatenate([between.weights, within.weights]) / 2)
         self.counts = {
             "n_tokens": max(between.counts["n_tokens"], within.counts["n_tokens"]),
@@ -48,17 +52,17 @@ class Ratio:
         }
 
     def values(self, sums: np.ndarray) -> np.ndarray:
-        """The ratio, from sums over all cells, shape (..., cells); NaN where one mean is not positive."""
+        """The ratio, from sums over all cells, shape (..., cells); NaN where one mean is zero or rounding."""
         above = self.between.means(sums) @ self.between.weights
         below = self.within.means(sums) @ self.within.weights
-        known = (above > 0) & (below > 0)
+        known = (above > 0) & (below > _ROUNDING * above)
         return np.where(known, above / np.where(known, below, 1.0), np.nan)
 
     def linear(self, sums: np.ndarray) -> tuple[float, np.ndarray]:
         """The ratio and each cell's part in its error, from the sums over all cells."""
         values = [part.means(sums) for part in (self.between, self.within)]
         above, below = float(self.between.weights @ values[0]), float(self.within.weights @ values[1])
-        if below <= 0 or above <= 0:
+        if above <= 0 or below <= _ROUNDING * above:
             return np.nan, np.zeros(len(values[0]) + len(values[1]))
         ratio = above / below
         return ratio, np.concatenate([ratio * (values[0] / above - 1), -ratio * (values[1] / below - 1)])
@@ -107,7 +111,7 @@ def ratio_rows(state: LayerVariants, ratios: Sequence[Ratio]) -> Iterator[dict[s
 def _of_distance(
     state: LayerVariants, ratio: Ratio, distance: str, null_means: dict[tuple[str, str, str], np.ndarray]
 ) -> Iterator[tuple[dict[str, Any], float, np.ndarray, float, Interval | None]]:
-    """(names, estimate, linearisation, p-value, interval where the draws of a null give it) of every row of one distance."""
+    """(names, estimate, linearisation, p-value of the permutation test, interval where the draws of a null give it) of every row of one distance."""
     common = {"distance": distance, "relation": ratio.between.relation, "split": ratio.between.split, "null": ""}
     base = ratio.linear(state.sums["without", distance])
     yield {**common, "variant": "without", "statistic": STATISTIC}, *base, np.nan, None
@@ -124,12 +128,23 @@ def _of_distance(
             draws = ratio.values(state.draws[null, module, distance])
             p_value, interval = np.nan, None
             if len(draws) > 1:
-                p_value = permutation_p(own[0], draws)
+                if null == "shuffled":
+                    p_value = _permuted_p(state, ratio, module, distance)
                 if not too_few(ratio.counts, state.settings) and np.isfinite(draws).all() and np.isfinite(own[0]):
-                    reference = state.reference(null, module, distance)
+                    reference = state.draws[null, module, distance][:REFERENCE_DRAWS]
                     interval = ratio.net_interval(state.sums[module, distance], draws, reference, state.settings.ci_level)
             net = float(difference(own[0], other[0])), difference(own[1], other[1])
             yield {**common, "variant": module, "statistic": f"{STATISTIC}:net", "null": null}, *net, p_value, interval
+
+
+def _permuted_p(state: LayerVariants, ratio: Ratio, module: str, distance: str) -> float:
+    """p-value of the net ratio in the headline's split, on a sample of token pairs; NaN elsewhere."""
+    above = state.permuted_averages(ratio.between, module, distance)
+    below = state.permuted_averages(ratio.within, module, distance)
+    if above is None or below is None or (below <= _ROUNDING * above).any():
+        return float("nan")
+    values = above / below
+    return permutation_p(float(values[0]), values[1:])
 
 
 def _rows(
@@ -140,7 +155,7 @@ def _rows(
     # the linearisation averages to zero under the design's weights, which are half of those of each mean
     centred = [] if short else ratio.design.intervals(2 * np.stack([linear for _, _, linear, _, _ in made]), settings.ci_level)
     for place, (names, estimate, _, p_value, interval) in enumerate(made):
-        found = Interval(estimate, note=short)
+        found = Interval(estimate, note=short if np.isfinite(estimate) else UNDEFINED)
         if interval is not None:
             found = dataclasses.replace(interval.about(estimate), note=note)
         elif not short and np.isfinite(estimate):
@@ -150,7 +165,8 @@ def _rows(
             **names,
             "average": "macro",
             **interval_columns(found),
-            "p_value": p_value,
+            "p_value": interval_p(found.estimate, found.se, found.df) if names["statistic"].endswith(":net") else np.nan,
+            "p_permutation": p_value,
             "effect_size": np.nan,
             "minimum_detectable_effect": detectable(found, settings) if names["statistic"].endswith(":net") else np.nan,
             **ratio.counts,

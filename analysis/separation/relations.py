@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,20 @@ from analysis.errors import SeparationError
 from analysis.phonology.composition import TokenKinds, class_codes, composed, composition_sentences, count_scored
 from analysis.phonology.types import PAIR_CLASSES
 from analysis.separation.intervals import Cells
+from analysis.separation.texts import text_blocks
 
-__all__ = ["CLASS_RELATIONS", "SPLIT_BITS", "TokenPairs", "pair_tokens", "speaker_of_utterance", "split_mask"]
+__all__ = [
+    "CLASS_RELATIONS", "SPLIT_BITS", "UNKNOWN_SPEAKER", "TokenPairs", "pair_tokens", "speaker_of_utterance", "split_mask",
+    "texts_of_tokens",
+]  # fmt: skip
 
 #: Bits of an atom: what holds of one token pair. Splits are unions of atoms.
-SPLIT_BITS: dict[str, int] = {"same_utterance": 1, "same_speaker": 2, "matched_duration": 4, "matched_neighbours": 8}
+SPLIT_BITS: dict[str, int] = {
+    "same_utterance": 1, "same_speaker": 2, "matched_duration": 4, "matched_neighbours": 8, "same_text": 16,
+}  # fmt: skip
+
+#: What stands for a speaker that nobody named.
+UNKNOWN_SPEAKER = "unknown speaker"
 
 #: What token pairs of near-homophone types may be where they are not scored as near-homophones: relations of their own.
 CLASS_RELATIONS = tuple(name for name in PAIR_CLASSES if name not in ("same_word", "unknown"))
@@ -48,6 +58,8 @@ class TokenPairs:
         What the codes mean.
     utterance, speaker, type : ndarray of int, shape (n,)
         Codes of each token in use.
+    text_of_utterance : ndarray of int, shape (U,)
+        Text of each utterance in use; readings of one text share a code (:func:`analysis.separation.texts.text_blocks`).
     a, b : ndarray of int, shape (M,)
         The two tokens of each pair.
     type_pairs : DataFrame, P rows
@@ -70,6 +82,7 @@ class TokenPairs:
     utterance: np.ndarray
     speaker: np.ndarray
     type: np.ndarray
+    text_of_utterance: np.ndarray
     a: np.ndarray
     b: np.ndarray
     type_pairs: pd.DataFrame
@@ -87,9 +100,22 @@ class TokenPairs:
 
     def cells(self, chosen: np.ndarray) -> Cells:
         """The chosen cells (a mask or positions) as what intervals are made from."""
+        pair = self.cell_type_pair[chosen]
+        types = self.types_of_pair[pair]
         return Cells(
-            self.cell_speaker_a[chosen], self.cell_speaker_b[chosen], self.cell_type_pair[chosen], self.cell_count[chosen]
+            self.cell_speaker_a[chosen], self.cell_speaker_b[chosen], pair, self.cell_count[chosen], types[:, 0], types[:, 1]
         )
+
+    @cached_property
+    def types_of_pair(self) -> np.ndarray:
+        """Codes of the two types of each type pair, shape (P, 2)."""
+        code = {name: number for number, name in enumerate(self.types)}
+        return self.type_pairs[["type_a", "type_b"]].map(code.__getitem__).to_numpy(dtype=np.int64).reshape(-1, 2)
+
+    @property
+    def text(self) -> np.ndarray:
+        """Text of each token in use, shape (n,)."""
+        return self.text_of_utterance[self.utterance]
 
     def cell_of_pair(self) -> np.ndarray:
         """The cell of each token pair, shape (M,)."""
@@ -101,6 +127,33 @@ def speaker_of_utterance(pairs: TokenPairs) -> np.ndarray:
     speaker = np.zeros(len(pairs.utterances), dtype=np.int64)
     speaker[pairs.utterance] = pairs.speaker
     return speaker
+
+
+def _speakers(column: pd.Series, notes: list[str]) -> np.ndarray:
+    """Names of speakers; tokens without one belong to one unknown speaker."""
+    missing = column.isna().to_numpy() | (column.astype(str).str.strip() == "").to_numpy()
+    if missing.any():
+        notes.append(f"{int(missing.sum())} of {len(column)} tokens name no speaker; they are treated as one unknown speaker")
+    return np.where(missing, UNKNOWN_SPEAKER, column.astype(str).to_numpy())
+
+
+def texts_of_tokens(tokens: pd.DataFrame) -> np.ndarray:
+    """Text of each token, shape (N,); where the table has no texts, its utterance."""
+    utterances, utterance = np.unique(tokens["utterance"].astype(str).to_numpy(), return_inverse=True)
+    return _texts(tokens, utterance, len(utterances), [])[utterance]
+
+
+def _texts(tokens: pd.DataFrame, utterance: np.ndarray, n: int, notes: list[str]) -> np.ndarray:
+    """Text of each of the ``n`` utterances, from the column ``text`` of the tokens (rows in the order of ``utterance``)."""
+    if "text" not in tokens:
+        notes.append("the token table has no column 'text', so every utterance is treated as a text of its own")
+        return np.arange(n)
+    first = np.full(n, -1)
+    first[utterance[::-1]] = np.arange(len(utterance))[::-1]
+    blocks, note = text_blocks(tokens["text"].fillna("").astype(str).to_numpy()[first].tolist())
+    if note:
+        notes.append(note)
+    return blocks
 
 
 def pair_tokens(
@@ -119,7 +172,7 @@ def pair_tokens(
     Parameters
     ----------
     tokens : DataFrame
-        :data:`analysis.phonology.types.TOKEN_COLUMNS`; ``type``, ``utterance`` and ``speaker`` are read, and for matched splits
+        :data:`analysis.phonology.types.TOKEN_COLUMNS`; ``type``, ``utterance``, ``speaker`` and ``text`` are read, and for matched splits
         ``start``, ``end``, ``previous_phone``, ``next_phone``.
     pairs : DataFrame
         :data:`analysis.phonology.types.PAIR_COLUMNS`; without ``COMPOSITION_COLUMNS`` they are composed by default
@@ -169,7 +222,9 @@ def pair_tokens(
     position[rows] = np.arange(len(rows))
     chosen = {name: position[members] for name, members in chosen.items()}
     utterances, utterance = np.unique(tokens["utterance"].astype(str).to_numpy()[rows], return_inverse=True)
-    speakers, speaker = np.unique(tokens["speaker"].astype(str).to_numpy()[rows], return_inverse=True)
+    text_of_utterance = _texts(tokens.iloc[rows], utterance, len(utterances), sampled)
+    text = text_of_utterance[utterance]
+    speakers, speaker = np.unique(_speakers(tokens["speaker"].iloc[rows], sampled), return_inverse=True)
     types, kind = np.unique(names[rows], return_inverse=True)
 
     blocks, parts_a, parts_b, parts_pair, keep = [], [], [], [], []
@@ -197,6 +252,7 @@ def pair_tokens(
         table = table.iloc[relation["row"]].assign(relation=relation["relation"].to_numpy()).reset_index(drop=True)
     atom = (utterance[a] == utterance[b]) * SPLIT_BITS["same_utterance"]
     atom = atom + (speaker[a] == speaker[b]) * SPLIT_BITS["same_speaker"]
+    atom = atom + (text[a] == text[b]) * SPLIT_BITS["same_text"]
     if "matched_duration" in features:
         duration = (tokens["end"].to_numpy(dtype=float) - tokens["start"].to_numpy(dtype=float))[rows]
         longer, shorter = np.maximum(duration[a], duration[b]), np.minimum(duration[a], duration[b])
@@ -219,6 +275,7 @@ def pair_tokens(
         utterance=utterance,
         speaker=speaker,
         type=kind,
+        text_of_utterance=text_of_utterance,
         a=a,
         b=b,
         type_pairs=table,
@@ -301,6 +358,16 @@ def _members(codes: np.ndarray, n: int) -> list[np.ndarray]:
     return np.split(order, np.cumsum(np.bincount(codes, minlength=n))[:-1])
 
 
+def _each_once(pairs: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Every type pair once for each relation, whichever type comes first."""
+    first, second = (pairs[name].astype(str).to_numpy(dtype=object) for name in ("type_a", "type_b"))
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    again = pd.DataFrame({"low": low, "high": high, "relation": pairs["relation"].to_numpy()}).duplicated().to_numpy()
+    if again.any():
+        notes.append(f"{int(again.sum())} rows of the pair table repeat a pair, in either order; each pair is scored once")
+    return pairs[~again]
+
+
 def _type_pairs(
     pairs: pd.DataFrame,
     members_of: dict[str, np.ndarray],
@@ -311,7 +378,7 @@ def _type_pairs(
 ) -> pd.DataFrame:
     """Type pairs with tokens on both sides, one ``same_type`` row per type of the near-homophones (of all, where none is)."""
     present = pairs["type_a"].isin(members_of) & pairs["type_b"].isin(members_of) & (pairs["type_a"] != pairs["type_b"])
-    found = pairs[present & pairs["relation"].isin(relations)]
+    found = _each_once(pairs[present & pairs["relation"].isin(relations)], sampled)
     if not len(found):
         wanted = pairs["relation"].isin(relations)
         raise SeparationError(

@@ -10,15 +10,15 @@ import numpy as np
 
 from analysis.separation import nulls as null_makers
 from analysis.separation.abx import Abx, AbxDesign, ordering
+from analysis.separation.abx_triples import AbxTriples, sampled_triples
 from analysis.separation.averages import difference
 from analysis.separation.clusters import SilhouetteSum, davies_bouldin_parts, fisher_parts, knn_parts, probe_parts
 from analysis.separation.distances import TokenDots
 from analysis.separation.intervals import Cells, CrossedDesign, Interval
 from analysis.separation.relations import TokenPairs
 from analysis.separation.settings import SeparationSettings
-from analysis.separation.significance import permutation_p
-from analysis.separation.types import LOWER_IS_BETTER
-from analysis.separation.uncertainty import detectable, interval_columns, too_few, weak
+from analysis.separation.significance import interval_p
+from analysis.separation.uncertainty import detectable, interval_columns, too_few, weak, within_unit
 from analysis.separation.variants import LayerVariants
 from analysis.separation.warping import dtw_distances
 
@@ -31,14 +31,14 @@ __all__ = ["ScaleFreeTokens", "scale_free_rows", "tokens_in_use"]
 
 #: The split under which an ABX condition stands in the table.
 ABX_SPLITS = {
-    "any": "different_utterance",
-    "within_speaker": "same_speaker+different_utterance",
-    "across_speaker": "different_speaker",
+    "any": "different_text",
+    "within_speaker": "same_speaker+different_text",
+    "across_speaker": "different_speaker+different_text",
 }
 #: Distances that order tokens differently; the others follow one of these.
 _ORDERINGS = ("l2", "cosine")
 #: Columns of rows that carry no test.
-_NO_TEST = dict.fromkeys(("p_value", "effect_size", "minimum_detectable_effect"), np.nan)
+_NO_TEST = dict.fromkeys(("p_value", "p_permutation", "effect_size", "minimum_detectable_effect"), np.nan)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ScaleFreeTokens:
     ----------
     chosen : ndarray of int, shape (n,)
         Positions among the tokens in use.
-    types, speakers, utterances : ndarray of int, shape (n,)
+    types, speakers, utterances, texts : ndarray of int, shape (n,)
     near : set of (int, int)
         Near-homophone type pairs by code, lower code first; all tokens here of the one are near-homophones of all of the other.
     mixed : int
@@ -58,17 +58,21 @@ class ScaleFreeTokens:
     note : str
     abx : dict of str to AbxDesign
         By condition.
+    triples : dict of (condition, relation) to AbxTriples
+        For the intervals and tests of ABX errors.
     """
 
     chosen: np.ndarray
     types: np.ndarray
     speakers: np.ndarray
     utterances: np.ndarray
+    texts: np.ndarray
     near: set[tuple[int, int]]
     mixed: int
     counts: dict[str, int]
     note: str
     abx: Mapping[str, AbxDesign]
+    triples: Mapping[tuple[str, str], AbxTriples]
 
     def comparable(self) -> bool:
         """Whether there are two types, and a type of two tokens."""
@@ -93,6 +97,7 @@ def tokens_in_use(pairs: TokenPairs, settings: SeparationSettings) -> ScaleFreeT
         chosen = np.sort(rng.choice(chosen, settings.max_tokens_scale_free, replace=False))
     chosen = chosen[np.argsort(pairs.type[chosen], kind="stable")]
     types, speakers, utterances = pairs.type[chosen], pairs.speaker[chosen], pairs.utterance[chosen]
+    texts = pairs.text[chosen]
     counts = {
         "n_tokens": len(chosen),
         "n_token_pairs": 0,
@@ -101,8 +106,14 @@ def tokens_in_use(pairs: TokenPairs, settings: SeparationSettings) -> ScaleFreeT
         "n_utterances": len(np.unique(utterances)),
     }
     conditions = settings.abx if "abx_error" in settings.scale_free else ()
-    designs = {condition: AbxDesign(types, speakers, utterances, condition) for condition in conditions}
-    return ScaleFreeTokens(chosen, types, speakers, utterances, near, mixed, counts, note, designs)
+    designs = {condition: AbxDesign(types, speakers, texts, condition) for condition in conditions}
+    triples = {}
+    for condition in conditions:
+        for relation, wanted in (("near_homophone", near), ("all", None)):
+            found = sampled_triples(types, speakers, texts, condition, wanted, settings.seed)
+            if found is not None:
+                triples[condition, relation] = found
+    return ScaleFreeTokens(chosen, types, speakers, utterances, texts, near, mixed, counts, note, designs, triples)
 
 
 def _pairs_of_types(
@@ -143,10 +154,13 @@ class _Measured:
     parts : dict of (statistic, distance, split) to ndarray, shape (n,)
         One part per token, whose mean is the statistic; NaN for tokens that it does not ask.
     abx : dict of (condition, distance) to Abx
+    lost : dict of (condition, relation, distance) to ndarray, shape (C,)
+        Mean error of the sampled triples of each cell of :attr:`AbxTriples.design`.
     """
 
     parts: dict[tuple[str, str, str], np.ndarray]
     abx: dict[tuple[str, str], Abx]
+    lost: dict[tuple[str, str, str], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -184,7 +198,7 @@ def scale_free_rows(
     found: dict[tuple[str, str], list[_Measured]] = {}
     for (key, _), one in zip(tasks, measured, strict=True):
         found.setdefault(key, []).append(one)
-    yield from _abx_rows(state, {key: [one.abx for one in drawn] for key, drawn in found.items()}, tokens, settings)
+    yield from _abx_rows(state, found, tokens, settings)
     yield from _part_rows(state, {key: [one.parts for one in drawn] for key, drawn in found.items()}, tokens, settings)
     if state.d_prime is not None:
         yield from _d_prime_rows(state, settings)
@@ -198,7 +212,7 @@ def _null_variants(
     n = 1 if null == "constant" else settings.scale_free_draws
     if module in state.fusions:
         own = state.fusions[module].nulls[null]
-        made = own.vectors[:n] or _drawn(null, state.semantics[module], n, rng, state, settings)
+        made = own.vectors[:n] or state.null_vectors[module].draws(null, n, rng, settings.random_about)
         for k, vectors in enumerate(made):
             fusion = own.maps[k % len(own.maps)]
             yield _Variant(by_utterance=fusion.offsets(vectors), fusion=fusion)
@@ -206,23 +220,11 @@ def _null_variants(
         frames = state.token_frames[tokens.chosen]
         for _ in range(n):
             yield _Variant(by_token=null_makers.frame_noise(state.offsets[module], tokens.utterances, frames, rng))
+    elif null == "constant" or module not in state.null_vectors:
+        yield _Variant(by_utterance=null_makers.constant(state.offsets[module]))
     else:
-        for vectors in _drawn(null, state.offsets[module], n, rng, state, settings):
+        for vectors in state.null_vectors[module].draws(null, n, rng, settings.random_about):
             yield _Variant(by_utterance=vectors)
-
-
-def _drawn(
-    null: str, vectors: np.ndarray, n: int, rng: np.random.Generator, state: LayerVariants, settings: SeparationSettings
-) -> Iterator[np.ndarray]:
-    """``n`` draws of a null of one vector an utterance, each of the shape of ``vectors``."""
-    speakers = state.speaker_of_utterance
-    for _ in range(n):
-        if null == "shuffled":
-            yield vectors[null_makers.shuffled(len(vectors), rng, speakers, within=settings.shuffle_within)]
-        elif null == "random":
-            yield null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers)
-        else:
-            yield null_makers.constant(vectors)
 
 
 def _measure(
@@ -245,6 +247,7 @@ def _measure(
         vectors = vectors + offsets[tokens.utterances]
     orderings = [name for name in _ORDERINGS if name in settings.distances]
     counters = {(condition, name): design.counter() for condition, design in tokens.abx.items() for name in orderings}
+    lost = {(*key, name): np.zeros(len(one)) for key, one in tokens.triples.items() for name in orderings}
     silhouettes = {}
     if "silhouette" in wanted and tokens.comparable():
         silhouettes = {name: SilhouetteSum(tokens.types) for name in orderings or ["l2"]}
@@ -257,6 +260,9 @@ def _measure(
                 values = ordering(block, squares, name)
                 for condition in tokens.abx:
                     counters[condition, name].see(rows, values)
+                for key, one in tokens.triples.items():
+                    here, part = one.lost(rows, values)
+                    lost[(*key, name)][here] = part
     if frames is not None and tokens.abx and variant.by_token is None:
         added = (variant.frames(one) for one in frames)
         if offsets is not None:
@@ -265,10 +271,13 @@ def _measure(
         for condition, design in tokens.abx.items():
             counters[condition, "dtw_angular"] = design.counter()
             counters[condition, "dtw_angular"].see(np.arange(len(warped)), warped)
+        for key, one in tokens.triples.items():
+            lost[(*key, "dtw_angular")] = one.lost(np.arange(len(warped)), warped)[1]
     parts = {("silhouette", name, "all"): one.values for name, one in silhouettes.items()}
     if tokens.comparable():
         parts |= dict(_of_vectors(vectors, state, tokens, settings))
-    return _Measured(parts, {key: counter.result() for key, counter in counters.items()})
+    means = {key: tokens.triples[key[:2]].means(values) for key, values in lost.items()}
+    return _Measured(parts, {key: counter.result() for key, counter in counters.items()}, means)
 
 
 def _of_vectors(
@@ -282,57 +291,47 @@ def _of_vectors(
         yield ("davies_bouldin", "l2", "all"), davies_bouldin_parts(vectors, tokens.types)
     if "knn_purity" in wanted:
         for distance in [name for name in _ORDERINGS if name in settings.distances] or ["l2"]:
-            shares = knn_parts(
-                vectors, tokens.types, tokens.utterances, k=settings.neighbours, distance=distance, device=state.device
-            )
-            yield ("knn_purity", distance, "different_utterance"), shares
-    if "phone_probe" in wanted and len(np.unique(tokens.utterances)) > 1:
-        right = probe_parts(vectors, state.nucleus[tokens.chosen], tokens.utterances, seed=settings.seed)
-        yield ("phone_accuracy", "none", "different_utterance"), right
-        yield ("phone_error_rate", "none", "different_utterance"), 1 - right
+            shares = knn_parts(vectors, tokens.types, tokens.texts, k=settings.neighbours, distance=distance, device=state.device)
+            yield ("knn_purity", distance, "different_text"), shares
+    if "phone_probe" in wanted and len(np.unique(tokens.texts)) > 1:
+        right = probe_parts(vectors, state.nucleus[tokens.chosen], tokens.texts, seed=settings.seed)
+        yield ("phone_accuracy", "none", "different_text"), right
+        yield ("phone_error_rate", "none", "different_text"), 1 - right
 
 
 def _abx_rows(
     state: LayerVariants,
-    found: Mapping[tuple[str, str], list[Mapping[tuple[str, str], Abx]]],
+    found: Mapping[tuple[str, str], list[_Measured]],
     tokens: ScaleFreeTokens,
     settings: SeparationSettings,
 ) -> Iterator[dict[str, Any]]:
-    for condition, distance in found["without", ""][0]:
-        drawn = {
-            key: [one[condition, distance] for one in ones] for key, ones in found.items() if (condition, distance) in ones[0]
-        }
-        for relation in ("near_homophone", "all"):
-            yield from _abx_relation(state, drawn, relation, distance, ABX_SPLITS[condition], tokens, settings)
+    """Errors of every condition, distance and relation, and their changes.
 
-
-def _abx_relation(
-    state: LayerVariants,
-    found: Mapping[tuple[str, str], list[Abx]],
-    relation: str,
-    distance: str,
-    split: str,
-    tokens: ScaleFreeTokens,
-    settings: SeparationSettings,
-) -> Iterator[dict[str, Any]]:
-    """Errors, and their changes: all variants share their triples, so cells are compared one by one.
-
-    A cell holds one speaker (of x) and two types; its error is the mean over both orders of the types. Cells are averaged over
-    speakers, then over pairs of types.
+    The errors are the published means of all triples. Their intervals come from a sample of triples, whose cells hold three speakers and
+    two types.
     """
-    grouped = found["without", ""][0].cells(tokens.near if relation == "near_homophone" else None)
-    if not len(grouped.cells):
-        return
-    design = CrossedDesign(grouped.cells, grouped.cells.weights("macro"))
-    errors = {key: np.stack([grouped.errors(one) for one in drawn]) for key, drawn in found.items()}
-    drawn = {key: _Drawn(cells @ design.weights, cells) for key, cells in errors.items()}
-    shared = {**state.base, **tokens.counts, "n_type_pairs": design.n_type_pairs}
-    shared |= {"distance": distance, "split": split, "relation": relation, "average": "macro"}
-    remark = tokens.note
-    if tokens.mixed and relation == "near_homophone":
-        left = f"{tokens.mixed} of {tokens.mixed + len(tokens.near)} type pairs, some of whose tokens are of one word or lemma, are left out"
-        remark = "; ".join(part for part in (remark, left) if part)
-    yield from _rows("abx_error", drawn, design, shared, settings, remark)
+    for condition, distance in found["without", ""][0].abx:
+        for relation in ("near_homophone", "all"):
+            if (condition, relation) not in tokens.triples:
+                continue
+            design = tokens.triples[condition, relation].design
+            near = tokens.near if relation == "near_homophone" else None
+            drawn = {}
+            for key, ones in found.items():
+                ones = [one for one in ones if (condition, distance) in one.abx]
+                if ones:
+                    kept = ones[0].abx[condition, distance].among(near)
+                    values = [one.abx[condition, distance].mean("cells", kept) for one in ones]
+                    cells = [one.lost[condition, relation, distance] for one in ones]
+                    drawn[key] = _Drawn(np.array(values), np.stack(cells))
+            shared = {**state.base, **tokens.counts, "n_type_pairs": design.n_type_pairs, "average": "macro"}
+            shared |= {"distance": distance, "split": ABX_SPLITS[condition], "relation": relation}
+            remark = tokens.note
+            if tokens.mixed and relation == "near_homophone":
+                whole = tokens.mixed + len(tokens.near)
+                left = f"{tokens.mixed} of {whole} type pairs, some of whose tokens are of one word or lemma, are left out"
+                remark = "; ".join(part for part in (remark, left) if part)
+            yield from _rows("abx_error", drawn, design, shared, settings, remark)
 
 
 def _part_rows(
@@ -367,7 +366,7 @@ def _part_rows(
 def _d_prime_rows(state: LayerVariants, settings: SeparationSettings) -> Iterator[dict[str, Any]]:
     """d' between near-homophones and the same type over token pairs of different utterances."""
     shared = {**state.base, **state.d_prime.counts, "average": "micro"}
-    shared |= {"relation": "near_homophone", "split": "different_utterance"}
+    shared |= {"relation": "near_homophone", "split": "different_text"}
     for distance in dict.fromkeys(distance for *_, distance in state.d_primes):
         drawn = {(variant, module): _Drawn(*found) for (variant, module, of), found in state.d_primes.items() if of == distance}
         yield from _rows("d_prime", drawn, state.d_prime.design, {**shared, "distance": distance}, settings, "")
@@ -413,13 +412,14 @@ def _rows(
     for place, ((names, estimate, _), interval) in enumerate(zip(made, found, strict=True)):
         note = "; ".join(part for part in (interval.note or (weak(shared, settings) if usable else ""), remark) if part)
         interval = replace(interval.about(estimate) if usable else interval, note=note)
+        if names["statistic"] == "abx_error":
+            interval = within_unit(interval, settings.ci_level)
         row = {**shared, **names, **interval_columns(interval), **_NO_TEST}
         if place in nets:
-            own, null = nets[place]
+            _, null = nets[place]
             row["minimum_detectable_effect"] = detectable(interval, settings)
-            if len(null.values) > 1 and np.isfinite(null.values).all() and np.isfinite(own.values[0]):
-                sign = -1.0 if statistic in LOWER_IS_BETTER else 1.0
-                row["p_value"] = permutation_p(sign * float(own.values[0]), sign * null.values)
+            if len(null.values) > 1:
+                row["p_value"] = interval_p(interval.estimate, interval.se, interval.df)
         yield row
 
 

@@ -14,6 +14,7 @@ from analysis.separation.averages import average_rows, per_pair_distances
 from analysis.separation.best_layer import best_layer_rows, halves, layer_candidates
 from analysis.separation.curves import layer_curves
 from analysis.separation.fusions import learnt_by_heart
+from analysis.separation.headline import Headline
 from analysis.separation.published import beside_published, published_sentences
 from analysis.separation.ratios import ratio_rows, ratios
 from analysis.separation.relations import TokenPairs, pair_tokens
@@ -23,7 +24,7 @@ from analysis.separation.settings import SeparationSettings
 from analysis.separation.significance import benjamini_hochberg
 from analysis.separation.threads import Workers, workers
 from analysis.separation.types import SEPARATION_COLUMNS
-from analysis.separation.variants import LayerVariants, vectors_in_use
+from analysis.separation.variants import LayerVariants, added_scale, vectors_in_use
 from analysis.separation.verdicts import verdicts
 
 if TYPE_CHECKING:
@@ -176,12 +177,13 @@ def _scored(
     compared = ratios(chosen)
     vectors = {name: vectors_in_use(name, given, token_pairs) for name, given in semantics.items()}
     scale_free_tokens = tokens_in_use(token_pairs, settings)
-    split = halves(token_pairs, chosen, settings.seed) if settings.best_layer and len(embeddings.layers) > 1 else None
+    split = halves(token_pairs, chosen, settings) if settings.best_layer and len(embeddings.layers) > 1 else None
     places = [(layer, kind) for layer in embeddings.layers for kind in settings.vectors]
 
     def of_place(place: tuple[int, str]) -> _Found:
         layer, kind = place
-        state = LayerVariants(embeddings, layer, kind, token_pairs, vectors, settings, threads)
+        scales = {name: added_scale(embeddings, given, layer, settings) for name, given in semantics.items()}
+        state = LayerVariants(embeddings, layer, kind, token_pairs, vectors, scales, settings, threads)
         draws: dict[str, dict[str, Any]] = {}
         rows = [*average_rows(state, chosen, draws), *ratio_rows(state, compared)]
         if settings.scale_free and kind == "raw":
@@ -211,7 +213,7 @@ def _scored(
         per_pair=pd.concat([part.per_pair for part in found], ignore_index=True),
         nulls=draws,
         curves=layer_curves(table[~table["statistic"].str.endswith(":best_layer")]),
-        verdicts=verdicts(table, learnt),
+        verdicts=verdicts(table, learnt, Headline.of(settings, table)),
         notes=[*token_pairs.sampled, *_learnt_note(learnt, settings), *published_sentences(beside)],
         published=beside,
     )

@@ -36,8 +36,9 @@ class SeparationSettings:
     viseme_weighted : bool
         Also average near-homophones by how far their lip shapes differ (``near_homophone:viseme_weighted``).
     splits : tuple of str
-        ``all``, ``same_utterance``, ``different_utterance``, ``same_speaker``, ``different_speaker``, ``matched_duration``,
-        ``matched_neighbours``; two joined by ``+`` for both at once.
+        ``all``, ``same_utterance``, ``different_utterance``, ``same_text``, ``different_text``, ``same_speaker``,
+        ``different_speaker``, ``matched_duration``, ``matched_neighbours``; two joined by ``+`` for both at once. Readings of one
+        text, or of texts that differ in one word, are of the same text. The headline and the verdicts are of ``different_text``.
     duration_ratio : float
         Two tokens match in duration when the longer is at most this many times the shorter.
     scale_free : tuple of str
@@ -55,6 +56,8 @@ class SeparationSettings:
         How many principal components ``top_pc_removed`` takes away.
     share : float
         Size of the added vectors: their mean norm over the utterances, as a share of the layer's mean frame norm.
+    scale : str
+        ``share``: vectors are sized by ``share``. ``as_is``: they are added unscaled, as the released module adds its own.
     fusion : str
         How semantics meet frames: ``add``; ``linear`` and ``paper``, with trained weights; ``concat``.
     fusion_weights : str
@@ -63,14 +66,17 @@ class SeparationSettings:
     nulls : tuple of str
         What stands in for the semantic vectors: any of ``random``, ``shuffled``, ``constant``, ``frame_noise``.
     n_nulls : int
-        Draws of each null. A permutation p-value cannot fall below 1 / (n_nulls + 1).
+        Draws of each null, from which nets and their intervals are made.
+    n_permutations : int
+        Shuffles of the permutation test of the headline's split; its p-value cannot fall below ``1 / (n_permutations + 1)``. 0: no test.
+    max_pairs_permuted : int
+        Token pairs, at most, on a sample of which that test is made.
     random_about : str
         ``mean``: random directions about the module's mean vector, with the sizes of its deviations from it; ``zero``: random
         directions with the norms of the vectors themselves.
     shuffle_within : str
-        ``blocks``: sentence vectors change places speaker by speaker, and among the utterances of a speaker; ``speaker``: only
-        among the utterances of one speaker, for modules whose vectors go with the speaker's voice; ``corpus``: freely, for
-        modules whose vectors do not tell the speaker.
+        ``blocks``: texts change places, and so do the voices that vectors tell; ``speaker``: texts change places only with texts
+        of the same readers, and voices stay; ``corpus``: as ``blocks``, for modules whose vectors do not tell the speaker.
     interval : str
         ``crossed_t`` (default; ``null_t`` for a net), ``pigeonhole`` or ``speaker_bootstrap``: how intervals of averages are made.
     ci_level : float
@@ -105,7 +111,7 @@ class SeparationSettings:
     )  # fmt: skip
     edit_classes: bool = True
     viseme_weighted: bool = True
-    splits: tuple[str, ...] = ("all", "same_utterance", "different_utterance")
+    splits: tuple[str, ...] = ("all", "same_utterance", "same_text", "different_text")
     duration_ratio: float = 1.25
     scale_free: tuple[str, ...] = ("abx_error", "d_prime", "fisher_ratio", "silhouette")
     abx: tuple[str, ...] = ("any",)
@@ -114,10 +120,13 @@ class SeparationSettings:
     neighbours: int = 10
     removed_components: int = 3
     share: float = 0.5
+    scale: str = "share"
     fusion: str = "add"
     fusion_weights: str = ""
     nulls: tuple[str, ...] = ("random", "shuffled")
     n_nulls: int = 20
+    n_permutations: int = 999
+    max_pairs_permuted: int = 20000
     random_about: str = "mean"
     shuffle_within: str = "blocks"
     interval: str = "crossed_t"
@@ -140,6 +149,7 @@ class SeparationSettings:
         _check_names("abx", self.abx, ("any", "within_speaker", "across_speaker"))
         _check_names("interval", (self.interval,), ("crossed_t", "pigeonhole", "speaker_bootstrap"))
         _check_names("fusion", (self.fusion,), ("add", "linear", "paper", "concat"))
+        _check_names("scale", (self.scale,), ("share", "as_is"))
         _check_names("random_about", (self.random_about,), ("mean", "zero"))
         _check_names("shuffle_within", (self.shuffle_within,), ("blocks", "speaker", "corpus"))
         _check_names(
@@ -147,14 +157,20 @@ class SeparationSettings:
             self.scale_free,
             ("fisher_ratio", "d_prime", "silhouette", "davies_bouldin", "abx_error", "knn_purity", "phone_probe"),
         )
-        parts = ("all", "same_utterance", "different_utterance", "same_speaker", "different_speaker", "matched_duration")
-        _check_names("splits", tuple(part for split in self.splits for part in split.split("+")), (*parts, "matched_neighbours"))
+        parts = ("all", *(f"{kind}_{what}" for what in ("utterance", "text", "speaker") for kind in ("same", "different")))
+        _check_names(
+            "splits",
+            tuple(part for split in self.splits for part in split.split("+")),
+            (*parts, "matched_duration", "matched_neighbours"),
+        )
         for name, low, high in (
             ("share", 0.0, 1e6),
             ("ci_level", 0.5, 0.9999),
             ("duration_ratio", 1.0, 1e6),
             ("power", 0.05, 0.9999),
             ("n_nulls", 1, 10**6),
+            ("n_permutations", 0, 10**7),
+            ("max_pairs_permuted", 100, 10**8),
             ("n_bootstrap", 10, 10**7),
             ("neighbours", 1, 10**6),
             ("scale_free_draws", 1, 10**6),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["benjamini_hochberg", "detection_power", "minimum_detectable_effect", "permutation_p"]
+__all__ = ["benjamini_hochberg", "detection_power", "interval_p", "minimum_detectable_effect", "permutation_p"]
 
 
 def permutation_p(observed: float, draws: np.ndarray) -> float:
@@ -22,6 +22,26 @@ def permutation_p(observed: float, draws: np.ndarray) -> float:
     draws = np.asarray(draws, dtype=np.float64)
     slack = 1e-12 * max(abs(observed), float(np.abs(draws).max(initial=0.0)))
     return float((1 + np.sum(draws >= observed - slack)) / (1 + len(draws)))
+
+
+def interval_p(estimate: float, se: float, df: float) -> float:
+    """Two-sided p-value of zero under the t distribution that an interval is made of; NaN without a standard error.
+
+    Notes
+    -----
+    ``P(|T_df| >= |estimate| / se)``: below ``1 - level`` exactly where the interval of that level leaves out zero. An estimate that
+    cannot vary (``se = 0``) is no test: NaN.
+
+    Examples
+    --------
+    >>> round(interval_p(2.0, 1.0, 10), 4)
+    0.0734
+    """
+    from scipy.special import stdtr
+
+    if not (np.isfinite(estimate) and np.isfinite(se) and se > 0 and df > 0):
+        return float("nan")
+    return float(2 * stdtr(df, -abs(estimate) / se))
 
 
 def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:

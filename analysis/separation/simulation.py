@@ -16,10 +16,12 @@ from analysis.separation.scale_free import scale_free_rows, tokens_in_use
 from analysis.separation.selections import selections
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.threads import Workers
-from analysis.separation.variants import LayerVariants, vectors_in_use
+from analysis.separation.variants import LayerVariants, added_scale, vectors_in_use
 from analysis.wav2sem.types import SemanticsCard, UtteranceVectors
 
-__all__ = ["CorpusPlan", "simulated_averages", "simulated_cells", "simulated_corpus", "simulated_scale_free"]
+__all__ = [
+    "CorpusPlan", "TextPlan", "simulated_averages", "simulated_cells", "simulated_corpus", "simulated_scale_free", "simulated_texts",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,18 +148,6 @@ def simulated_corpus(plan: CorpusPlan) -> tuple[SyllableEmbeddings, UtteranceVec
             "n_frames": 5,
         }
     )
-    norm = np.linalg.norm(x, axis=1)
-    frames = UtteranceFrames(
-        utterances=tuple(utterance_ids),
-        n_frames=np.bincount(utterance, minlength=n_utterances) * 5,
-        mean=np.stack([np.bincount(utterance, x[:, d], n_utterances) for d in range(plan.dims)], 1)[:, None, :]
-        / np.bincount(utterance, minlength=n_utterances)[:, None, None],
-        frame_norm=(np.bincount(utterance, norm, n_utterances) / np.bincount(utterance, minlength=n_utterances))[:, None],
-    )
-    provenance = {"encoder": {"name": "simulated"}, "pooling": "mean", "unit": "syllable", "configuration_hash": "simulated"}
-    embeddings = SyllableEmbeddings(tokens, x[:, None, :].astype(np.float32), (0,), frames, provenance)
-    card = SemanticsCard("simulated", "audio", plan.dims, "simulated")
-    semantics = UtteranceVectors(tuple(utterance_ids), offsets.astype(np.float32), card)
     near = np.arange(0, n_types, 2)
     other = (near + 2 * rng.integers(1, plan.pairs, plan.pairs)) % n_types
     low, high = np.minimum(near, other), np.maximum(near, other)
@@ -168,12 +158,202 @@ def simulated_corpus(plan: CorpusPlan) -> tuple[SyllableEmbeddings, UtteranceVec
         ],
         ignore_index=True,
     )
-    table["phone_distance"], table["viseme_distance"], table["edit_class"] = 0.33, 0.33, ""
-    return embeddings, semantics, table
+    norm = np.bincount(utterance, np.linalg.norm(x, axis=1), n_utterances) / np.bincount(utterance, minlength=n_utterances)
+    return _packed(tokens, x, np.array(utterance_ids), utterance, offsets, table, norm)
+
+
+@dataclass(frozen=True)
+class TextPlan:
+    """A simulated corpus of sentences: who reads which text, what the words are, and what the vectors go with.
+
+    Attributes
+    ----------
+    speakers, texts : int
+    readers : int
+        Speakers who read each text, each once; 0 for all of them.
+    repeated : float
+        Share of the texts that one more speaker reads.
+    cluster : int
+        Texts come in clusters of this many that differ in one word, with nearly the same vector.
+    families, family_size : int
+        Words come in families of near-homophones. Every two words of a family are a pair.
+    hubs : bool
+        Only pairs of the first word of each family are near-homophones.
+    length_sd : float
+        Deviation of the logarithm of a text's length, whose median is six tokens.
+    dims : int
+    speaker_sd, utterance_sd, token_sd : float
+        Deviations of what speaker, recording and token add to the word's vector, per dimension.
+    noise_sd : float
+        Deviation over speakers of the logarithm of ``token_sd``.
+    share_power : float
+        Speaker r (from 1) reads in proportion to ``r ** -share_power``.
+    size_power : float
+        The size of a vector goes with the text's length to this power.
+    reading_sd : float
+        What a reading adds to its text's vector, as a share of it.
+    offset_speaker_share : float
+        Share of the vectors' variance that all utterances of a speaker have in common.
+    offset_axes : int
+        Vectors keep to this many directions; 0, to none in particular.
+    offset_mean : float
+        Size of the direction that all vectors share, against that of what is their own.
+    effect : float
+        As in :class:`CorpusPlan`.
+    seed : int
+    """
+
+    speakers: int = 8
+    texts: int = 96
+    readers: int = 1
+    repeated: float = 0.0
+    cluster: int = 1
+    families: int = 24
+    family_size: int = 2
+    hubs: bool = False
+    length_sd: float = 0.7
+    dims: int = 24
+    speaker_sd: float = 0.3
+    utterance_sd: float = 0.2
+    token_sd: float = 0.5
+    noise_sd: float = 0.0
+    share_power: float = 0.0
+    size_power: float = 0.0
+    reading_sd: float = 0.1
+    offset_speaker_share: float = 0.0
+    offset_axes: int = 0
+    offset_mean: float = 0.0
+    effect: float = 0.0
+    seed: int = 0
+
+
+def simulated_texts(plan: TextPlan) -> tuple[SyllableEmbeddings, UtteranceVectors, pd.DataFrame]:
+    """Embeddings of one layer, module vectors and pair table of a corpus of sentences; the token table has a column ``text``.
+
+    Notes
+    -----
+    Word frequencies follow ``rank ** -0.9``. With ``effect = 0`` a vector goes with its text, its reading and, where asked, with the
+    speaker and the text's length, and with nothing that is pronounced: the true net is zero.
+    """
+    rng = np.random.default_rng([plan.seed, 78])
+    n_words = plan.families * plan.family_size
+    family = np.arange(n_words) // plan.family_size
+    centre = rng.standard_normal((plan.families, plan.dims))
+    means = centre[family] + 0.5 * rng.standard_normal((n_words, plan.dims))
+    chance = rng.permutation(1.0 / np.arange(1, n_words + 1) ** 0.9)
+    chance /= chance.sum()
+    sentences: list[np.ndarray] = []
+    group: list[int] = []
+    while len(sentences) < plan.texts:
+        length = max(2, round(6 * float(np.exp(plan.length_sd * rng.standard_normal()))))
+        words = rng.choice(n_words, length, p=chance)
+        for copy in range(min(plan.cluster, plan.texts - len(sentences))):
+            one = words.copy()
+            if copy:
+                one[rng.integers(length)] = rng.choice(n_words, p=chance)
+            sentences.append(one)
+            group.append(len(sentences) - 1 if copy == 0 else group[-1])
+    eager = np.arange(1, plan.speakers + 1) ** -plan.share_power
+    read: list[tuple[int, int]] = []
+    for text in range(plan.texts):
+        n = min(plan.readers or plan.speakers, plan.speakers) + int(rng.random() < plan.repeated)
+        readers = rng.choice(plan.speakers, min(n, plan.speakers), replace=False, p=eager / eager.sum())
+        read += [(text, int(speaker)) for speaker in readers]
+    order = rng.permutation(len(read))
+    text_of, speaker_of = np.array(read)[order].T
+    n_utterances = len(read)
+    length_of = np.array([len(sentences[text]) for text in text_of])
+    kind = np.concatenate([sentences[text] for text in text_of])
+    utterance = np.repeat(np.arange(n_utterances), length_of)
+    speaker = speaker_of[utterance]
+    noise = plan.token_sd * np.exp(plan.noise_sd * rng.standard_normal(plan.speakers))
+    x = means[kind] + plan.speaker_sd * rng.standard_normal((plan.speakers, plan.dims))[speaker]
+    x = x + plan.utterance_sd * rng.standard_normal((n_utterances, plan.dims))[utterance]
+    x = x + noise[speaker][:, None] * rng.standard_normal(x.shape)
+
+    def directions(n: int) -> np.ndarray:
+        found = rng.standard_normal((n, plan.dims))
+        return found @ axes if plan.offset_axes else found
+
+    axes = np.zeros((0, 0))
+    if plan.offset_axes:
+        basis = np.linalg.qr(rng.standard_normal((plan.dims, plan.offset_axes)))[0]
+        axes = basis @ basis.T * np.sqrt(plan.dims / plan.offset_axes)
+    of_text = directions(plan.texts)
+    of_text = of_text[np.array(group)] + (0.3 * directions(plan.texts) if plan.cluster > 1 else 0.0)
+    own = of_text[text_of] + plan.reading_sd * directions(n_utterances)
+    if plan.offset_speaker_share:
+        own = np.sqrt(1 - plan.offset_speaker_share) * own
+        own = own + np.sqrt(plan.offset_speaker_share) * directions(plan.speakers)[speaker_of]
+    own /= np.sqrt(plan.dims)
+    partner = family * plan.family_size + (np.arange(n_words) % plan.family_size + 1) % plan.family_size
+    if plan.effect:
+        away = np.zeros((n_utterances, plan.dims))
+        np.add.at(away, utterance, means[kind] - means[partner[kind]])
+        away /= np.maximum(1e-12, np.linalg.norm(away, axis=1, keepdims=True))
+        own = np.sqrt(1 - plan.effect**2) * own + plan.effect * away
+    own = own + plan.offset_mean * rng.standard_normal(plan.dims) / np.sqrt(plan.dims)
+    offsets = own * (length_of[:, None] / 6.0) ** plan.size_power
+
+    words = np.array([f"W{code:03d}" for code in range(n_words)])
+    ids = np.array([f"u{number:04d}" for number in range(n_utterances)])
+    spelled = [" ".join(words[sentence]) for sentence in sentences]
+    tokens = pd.DataFrame(
+        {
+            "token": np.arange(len(kind)),
+            "utterance": ids[utterance],
+            "speaker": np.array([f"s{code:02d}" for code in range(plan.speakers)])[speaker],
+            "type": words[kind],
+            "text": np.array(spelled, dtype=object)[text_of][utterance],
+            "n_frames": 5,
+        }
+    )
+    first, second = np.nonzero(np.triu(family[:, None] == family[None, :], 1))
+    if plan.hubs:
+        first, second = (side[first % plan.family_size == 0] for side in (first, second))
+    other = rng.integers(0, n_words, len(first))
+    apart = family[other] != family[first]
+    unrelated = np.unique(np.sort(np.stack([first[apart], other[apart]], 1), axis=1), axis=0)
+    table = pd.concat(
+        [
+            pd.DataFrame({"type_a": words[first], "type_b": words[second], "relation": "near_homophone"}),
+            pd.DataFrame({"type_a": words[unrelated[:, 0]], "type_b": words[unrelated[:, 1]], "relation": "unrelated"}),
+        ],
+        ignore_index=True,
+    )
+    # the size of frames is given, not drawn with the words: gains are in its units
+    norm = np.full(n_utterances, np.sqrt(plan.dims * (1.25 + plan.speaker_sd**2 + plan.utterance_sd**2 + plan.token_sd**2)))
+    return _packed(tokens, x, ids, utterance, offsets, table, norm)
+
+
+def _packed(
+    tokens: pd.DataFrame,
+    x: np.ndarray,
+    ids: np.ndarray,
+    utterance: np.ndarray,
+    offsets: np.ndarray,
+    table: pd.DataFrame,
+    frame_norm: np.ndarray,
+) -> tuple[SyllableEmbeddings, UtteranceVectors, pd.DataFrame]:
+    """Vectors (N, D) of tokens of utterances, offsets (U, D) and norms (U,) of these, as what :func:`score` takes."""
+    n, dims = len(ids), x.shape[1]
+    size = np.bincount(utterance, minlength=n)
+    sums = np.stack([np.bincount(utterance, x[:, axis], n) for axis in range(dims)], 1)
+    frames = UtteranceFrames(
+        utterances=tuple(ids.tolist()),
+        n_frames=size * 5,
+        mean=sums[:, None, :] / size[:, None, None],
+        frame_norm=frame_norm[:, None],
+    )
+    provenance = {"encoder": {"name": "simulated"}, "pooling": "mean", "unit": "syllable", "configuration_hash": "simulated"}
+    embeddings = SyllableEmbeddings(tokens, x[:, None, :].astype(np.float32), (0,), frames, provenance)
+    card = SemanticsCard("simulated", "audio", dims, "simulated")
+    semantics = UtteranceVectors(tuple(ids.tolist()), offsets.astype(np.float32), card)
+    return embeddings, semantics, table.assign(phone_distance=0.33, viseme_distance=0.33, edit_class="")
 
 
 def simulated_averages(
-    plan: CorpusPlan, settings: SeparationSettings, relation: str = "near_homophone", statistic: str = "net"
+    plan: CorpusPlan | TextPlan, settings: SeparationSettings, relation: str = "near_homophone", statistic: str = "net"
 ) -> list[dict[str, Any]]:
     """Rows of an average over one simulated corpus (``mean_distance``, ``gain``, ``net``), made as those of a real one are.
 
@@ -189,18 +369,19 @@ def simulated_averages(
     return [row for row in average_rows(state, chosen, {}) if row["statistic"] == statistic]
 
 
-def simulated_scale_free(plan: CorpusPlan, settings: SeparationSettings) -> list[dict[str, Any]]:
+def simulated_scale_free(plan: CorpusPlan | TextPlan, settings: SeparationSettings) -> list[dict[str, Any]]:
     """The same of the nets of scale-free statistics that the settings name."""
     state = _simulated_state(plan, settings)
     rows = scale_free_rows(state, tokens_in_use(state.pairs, settings), settings)
     return [row for row in rows if row["statistic"].endswith(":net")]
 
 
-def _simulated_state(plan: CorpusPlan, settings: SeparationSettings) -> LayerVariants:
-    embeddings, semantics, table = simulated_corpus(plan)
+def _simulated_state(plan: CorpusPlan | TextPlan, settings: SeparationSettings) -> LayerVariants:
+    embeddings, semantics, table = simulated_texts(plan) if isinstance(plan, TextPlan) else simulated_corpus(plan)
     pairs = pair_tokens(embeddings.tokens, table, relations=settings.relations, seed=settings.seed)
     vectors = {"module": vectors_in_use("module", semantics, pairs)}
-    return LayerVariants(embeddings, 0, "raw", pairs, vectors, settings, Workers(None, 1))
+    scales = {"module": added_scale(embeddings, semantics, 0, settings)}
+    return LayerVariants(embeddings, 0, "raw", pairs, vectors, scales, settings, Workers(None, 1))
 
 
 def simulated_cells(

@@ -11,13 +11,15 @@ LOWER_IS_BETTER = frozenset({"abx_error", "davies_bouldin", "phone_error_rate"})
 #: ``vectors``: ``raw``, ``utterance_centred``, ``top_pc_removed``. ``relation``: near_homophone, same_type, unrelated, homophone,
 #: synonym, a class of token pairs that is not scored as near-homophones (variant_form, inflection, function_word, unstressed, ...;
 #: macro only), a refinement such as near_homophone:voicing, or ``all`` for statistics over several. ``split``: ``all``,
-#: ``same_utterance``, ``different_utterance``, ``same_speaker``, ``different_speaker``, joined by ``+`` when both are asked.
+#: ``same_utterance``, ``same_text``, ``different_text``, ``same_speaker``, ``different_speaker``, joined by ``+`` when both are asked.
 #: ``variant``: ``without``, ``wav2sem``, ``oracle``, ``null:random``, ``null:shuffled``, ``null:constant``, ``null:frame_noise``.
 #: ``statistic``: ``mean_distance``, ``gain`` (variant minus without), ``net`` (gain minus the null's gain; ``null`` says
 #: which), ``between_within_ratio``, ``abx_error``, ...; of these too the change with the module (``abx_error:gain``) and its excess
 #: over the null (``abx_error:net``). ``average``: ``macro`` (token pairs, then type pairs) or ``micro``.
 #: ``method``: how the interval was made: ``crossed_t``, ``null_t`` (a net, against several draws of its null), ``pigeonhole``,
-#: ``speaker_bootstrap``, ``none``. ``note``: why there is none. ``minimum_detectable_effect``: of a net row, the
+#: ``speaker_bootstrap``, ``none``. ``note``: why there is none. ``p_value`` of a net: two-sided, from the t distribution of its interval,
+#: so that it is below 0.05 where a 95 % interval leaves out zero; ``p_adjusted``: the same after Benjamini and Hochberg.
+#: ``p_permutation``: one-sided towards the better, from ``n_permutations`` shuffles of the headline's split. ``minimum_detectable_effect``: of a net row, the
 #: smallest true value that this corpus would have told from zero with the power of the settings. Rows of a null (variant
 #: ``null:...``) name in ``null`` the module whose vectors it stands in for.
 SEPARATION_COLUMNS: dict[str, str] = {
@@ -39,6 +41,7 @@ SEPARATION_COLUMNS: dict[str, str] = {
     "ci_level": "float64",
     "method": "str",
     "p_value": "float64",
+    "p_permutation": "float64",
     "p_adjusted": "float64",
     "effect_size": "float64",
     "minimum_detectable_effect": "float64",

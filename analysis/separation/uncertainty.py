@@ -14,7 +14,7 @@ from analysis.separation.selections import Selection
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.significance import minimum_detectable_effect
 
-__all__ = ["detectable", "displaced", "interval_columns", "intervals_of", "too_few", "weak"]
+__all__ = ["detectable", "displaced", "interval_columns", "intervals_of", "too_few", "weak", "within_unit"]
 
 
 def too_few(counts: Mapping[str, int], settings: SeparationSettings) -> str:
@@ -60,6 +60,22 @@ def intervals_of(selection: Selection, values: np.ndarray, settings: SeparationS
         found = [resample(selection.cells, row, selection.average, **options) for row in values]
     note = weak(selection.counts, settings)
     return [dataclasses.replace(interval, note=note) for interval in found] if note else found
+
+
+def within_unit(found: Interval, level: float) -> Interval:
+    """The interval of a share, with bounds in [0, 1]: made on the logit scale, ``logit(p) -+ t(df) se / (p (1 - p))``.
+
+    At 0 and 1 themselves, where the logit is infinite, bounds are cut.
+    """
+    from scipy.special import expit, logit, stdtrit
+
+    p = found.estimate
+    if not np.isfinite(found.se) or found.se == 0:
+        return found
+    if not 0 < p < 1:
+        return dataclasses.replace(found, low=float(np.clip(found.low, 0, 1)), high=float(np.clip(found.high, 0, 1)))
+    half = stdtrit(found.df, 0.5 + level / 2) * found.se / (p * (1 - p))
+    return dataclasses.replace(found, low=float(expit(logit(p) - half)), high=float(expit(logit(p) + half)))
 
 
 def interval_columns(found: Interval) -> dict[str, Any]:

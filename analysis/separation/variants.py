@@ -12,7 +12,10 @@ from analysis.separation import nulls as null_makers
 from analysis.separation.distances import Added, Moments, PairGeometry, Whitening, mapped, principal_components
 from analysis.separation.dprime import DPrime
 from analysis.separation.fusions import module_fusion
-from analysis.separation.relations import TokenPairs, speaker_of_utterance
+from analysis.separation.headline import Headline
+from analysis.separation.permutation import sampled_pairs, shuffle_test
+from analysis.separation.relations import TokenPairs, speaker_of_utterance, split_mask
+from analysis.separation.selections import Selection
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.threads import Workers
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from analysis.wav2sem.fusion import AffineFusion
     from analysis.wav2sem.types import UtteranceVectors
 
-__all__ = ["LayerVariants", "vectors_in_use"]
+__all__ = ["LayerVariants", "added_scale", "vectors_in_use"]
 
 #: Draws that tell how cells vary by chance alone; their mean is what counts, and more of them hardly move it.
 REFERENCE_DRAWS = 10
@@ -55,6 +58,31 @@ def vectors_in_use(name: str, given: UtteranceVectors, pairs: TokenPairs) -> np.
     return chosen
 
 
+def added_scale(embeddings: SyllableEmbeddings, given: UtteranceVectors, layer: int, settings: SeparationSettings) -> float:
+    """Factor on the semantic vectors of one layer: what scores, maps and histograms all take.
+
+    Notes
+    -----
+    With the scale ``share``, the mean norm of the added vectors over the utterances that have a token is ``settings.share`` times
+    the layer's mean frame norm. With ``as_is`` the factor is 1: the released module adds its vectors unscaled.
+    """
+    from analysis.wav2sem.fusion import semantic_scale
+
+    if settings.scale == "as_is":
+        return 1.0
+    position = {utterance: row for row, utterance in enumerate(given.utterances)}
+    scored = [position[name] for name in embeddings.tokens["utterance"].astype(str).unique() if name in position]
+    frame_norm = mean_frame_norm(embeddings, layer)
+    return semantic_scale(np.asarray(given.vectors, np.float64)[scored], share=settings.share, frame_norm=frame_norm)
+
+
+def mean_frame_norm(embeddings: SyllableEmbeddings, layer: int) -> float:
+    """Mean norm of the frames of one layer."""
+    column = embeddings.layers.index(layer)
+    norms = np.asarray(embeddings.frames.frame_norm, dtype=np.float64)[:, column]
+    return float(np.average(norms, weights=np.asarray(embeddings.frames.n_frames, dtype=np.float64)))
+
+
 class LayerVariants:
     """Every variant of one layer under one treatment of its vectors.
 
@@ -68,6 +96,8 @@ class LayerVariants:
     pairs : TokenPairs
     semantics : mapping of str to ndarray, shape (U, S)
         By module, from :func:`vectors_in_use`.
+    scales : mapping of str to float
+        Factor on the vectors of each module, from :func:`added_scale`.
     settings : SeparationSettings
     workers : Workers
         What draws of nulls are handed to.
@@ -87,8 +117,10 @@ class LayerVariants:
     sums : dict of (variant, distance) to ndarray, shape (cells,)
         Sum over each cell's token pairs; ``without`` and the modules.
     draws : dict of (null, module, distance) to ndarray, shape (draws, cells)
-    resized : dict of (module, distance) to ndarray, shape (draws, cells)
-        For the intervals of the shuffled null: sums under draws that shuffle the vectors' directions and leave their sizes.
+    permuted : dict of (module, distance) to ndarray, shape (1 + draws, P)
+        Means over the sample of each type pair of the headline's split: with the module, then under each shuffle.
+    null_vectors : dict of str to NullVectors
+        What the nulls of each module are drawn from.
     d_prime : DPrime or None
         For raw vectors, if d' is asked for.
     d_primes : dict of (variant, module that a null stands in for or "", distance) to (ndarray, ndarray)
@@ -103,6 +135,7 @@ class LayerVariants:
         kind: str,
         pairs: TokenPairs,
         semantics: Mapping[str, np.ndarray],
+        scales: Mapping[str, float],
         settings: SeparationSettings,
         workers: Workers,
     ) -> None:
@@ -112,14 +145,13 @@ class LayerVariants:
         frames = embeddings.frames
         column = embeddings.layers.index(layer)
         n_frames = np.asarray(frames.n_frames, dtype=np.float64)
-        frame_norm = float(np.average(np.asarray(frames.frame_norm, dtype=np.float64)[:, column], weights=n_frames))
         if settings.fusion == "add":
             self.fusions = {}
-            offsets = {name: _offsets(vectors, x.shape[1], frame_norm, settings) for name, vectors in semantics.items()}
+            offsets = {name: _offsets(vectors, x.shape[1], scales[name], settings) for name, vectors in semantics.items()}
         else:
-            place = {"layer": layer, "encoder": _encoder_of(embeddings), "frame_norm": frame_norm}
+            place = {"layer": layer, "encoder": _encoder_of(embeddings)}
             self.fusions = {
-                name: module_fusion(name, vectors, pairs.utterances, x.shape[1], settings, **place)
+                name: module_fusion(name, vectors, pairs.utterances, x.shape[1], settings, scale=scales[name], **place)
                 for name, vectors in semantics.items()
             }
             offsets = {name: self.fusions[name].own.offsets(vectors) for name, vectors in semantics.items()}
@@ -145,6 +177,8 @@ class LayerVariants:
             x = self._project(x - mean)
         tokens = embeddings.tokens
         self.token_frames = tokens["n_frames"].to_numpy()[pairs.rows] if "n_frames" in tokens else np.ones(len(pairs.rows))
+        at = {utterance: row for row, utterance in enumerate(frames.utterances)}
+        self.utterance_frames = n_frames[[at[name] for name in pairs.utterances]]
         self.x, self.offsets = x, offsets
         self.device = settings.device
         self.speaker_of_utterance = speaker_of_utterance(pairs)
@@ -154,8 +188,25 @@ class LayerVariants:
         self.d_primes: dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]] = {}
         self.sums: dict[tuple[str, str], np.ndarray] = {}
         self.draws: dict[tuple[str, str, str], np.ndarray] = {}
-        self.resized: dict[tuple[str, str], np.ndarray] = {}
+        self.split_permuted = Headline.of(settings).split
+        headline_cells = split_mask(pairs.cell_atom, self.split_permuted)
+        self.sample = sampled_pairs(pairs, headline_cells, settings.max_pairs_permuted, settings.seed)
+        self.permuted: dict[tuple[str, str], np.ndarray] = {}
+        self.null_vectors = {name: self._null_vectors(vectors) for name, vectors in self._added().items()}
         self._compute()
+
+    def _added(self) -> Mapping[str, np.ndarray]:
+        """What nulls take the place of: semantic vectors before a fusion with weights, otherwise what is added to every token."""
+        return self.semantics if self.fusions else {name: vectors for name, vectors in self.offsets.items() if vectors.any()}
+
+    def _null_vectors(self, vectors: np.ndarray) -> null_makers.NullVectors:
+        return null_makers.NullVectors(
+            vectors,
+            self.speaker_of_utterance,
+            self.pairs.text_of_utterance,
+            self.utterance_frames,
+            within=self.settings.shuffle_within,
+        )
 
     def _project(self, vectors: np.ndarray) -> np.ndarray:
         return vectors if self._axes is None else vectors - (vectors @ self._axes.T) @ self._axes
@@ -181,6 +232,7 @@ class LayerVariants:
                 added = geometry.added(mapped(self._project(vectors), matrix), names)
                 self._keep(geometry, module, added.pair_distances())
                 self._draw_nulls(geometry, module, vectors, added, names, matrix)
+                self._permute(module, vectors, names, matrix)
 
     def _keep(self, geometry: PairGeometry, variant: str, distances: Mapping[str, Any]) -> None:
         for name, values in distances.items():
@@ -211,26 +263,15 @@ class LayerVariants:
         self, geometry: PairGeometry, module: str, vectors: np.ndarray, added: Added, names: tuple[str, ...], matrix: Any
     ) -> None:
         settings, pairs = self.settings, self.pairs
-        speakers = self.speaker_of_utterance
 
         def with_added(made: np.ndarray) -> Added:
             return geometry.added(mapped(self._project(made), matrix), names)
 
+        made_by = self.null_vectors[module]
         for null in settings.nulls:
             rng = np.random.default_rng([settings.seed, self.layer, *map(ord, null)])
             repeats = 1 if null == "constant" else settings.n_nulls
-            if null == "shuffled":
-                permutations = [
-                    null_makers.shuffled(len(vectors), rng, speakers, within=settings.shuffle_within) for _ in range(repeats)
-                ]
-                drawn = self.workers.map(lambda permutation: self._drawn(added, permutation), permutations)
-                resized = self.workers.map(
-                    lambda permutation: with_added(null_makers.resized(vectors, permutation)).sums(),
-                    permutations[:REFERENCE_DRAWS],
-                )
-                for name in names:
-                    self.resized[module, name] = np.stack([value[name] for value in resized])
-            elif null == "frame_noise":
+            if null == "frame_noise":
                 # one at a time: each draw is as large as the corpus
                 drawn = []
                 for _ in range(repeats):
@@ -242,17 +283,39 @@ class LayerVariants:
                 # a few at a time: all draws of a large corpus would be several copies of its vectors
                 drawn = []
                 for begin in range(0, repeats, few := 2 * self.workers.n):
-                    made = [
-                        null_makers.random_directions(vectors, rng, settings.random_about, speakers=speakers)
-                        for _ in range(min(few, repeats - begin))
-                    ]
+                    made = made_by.draws(null, min(few, repeats - begin), rng, settings.random_about)
                     drawn += self.workers.map(lambda one: self._drawn(with_added(one)), made)
             self._keep_draws(null, module, drawn)
 
+    def _permute(self, module: str, vectors: np.ndarray, names: tuple[str, ...], matrix: Any) -> None:
+        """Many shuffles on a sample of the token pairs of the headline's split."""
+        settings = self.settings
+        if self.sample is None or "shuffled" not in settings.nulls or not settings.n_permutations:
+            return
+        found = shuffle_test(
+            names,
+            mapped(self.x, matrix),
+            vectors,
+            self.null_vectors[module],
+            self.pairs,
+            self.sample,
+            lambda made: mapped(self._project(made), matrix),
+            settings.n_permutations,
+            np.random.default_rng([settings.seed, self.layer, 31]),
+            self.workers,
+        )
+        self.permuted |= {(module, name): values for name, values in found.items()}
+
+    def permuted_averages(self, selection: Selection, module: str, distance: str) -> np.ndarray | None:
+        """The average with the module and under each shuffle, shape (1 + draws,), on the sample; None where none was permuted."""
+        if (module, distance) not in self.permuted or selection.split != self.split_permuted:
+            return None
+        weights = np.bincount(selection.cells.type_pair, selection.weights, len(self.pairs.type_pairs))
+        return self.permuted[module, distance] @ weights[self.sample.type_pair]
+
     def _fused(self, geometry: PairGeometry, module: str, names: tuple[str, ...]) -> None:
         """A module and its nulls, each through its own map: trained with its own vectors, on the same budget."""
-        settings, fusion, semantics = self.settings, self.fusions[module], self.semantics[module]
-        speakers = self.speaker_of_utterance
+        settings, fusion = self.settings, self.fusions[module]
 
         def mapped_frames(one: AffineFusion) -> PairGeometry:
             return geometry if one.outer is None else PairGeometry(one.frames(self.x), self.pairs, settings.device)
@@ -265,26 +328,10 @@ class LayerVariants:
         for null in settings.nulls:
             rng = np.random.default_rng([settings.seed, self.layer, *map(ord, null)])
             maps, made = fusion.nulls[null].maps, list(fusion.nulls[null].vectors)
-            reference = made  # weights that know their vectors are met by draws whose weights know theirs, and by no others
-            if not made and null == "shuffled":
-                permutations = [
-                    null_makers.shuffled(len(semantics), rng, speakers, within=settings.shuffle_within)
-                    for _ in range(settings.n_nulls)
-                ]
-                made = [semantics[permutation] for permutation in permutations]
-                reference = [null_makers.resized(semantics, permutation) for permutation in permutations[:REFERENCE_DRAWS]]
-            elif not made:
-                made = [
-                    null_makers.random_directions(semantics, rng, settings.random_about, speakers=speakers)
-                    for _ in range(settings.n_nulls)
-                ]
+            if not made:
+                made = self.null_vectors[module].draws(null, settings.n_nulls, rng, settings.random_about)
             places = [(mapped_frames(one), one) for one in maps]
-            drawn = self._through(places, made, names)
-            self._keep_draws(null, module, drawn)
-            if null == "shuffled":
-                resized = drawn[:REFERENCE_DRAWS] if reference is made else self._through(places, reference, names)
-                for name in names:
-                    self.resized[module, name] = np.stack([sums[name] for sums, _ in resized])
+            self._keep_draws(null, module, self._through(places, made, names))
 
     def _through(
         self, places: Sequence[tuple[PairGeometry, AffineFusion]], made: Sequence[np.ndarray], names: tuple[str, ...]
@@ -296,12 +343,6 @@ class LayerVariants:
             return self._drawn(geometry.added(one.offsets(task[1]), names))
 
         return self.workers.map(through, enumerate(made))
-
-    def reference(self, null: str, module: str, distance: str) -> np.ndarray:
-        """Draws for :meth:`analysis.separation.intervals.CrossedDesign.net_intervals`, shape (draws, cells)."""
-        if null == "shuffled":
-            return self.resized[module, distance]
-        return self.draws[null, module, distance][:REFERENCE_DRAWS]
 
 
 def _encoder_of(embeddings: SyllableEmbeddings) -> str:
@@ -325,12 +366,9 @@ def _shared_columns(embeddings: SyllableEmbeddings, layer: int, kind: str, setti
     }
 
 
-def _offsets(vectors: np.ndarray, dims: int, frame_norm: float, settings: SeparationSettings) -> np.ndarray:
+def _offsets(vectors: np.ndarray, dims: int, scale: float, settings: SeparationSettings) -> np.ndarray:
     """What fusion adds to every frame of each utterance, shape (U, D)."""
     from analysis.wav2sem.fusion import fuse
 
     zeros = np.zeros((len(vectors), dims))
-    return np.asarray(
-        fuse(zeros, vectors, mode=settings.fusion, share=settings.share, frame_norm=frame_norm, seed=settings.seed),
-        dtype=np.float64,
-    )
+    return np.asarray(fuse(zeros, vectors, mode=settings.fusion, scale=scale, seed=settings.seed), dtype=np.float64)

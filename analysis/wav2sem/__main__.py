@@ -306,7 +306,8 @@ def _fusion(given: argparse.Namespace) -> int:
     from analysis.corpus import open_corpus
     from analysis.encoders import load_encoder
     from analysis.errors import Failure
-    from analysis.separation.nulls import random_directions, shuffled
+    from analysis.separation.nulls import NullVectors
+    from analysis.separation.texts import text_blocks
     from analysis.wav2sem.fusion import TRAINED_MODES, TrainedFusion
     from analysis.wav2sem.fusion_training import FusionSettings, compare, phone_frames, trained_weights
     from analysis.wav2sem.load import load_semantics
@@ -340,15 +341,15 @@ def _fusion(given: argparse.Namespace) -> int:
     task = phone_frames(utterances, alignments, load_encoder(given.encoder), layer=given.layer, by=given.apart)
     speaker = {utterance.id: utterance.speaker for utterance in utterances}
     speakers = np.unique([speaker[name] for name in task.utterances], return_inverse=True)[1]
+    text = {utterance.id: utterance.text for utterance in utterances}
+    texts = text_blocks([text[name] for name in task.utterances])[0]
     vectors, nulls = {}, {}
     for variant, given_vectors in found.items():
         place = {name: row for row, name in enumerate(given_vectors.utterances)}
         rows = vectors[variant] = given_vectors.vectors[[place[name] for name in task.utterances]]
         rng = np.random.default_rng([given.seed, 23])
-        nulls[variant] = {
-            "shuffled": [rows[shuffled(len(rows), rng, speakers)] for _ in range(given.weights)],
-            "random": [random_directions(rows, rng, speakers=speakers) for _ in range(given.weights)],
-        }
+        drawn = NullVectors(rows, speakers, texts)
+        nulls[variant] = {null: drawn.draws(null, given.weights, rng) for null in ("shuffled", "random")}
     some_nulls = {variant: {null: draws[: given.draws] for null, draws in of.items()} for variant, of in nulls.items()}
     table = compare(task, vectors, some_nulls, fusions=fusions, settings=settings)
     given.out.mkdir(parents=True, exist_ok=True)

@@ -149,7 +149,7 @@ def test_provenance_and_schema_version_stand_in_every_file(layered: Path) -> Non
 
     for path in sorted(layered.glob("tokens/*.parquet")) + sorted(layered.glob("utterances/*.parquet")):
         metadata = json.loads(pq.read_schema(path).metadata[b"analysis"])
-        assert metadata["schema_version"] == 1
+        assert metadata["schema_version"] == 2
         assert metadata["configuration"]["pooling"] == "mean"
         assert metadata["configuration"]["encoder"]["family"] == "features"
         assert metadata["shard"] == path.stem

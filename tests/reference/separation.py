@@ -39,23 +39,22 @@ def average(vectors, types, utterances, type_pairs, name: str, split: str, kind:
     return sum(map(sum, per_pair)) / sum(map(len, per_pair))
 
 
-def abx_error(vectors, types, speakers, utterances, name: str, condition: str, *, ordered: bool = True) -> float:
-    """Mean over cells (speaker of x, then ordered type pairs) of the share of triples in which b is nearer, ties half.
+def abx_error(vectors, types, speakers, utterances, name: str, condition: str) -> float:
+    """Mean over cells of the share of triples in which b is nearer, ties half.
 
-    Not ``ordered``: the mean over both orders of two types is taken within each speaker first.
+    A cell holds the speaker of a and b, the speaker of x, and the ordered type pair; without a condition on speakers, the type pair.
     """
-    by_speaker: dict[tuple, list[float]] = {}
-    for (a, b, speaker), found in abx_cells(vectors, types, speakers, utterances, name, condition).items():
-        pair = (a, b) if ordered else (min(a, b), max(a, b))
-        by_speaker.setdefault((pair, speaker), []).append(sum(found) / len(found))
-    pairs: dict[tuple, list[float]] = {}
-    for (pair, _), found in by_speaker.items():
-        pairs.setdefault(pair, []).append(sum(found) / len(found))
-    return sum(sum(found) / len(found) for found in pairs.values()) / len(pairs)
+    cells: dict[tuple, list[float]] = {}
+    for (a, b, speaker, other), found in abx_cells(vectors, types, speakers, utterances, name, condition).items():
+        cells.setdefault((a, b) if condition == "any" else (a, b, speaker, other), []).extend(found)
+    return sum(sum(found) / len(found) for found in cells.values()) / len(cells)
 
 
 def abx_cells(vectors, types, speakers, utterances, name: str, condition: str) -> dict[tuple, list[float]]:
-    """Of each (type of a and x, type of b, speaker of x) what every triple loses: 1 where b is nearer, half in a tie."""
+    """Of each (type of a and x, type of b, speaker of x, speaker of a) what every triple loses: 1 where b is nearer, half in a tie.
+
+    The speaker of a is asked for across speakers only, and None otherwise.
+    """
     cells: dict[tuple, list[float]] = {}
     n = range(len(vectors))
     for x in n:
@@ -71,7 +70,8 @@ def abx_cells(vectors, types, speakers, utterances, name: str, condition: str) -
                     continue
                 near, far = distance(vectors[a], vectors[x], name), distance(vectors[b], vectors[x], name)
                 lost = 0.5 if abs(near - far) < 1e-9 else float(far < near)
-                cells.setdefault((types[x], types[b], speakers[x]), []).append(lost)
+                other = speakers[a] if condition == "across_speaker" else None
+                cells.setdefault((types[x], types[b], speakers[x], other), []).append(lost)
     return cells
 
 

@@ -15,7 +15,7 @@ from analysis.errors import ConfigurationError, SemanticsError, SeparationError
 from analysis.separation import SeparationSettings, score
 from analysis.separation.abx import abx_of_matrix
 from analysis.separation.clusters import phone_probe
-from analysis.separation.nulls import frame_noise, random_directions, shuffled
+from analysis.separation.nulls import NullVectors, frame_noise
 from analysis.separation.relations import pair_tokens, speaker_of_utterance
 from analysis.separation.simulation import CorpusPlan, simulated_corpus
 from analysis.wav2sem.fusion import AffineFusion, FusionWeights, TrainedFusion, fuse
@@ -43,7 +43,13 @@ def corpus():
     return embeddings, replace(semantics, vectors=semantics.vectors[:, :4]), pairs
 
 
-def _average(embeddings, pairs, vectors, distance, split="different_utterance"):
+def _lengths(embeddings, used):
+    """Frames of each utterance in use."""
+    frames = dict(zip(embeddings.frames.utterances, embeddings.frames.n_frames, strict=True))
+    return np.array([frames[name] for name in used])
+
+
+def _average(embeddings, pairs, vectors, distance, split="different_text"):
     near = pairs[pairs["relation"] == "near_homophone"]
     types, utterances = (embeddings.tokens[name].tolist() for name in ("type", "utterance"))
     type_pairs = list(zip(near["type_a"], near["type_b"], strict=True))
@@ -75,16 +81,13 @@ def test_every_variant_equals_a_loop_over_fused_tokens(corpus, fusion, tmp_path)
     def rng(null):
         return np.random.default_rng([settings.seed, 0, *map(ord, null)])
 
-    given = {
-        "module": own,
-        "shuffled": own[shuffled(len(own), rng("shuffled"), speakers)],
-        "random": random_directions(own, rng("random"), speakers=speakers),
-    }
+    nulls = NullVectors(own, speakers, lengths=_lengths(embeddings, used))
+    given = {"module": own} | {null: nulls.draws(null, 1, rng(null))[0] for null in ("shuffled", "random")}
     frames = embeddings.frames
     norm = np.average(frames.frame_norm[:, 0], weights=frames.n_frames)
     scale = 0.5 * norm / np.linalg.norm(own, axis=1).mean()
     for distance in DISTANCES:
-        common = {"vectors": "raw", "distance": distance, "relation": "near_homophone", "split": "different_utterance"}
+        common = {"vectors": "raw", "distance": distance, "relation": "near_homophone", "split": "different_text"}
         common |= {"average": "macro", "statistic": "mean_distance"}
         padded = np.pad(x, ((0, 0), (0, wide))) if fusion == "concat" else x
         expected = {"without": _average(embeddings, pairs, padded, distance)}
@@ -144,7 +147,7 @@ def test_on_its_training_utterances_a_null_has_the_vectors_that_its_weights_know
         found = [
             entry["draws"]
             for entry in nulls.values()
-            if (entry["null"], entry["relation"], entry["split"]) == (null, "near_homophone", "different_utterance")
+            if (entry["null"], entry["relation"], entry["split"]) == (null, "near_homophone", "different_text")
         ]
         assert found == [pytest.approx(expected, rel=1e-5)]
 
@@ -228,6 +231,8 @@ def test_scale_free_statistics_equal_those_of_tokens_fused_by_hand(few, fusion, 
     if fusion == "add":  # nulls stand in for what is added, not for what a map makes of it
         own, scale = fuse(np.zeros((len(own), 6)), own, mode="add", scale=scale), 1.0
 
+    nulls = NullVectors(own, speakers, lengths=_lengths(embeddings, used))
+
     def draws(variant, n, *stream):
         """(weights, vectors) of n draws; averages of distances and d' have another stream of draws than the other statistics."""
         if variant == "module":
@@ -238,10 +243,8 @@ def test_scale_free_statistics_equal_those_of_tokens_fused_by_hand(few, fusion, 
             known = TrainedFusion.load(tmp_path / fusion / "wav2sem" / f"{variant}-{k}") if trained else None
             if seen:
                 made = known.vectors[[known.utterances.index(name) for name in used]].astype(float)
-            elif variant == "shuffled":
-                made = own[shuffled(len(own), rng, speakers)]
             else:
-                made = random_directions(own, rng, speakers=speakers)
+                made = nulls.draws(variant, 1, rng)[0]
             found.append((known.weights if trained else None, made))
         return found
 

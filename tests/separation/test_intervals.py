@@ -15,7 +15,7 @@ from analysis.separation.simulation import CorpusPlan, simulated_averages, simul
 
 SETTINGS = SeparationSettings(
     distances=("l2", "cosine"), vectors=("raw",), relations=("near_homophone",), edit_classes=False, viseme_weighted=False,
-    splits=("different_utterance",), scale_free=(),
+    splits=("different_text",), scale_free=(),
 )  # fmt: skip
 
 

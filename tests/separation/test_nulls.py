@@ -7,118 +7,141 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from analysis.separation.nulls import random_directions, resized, shuffled
+from analysis.separation.nulls import NullVectors
+
+SPEAKERS = np.repeat(np.arange(6), [2, 3, 3, 4, 5, 1])
+
+
+def _unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 @pytest.fixture(scope="module")
-def vectors():
+def own():
     rng = np.random.default_rng(0)
-    speakers = np.repeat(np.arange(6), [2, 3, 3, 4, 5, 1])
-    own = rng.standard_normal((len(speakers), 12)) * np.exp(0.7 * rng.standard_normal((len(speakers), 1)))
-    return own + rng.standard_normal((6, 12))[speakers] + 3.0, speakers
+    n = len(SPEAKERS)
+    return rng.standard_normal((n, 12)) * np.exp(0.7 * rng.standard_normal((n, 1))) + rng.standard_normal((6, 12))[SPEAKERS] + 3.0
 
 
-@pytest.mark.parametrize("within", ["blocks", "speaker", "corpus"])
-def test_a_shuffle_is_a_permutation(vectors, within):
-    speakers = vectors[1]
+def test_without_voices_a_shuffle_permutes_directions_and_leaves_sizes():
     rng = np.random.default_rng(1)
-    drawn = np.array([shuffled(len(speakers), rng, speakers, within=within) for _ in range(2000)])
-    assert (np.sort(drawn, axis=1) == np.arange(len(speakers))).all()
-    given = speakers[drawn]
-    own = np.array([(given[:, speakers == speaker] == speaker).mean() for speaker in range(6)])
-    together = (given[:, 3] == given[:, 4]).mean()
-    if within == "speaker":
-        assert (own == 1.0).all() and together == 1.0
-    elif within == "corpus":  # a vector comes to rest with every speaker as often as they have utterances
-        assert own == pytest.approx(np.bincount(speakers) / len(speakers), abs=0.02)
-        assert together == pytest.approx(46 / 306, abs=0.02)  # ordered pairs of one speaker among all
-    else:  # with those of about as many: two speakers of three utterances change places, the only one of a single hardly ever
-        assert ((own[:5] > 0.25) & (own[:5] < 0.75)).all() and 0.9 < own[5] < 1.0
-        assert 0.75 < together < 1.0
-        assert (given[:, 2] == 2).mean() > 0.25 and (given[:, 2] == 5).mean() < 0.05
+    own = rng.standard_normal((20, 12)) * np.exp(0.7 * rng.standard_normal((20, 1))) + 3.0
+    nulls = NullVectors(own, np.repeat(np.arange(4), 5), within="corpus")
+    before = own - own.mean(0)
+    for _ in range(20):
+        drawn = nulls.reassigned(rng)
+        assert sorted(drawn.utterance) == list(range(20))
+        after = nulls.shuffled(drawn) - own.mean(0)
+        assert np.allclose(np.linalg.norm(after, axis=1), np.linalg.norm(before, axis=1))
+        assert np.allclose(_unit(after), _unit(before)[drawn.utterance])
 
 
-def test_every_order_is_as_likely_as_its_inverse():
-    # what a test against draws rests on: the observed order is then as good a start as any
-    speakers = np.repeat(np.arange(3), [1, 2, 2])
+def test_every_order_of_texts_is_as_likely():
     rng = np.random.default_rng(9)
-    count = Counter(tuple(shuffled(5, rng, speakers).tolist()) for _ in range(40000))
-    inverse = {order: count[tuple(np.argsort(order).tolist())] for order in count}
-    apart = [(count[order] - inverse[order]) / np.sqrt(count[order] + inverse[order]) for order in count]
-    assert np.abs(apart).max() < 4.5 and count[0, 1, 2, 3, 4] > 0
-    assert len(count) > 8  # more orders than those in which speakers of as many change places
+    nulls = NullVectors(rng.standard_normal((4, 3)))
+    count = Counter(tuple(nulls.reassigned(rng).utterance.tolist()) for _ in range(24000))
+    assert len(count) == 24 and max(abs(n - 1000) for n in count.values()) < 4.5 * np.sqrt(1000)
 
 
-def test_blocks_of_one_size_stay_whole():
-    speakers = np.tile(np.arange(5), 4)
+def test_readings_of_one_text_are_given_readings_of_one_other_text():
     rng = np.random.default_rng(2)
-    moved = set()
-    for _ in range(50):
-        donor = speakers[shuffled(20, rng, speakers)]
-        for speaker in range(5):
-            assert len(set(donor[speakers == speaker])) == 1
-        moved.add(tuple(donor[:5]))
-    assert len(moved) > 20
-    # one utterance each: whole speakers change places, which is a free shuffle
-    drawn = np.array([shuffled(4, rng, np.arange(4)) for _ in range(4000)])
-    assert np.allclose([(drawn[:, 0] == place).mean() for place in range(4)], 0.25, atol=0.03)
+    texts = np.array([0, 0, 0, 1, 1, 2, 3, 3, 4])
+    nulls = NullVectors(rng.standard_normal((9, 5)), texts=texts)
+    seen = set()
+    for _ in range(200):
+        donor = nulls.reassigned(rng).utterance
+        given = texts[donor]
+        for text in range(5):
+            assert len(set(given[texts == text])) == 1
+        if given[0] == 3:  # three readings are given the two there are, and one of them again
+            assert set(donor[:3]) == {6, 7}
+        assert len(set(given)) == 5
+        seen.add(tuple(given))
+    assert len(seen) > 60
 
 
-@pytest.mark.parametrize("by_speaker", [False, True])
-def test_random_directions_of_a_corpus_of_two_speakers_keep_the_mean(by_speaker):
-    own = np.random.default_rng(7).standard_normal((9, 4)) + 5.0
-    made = random_directions(own, np.random.default_rng(8), speakers=np.repeat([0, 1], [4, 5]) if by_speaker else None)
-    assert np.allclose(made.mean(0), own.mean(0)) and np.abs(made - own).max() > 0.1
-
-
-@pytest.mark.parametrize("by_speaker", [False, True])
-def test_random_directions_keep_mean_sizes_and_speakers(vectors, by_speaker):
-    own, speakers = vectors
+def test_within_the_speaker_texts_change_places_with_texts_of_the_same_readers():
     rng = np.random.default_rng(3)
-    chosen = speakers if by_speaker else None
-    drawn = np.array([random_directions(own, rng, speakers=chosen) for _ in range(1000)])
-    assert np.allclose(drawn.mean(1), own.mean(0))
-    mean_square = ((drawn - own.mean(0)) ** 2).sum(2).mean(0)
-    # the sum in every draw; each to first order in 1 / U
-    assert np.allclose(((drawn - own.mean(0)) ** 2).sum((1, 2)), ((own - own.mean(0)) ** 2).sum())
-    assert np.corrcoef(mean_square, ((own - own.mean(0)) ** 2).sum(1))[0, 1] > 0.99
-    # directions are random: what is left of the deviations averages out
-    assert (np.abs(drawn.mean(0) - own.mean(0)) < 5 * drawn.std(0) / np.sqrt(len(drawn))).all()
-    apart = ((drawn[:, 0] - drawn[:, 1]) ** 2).sum(1)
-    if by_speaker:
-        assert apart.std() < 0.25 * apart.mean()  # two of one speaker turn together; only their sizes are corrected
-    else:
-        assert apart.std() > 0.25 * apart.mean()
+    speakers, texts = np.array([0, 1, 0, 1, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 2, 3, 4, 5])
+    nulls = NullVectors(rng.standard_normal((8, 5)), speakers, texts, within="speaker")
+    for _ in range(100):
+        drawn = nulls.reassigned(rng)
+        assert (speakers[drawn.utterance] == speakers).all() and (drawn.speaker == np.arange(2)).all()
+        assert (np.isin(texts[drawn.utterance[:4]], [0, 1])).all()
 
 
-def test_random_directions_of_independent_vectors_have_their_distribution():
+@pytest.mark.parametrize("crossed", [False, True])
+@pytest.mark.parametrize("null", ["shuffled", "random"])
+def test_draws_are_as_alike_within_a_speaker_and_within_a_text_as_the_vectors_are(null, crossed):
+    """Mean inner products of directions, over many corpora, for voices that are half of the vectors and readings that differ."""
     rng = np.random.default_rng(4)
-    speakers = np.repeat(np.arange(8), 4)
-    own, drawn = [], []
-    for _ in range(600):
-        vectors = rng.standard_normal((32, 5)) + 2.0
-        made = random_directions(vectors, rng, speakers=speakers)
-        # what a cosine sees: norms about zero, and how alike two speakers' vectors are
-        own.append([(vectors**2).sum() / 32, vectors[0] @ vectors[4], vectors[0] @ vectors[1]])
-        drawn.append([(made**2).sum() / 32, made[0] @ made[4], made[0] @ made[1]])
-    own, drawn = np.array(own), np.array(drawn)
-    error = np.sqrt((own.var(0) + drawn.var(0)) / len(own))
-    assert (np.abs(own.mean(0) - drawn.mean(0)) < 4 * error + 0.02).all()
+    n_speakers, n_texts = 8, 12
+    if crossed:
+        speakers, texts = np.tile(np.arange(n_speakers), n_texts), np.repeat(np.arange(n_texts), n_speakers)
+    else:  # each text by two speakers
+        texts = np.repeat(np.arange(48), 2)
+        speakers = (texts + np.tile([0, 3], 48) + texts // n_speakers) % n_speakers
+    same_speaker = speakers[:, None] == speakers[None, :]
+    same_text = texts[:, None] == texts[None, :]
+    kinds = {
+        "voice": same_speaker & ~same_text,
+        "text": same_text & ~same_speaker,
+        "nothing": ~same_speaker & ~same_text,
+    }
+    found = {name: [] for name in kinds}
+    for _ in range(60):
+        vectors = rng.standard_normal((n_speakers, 40))[speakers] + rng.standard_normal((n_texts if crossed else 48, 40))[texts]
+        vectors = vectors + 0.3 * rng.standard_normal(vectors.shape) + 2.0
+        nulls = NullVectors(vectors, speakers, texts)
+        made = nulls.draws(null, 4, rng)
+        alike = [_unit(one - nulls.mean) @ _unit(one - nulls.mean).T for one in (vectors, *made)]
+        for name, kind in kinds.items():
+            found[name].append([one[kind].mean() for one in alike])
+    found = {name: np.array(values) for name, values in found.items()}
+    for name in ("voice", "nothing"):  # what the headline compares
+        assert found[name][:, 1:].mean() == pytest.approx(found[name][:, 0].mean(), abs=0.02), name
+    assert 0.9 < found["text"][:, 1:].mean() / found["text"][:, 0].mean() < 1.02
+    # the same draws, a free shuffle of vectors: neither voices nor texts hold together
+    assert found["voice"][:, 0].mean() > 0.3 and found["text"][:, 0].mean() > 0.3
 
 
-def test_norms_of_their_own_about_zero(vectors):
-    own = vectors[0]
-    drawn = random_directions(own, np.random.default_rng(5), "zero")
+def test_what_goes_with_the_length_stays(own):
+    rng = np.random.default_rng(5)
+    lengths = rng.integers(20, 400, len(own))
+    slope = rng.standard_normal(12)
+    with_length = own + np.outer(np.log(lengths), slope)
+    nulls = NullVectors(with_length, SPEAKERS, lengths=lengths)
+    fitted = np.linalg.lstsq(np.stack([np.ones(len(own)), np.log(lengths)], 1), with_length, rcond=None)
+    assert np.allclose(nulls.mean, np.stack([np.ones(len(own)), np.log(lengths)], 1) @ fitted[0])
+    for made in (*nulls.draws("shuffled", 5, rng), *nulls.draws("random", 5, rng)):
+        assert np.allclose(np.linalg.norm(made - nulls.mean, axis=1), np.linalg.norm(with_length - nulls.mean, axis=1))
+
+
+def test_random_directions_have_none_in_common_with_the_vectors(own):
+    rng = np.random.default_rng(6)
+    nulls = NullVectors(own, SPEAKERS)
+    drawn = np.array(nulls.draws("random", 2000, rng)) - nulls.mean
+    cosine = np.einsum("kud,ud->ku", drawn, own - nulls.mean) / np.linalg.norm(own - nulls.mean, axis=1) ** 2
+    assert (np.abs(cosine.mean(0)) < 4.5 * cosine.std(0) / np.sqrt(2000)).all()
+
+
+def test_readings_of_a_text_keep_their_angles_under_random_directions():
+    rng = np.random.default_rng(7)
+    texts = np.array([0, 0, 0, 1, 1, 2, 3, 4])
+    own = rng.standard_normal((5, 6))[texts] + 0.1 * rng.standard_normal((8, 6))
+    nulls = NullVectors(own, texts=texts)
+    made = _unit(nulls.random(rng) - nulls.mean)
+    assert (made[0] @ made[1:3].T > 0.7).all() and made[3] @ made[4] > 0.7
+
+
+def test_norms_of_their_own_about_zero(own):
+    drawn = NullVectors(own, SPEAKERS).random(np.random.default_rng(5), "zero")
     assert np.allclose(np.linalg.norm(drawn, axis=1), np.linalg.norm(own, axis=1))
     assert np.abs(drawn.mean(0) - own.mean(0)).max() > 1.0
 
 
-def test_resized_moves_directions_and_leaves_sizes(vectors):
-    own, speakers = vectors
-    permutation = shuffled(len(own), np.random.default_rng(6), speakers)
-    made = resized(own, permutation)
-    before, after = own - own.mean(0), made - own.mean(0)
-    assert np.allclose(np.linalg.norm(after, axis=1), np.linalg.norm(before, axis=1))
-    cosine = np.sum(after * before[permutation], axis=1)
-    assert np.allclose(cosine, np.linalg.norm(after, axis=1) * np.linalg.norm(before[permutation], axis=1))
-    assert np.allclose(resized(np.ones((4, 3)), np.array([1, 0, 3, 2])), 1.0)
+def test_vectors_that_are_all_alike_stay_what_they_are():
+    same = np.ones((5, 3))
+    nulls = NullVectors(same, np.array([0, 0, 1, 2, 2]))
+    for null in ("shuffled", "random"):
+        assert np.allclose(nulls.draws(null, 2, np.random.default_rng(0)), 1.0)

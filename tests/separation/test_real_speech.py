@@ -21,5 +21,5 @@ def test_gains_inside_an_utterance_are_zero_on_real_speech(shared_data, tmp_path
     assert len(inside) and (inside["n_token_pairs"] > 10).all()
     without = rows[(rows["split"] == "same_utterance") & (rows["variant"] == "without")]
     assert inside["estimate"].abs().max() <= 1e-12 * without["estimate"].max()
-    across = rows[(rows["split"] == "different_utterance") & (rows["statistic"] == "gain") & (rows["variant"] == "wav2sem")]
+    across = rows[(rows["split"] == "different_text") & (rows["statistic"] == "gain") & (rows["variant"] == "wav2sem")]
     assert (across.loc[across["distance"] == "l2", "estimate"] > 0).any()

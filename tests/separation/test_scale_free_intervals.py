@@ -192,7 +192,7 @@ def test_less_is_better_where_it_is():
     # a module that truly tells types apart: errors fall and accuracies rise beyond every draw
     plan = CorpusPlan(speakers=8, utterances=6, tokens=6, pairs=8, effect=0.9, seed=1)
     settings = SeparationSettings(
-        distances=("l2",), vectors=("raw",), relations=("near_homophone",), splits=("different_utterance",),
+        distances=("l2",), vectors=("raw",), relations=("near_homophone",), splits=("different_text",),
         nulls=("shuffled",), n_nulls=5, scale_free=STATISTICS, scale_free_draws=5, share=2.0,
     )  # fmt: skip
     rows = {

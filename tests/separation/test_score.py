@@ -39,7 +39,7 @@ def _one(table, **wanted):
     return float(table["estimate"].iat[0])
 
 
-@pytest.mark.parametrize("split", ["all", "same_utterance", "different_utterance"])
+@pytest.mark.parametrize("split", ["all", "same_utterance", "different_text"])
 @pytest.mark.parametrize("relation", ["near_homophone", "same_type", "unrelated"])
 def test_averages_equal_a_loop(scored, relation, split):
     embeddings, semantics, pairs, separation = scored

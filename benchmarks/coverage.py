@@ -1,5 +1,9 @@
 """How often intervals of net decoupling hold the truth, how p-values fall without an effect, and what power there is with one.
 
+`--parts texts` is of corpora of sentences: texts that several speakers read, near-duplicates, vectors whose size goes with the length,
+families of near-homophones that share types, speakers of different noise, and all of it together. Everything there comes from
+`analysis.separation.score`, with the verdicts. `--jobs 2` takes two processes.
+
 `python benchmarks/coverage.py` takes 1,000 simulated corpora a line (70 to 250 s of processor
 a line with default draws, about an hour and a half in all on one core);
 `--corpora 100` a tenth of that; `--only NAME ...` some of the lines; `--parts null p_values power scale_free cells` some of the tables.
@@ -20,7 +24,14 @@ import numpy as np
 
 from analysis.separation import SeparationSettings
 from analysis.separation.intervals import CrossedDesign
-from analysis.separation.simulation import CorpusPlan, simulated_averages, simulated_cells, simulated_scale_free
+from analysis.separation.simulation import (
+    CorpusPlan,
+    TextPlan,
+    simulated_averages,
+    simulated_cells,
+    simulated_scale_free,
+    simulated_texts,
+)
 
 DISTANCES = ("l2", "mse", "cosine", "l2_unit")
 
@@ -56,6 +67,55 @@ NULL_LINES = (
 )
 
 
+#: Corpora of sentences, without an effect unless the name says so: 8 speakers and 96 texts unless said otherwise.
+TEXT_LINES: dict[str, dict[str, Any]] = {
+    "texts once": {},
+    "texts once, 10 speakers": {"speakers": 10},
+    "texts once, 20 speakers": {"speakers": 20, "texts": 160},
+    "5 % read twice": {"repeated": 0.05},
+    "a third read twice": {"repeated": 0.33},
+    "2 readers a text": {"readers": 2},
+    "12 texts by all": {"texts": 12, "readers": 0},
+    "near-duplicate texts": {"cluster": 4},
+    "size ~ length^-0.5": {"size_power": -0.5},
+    "size ~ length^-0.15": {"size_power": -0.15},
+    "size ~ length^0.25": {"size_power": 0.25},
+    "size ~ length^0.5": {"size_power": 0.5},
+    "size ~ length^-0.5, 2 readers": {"size_power": -0.5, "readers": 2},
+    "size ~ length^0.25, 2 readers": {"size_power": 0.25, "readers": 2},
+    "size ~ length^0.5, 2 readers": {"size_power": 0.5, "readers": 2},
+    "size ~ length^0.25, 12 texts by all": {"size_power": 0.25, "texts": 12, "readers": 0},
+    "families of 4": {"family_size": 4, "families": 12},
+    "hubs of 6": {"family_size": 7, "families": 6, "hubs": True},
+    "speakers differ in noise": {"noise_sd": 0.3},
+    "voices": {"offset_speaker_share": 0.6},
+    "voices, 2 readers": {"offset_speaker_share": 0.6, "readers": 2},
+    "low rank, large mean": {"offset_axes": 4, "offset_mean": 3.0},
+    "all together": {
+        "readers": 2, "repeated": 0.3, "family_size": 4, "families": 12, "noise_sd": 0.3, "size_power": 0.25,
+        "offset_speaker_share": 0.3, "offset_mean": 1.0, "share_power": 0.5,
+    },
+    "effect 0.3": {"effect": 0.3},
+    "effect 0.3, 2 readers": {"effect": 0.3, "readers": 2},
+    "effect 0.3, 12 texts by all": {"effect": 0.3, "texts": 12, "readers": 0},
+}  # fmt: skip
+
+#: What is looked at of each corpus of sentences: a short name, the statistic and the null.
+TEXT_STATISTICS = tuple(
+    (f"{short}{' ' + null if null else ''}", statistic, null)
+    for short, statistic, nulls in (
+        ("net", "net", ("shuffled", "random")),
+        ("ratio net", "between_within_ratio:net", ("shuffled", "random")),
+        ("ABX net", "abx_error:net", ("shuffled", "random")),
+        ("gain", "gain", ("",)),
+        ("ratio gain", "between_within_ratio:gain", ("",)),
+        ("ABX gain", "abx_error:gain", ("",)),
+        ("ABX", "abx_error", ("",)),
+    )
+    for null in nulls
+)
+
+
 def _planted(speakers: int, pairs: int, effect: float, varies: float = 0.0) -> Line:
     name = f"{speakers} speakers, {pairs} pairs, effect {effect}" + (f", over speakers {varies}" if varies else "")
     plan = {"speakers": speakers, "pairs": pairs, "utterances": 4, "effect": effect, "effect_speaker_sd": varies, "pair_sd": 0.3}
@@ -72,7 +132,7 @@ POWER_LINES = (
 def settings(share: float, draws: int = 20, distances: tuple[str, ...] = DISTANCES) -> SeparationSettings:
     return SeparationSettings(
         distances=distances, vectors=("raw",), relations=("near_homophone",), edit_classes=False, viseme_weighted=False,
-        splits=("different_utterance",), scale_free=(), n_nulls=draws, share=share,
+        splits=("different_text",), scale_free=(), n_nulls=draws, n_permutations=0, share=share,
     )  # fmt: skip
 
 
@@ -180,6 +240,89 @@ def scale_free_table(lines: list[Line], corpora: int) -> None:
             print(f"| {line.name} | {null} | {shares} | {seconds:.3f} |", flush=True)
 
 
+def _one_corpus(plan: dict[str, Any]) -> tuple[str, dict[str, tuple[float, ...]]]:
+    """The verdict's rule, and (estimate, low, high, p, p of the permutation) of everything in :data:`TEXT_STATISTICS`."""
+    import torch
+
+    from analysis.separation import score
+
+    torch.set_num_threads(1)
+    embeddings, semantics, pairs = simulated_texts(TextPlan(**plan))
+    chosen = SeparationSettings(
+        distances=("l2",), vectors=("raw",), relations=("near_homophone",), edit_classes=False, viseme_weighted=False,
+        splits=("different_text",), scale_free=("abx_error",), best_layer=False,
+    )  # fmt: skip
+    found = score(embeddings, {"module": semantics}, pairs, settings=chosen)
+    table = found.table
+    table = table[(table["relation"] == "near_homophone") & (table["variant"] == "module") & (table["average"] == "macro")]
+    names = ["estimate", "ci_low", "ci_high", "p_value", "p_permutation"]
+    values = {}
+    for name, statistic, null in TEXT_STATISTICS:
+        row = table[(table["statistic"] == statistic) & (table["null"] == null)]
+        values[name] = tuple(row[names].iloc[0]) if len(row) else (np.nan,) * 5
+    return found.verdicts[0]["rule"], values
+
+
+def text_table(names: list[str], corpora: int, jobs: int) -> None:
+    from collections import Counter
+    from multiprocessing import get_context
+
+    from scipy import stats
+
+    columns = [name for name, _, _ in TEXT_STATISTICS]
+    print(f"Share of 95 % intervals that hold the truth (zero for nets without an effect; otherwise the mean over the corpora), "
+          f"{corpora} corpora a line (binomial standard error {np.sqrt(0.05 * 0.95 / corpora):.3f}).\n")  # fmt: skip
+    print("| corpora | " + " | ".join(columns) + " | supported | s per corpus |\n|" + " --- |" * (len(columns) + 3), flush=True)
+    tests, power = [], []
+    with get_context("spawn").Pool(jobs) as pool:
+        for name in names:
+            plan = TEXT_LINES[name]
+            began = time.perf_counter()
+            made = pool.map(_one_corpus, [{"seed": seed, **plan} for seed in range(corpora)], chunksize=4)
+            seconds = (time.perf_counter() - began) / corpora
+            rules = Counter(rule for rule, _ in made)
+            shares = []
+            for column in columns:
+                values = np.array([found[column] for _, found in made])
+                usable = np.isfinite(values[:, 1])
+                net = "net" in column and not plan.get("effect")
+                truth = 0.0 if net else values[usable, 0].mean()
+                shares.append(f"{held(values[usable], truth):.3f}" if usable.any() else "-")
+                if net and "random" not in column:
+                    tests.append(_tests_row(name, column, values, stats))
+                elif plan.get("effect") and "net" in column and "random" not in column:
+                    power.append(
+                        f"| {name} | {column} | {truth:.4f} | {values[usable, 0].std():.4f} | "
+                        f"{np.mean(values[usable, 3] <= 0.05):.3f} | {np.mean(values[:, 4] <= 0.05):.3f} |"
+                    )
+            print(f"| {name} | " + " | ".join(shares) + f" | {rules['separates'] / corpora:.3f} | {seconds:.2f} |", flush=True)
+    if tests:
+        print("\np-values without an effect: two-sided of the interval's t, and one-sided of the permutation test; KS: p-value of the "
+              "Kolmogorov-Smirnov test of uniformity.\n")  # fmt: skip
+        print(
+            "| corpora | statistic | t <= 0.05 | t <= 0.01 | t <= 0.001 | KS | permuted <= 0.05 | <= 0.01 | <= 0.001 | KS |\n|"
+            + " --- |" * 10
+        )
+        print(*tests, sep="\n", flush=True)
+    if power:
+        print(
+            "\nWith an effect.\n\n| corpora | statistic | mean | deviation | power of the interval | of the permutation test |\n|"
+            + " --- |" * 6
+        )
+        print(*power, sep="\n", flush=True)
+
+
+def _tests_row(name: str, column: str, values: np.ndarray, stats: Any) -> str:
+    cells = [name, column]
+    for p in (values[:, 3], values[:, 4]):
+        p = p[np.isfinite(p)]
+        if not len(p):
+            cells += ["-"] * 4
+            continue
+        cells += [f"{np.mean(p <= level):.3f}" for level in (0.05, 0.01, 0.001)] + [f"{stats.kstest(p, 'uniform').pvalue:.2f}"]
+    return "| " + " | ".join(cells) + " |"
+
+
 def cell_table(corpora: int) -> None:
     """Averages that have no null (mean distances, gains): crossed variance components alone."""
     print(f"\nWithout a null: 95 % intervals of a mean over cells, {corpora} sets a line.\n")
@@ -205,16 +348,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpora", type=int, default=1000, help="simulated corpora per line")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of lines, with and without an effect")
-    parts = ("null", "p_values", "power", "scale_free", "cells")
+    parser.add_argument("--jobs", type=int, default=1, help="processes for the corpora of sentences")
+    parts = ("texts", "null", "p_values", "power", "scale_free", "cells")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     given = parser.parse_args()
-    every = [line.name for line in NULL_LINES + POWER_LINES]
+    every = [line.name for line in NULL_LINES + POWER_LINES] + list(TEXT_LINES)
     unknown = sorted(set(given.only or ()) - set(every))
     if unknown:
         parser.error(f"no line is named {', '.join(map(repr, unknown))}; there are {', '.join(map(repr, every))}")
     without, planted = (
         [line for line in lines if not given.only or line.name in given.only] for lines in (NULL_LINES, POWER_LINES)
     )
+    sentences = [name for name in TEXT_LINES if not given.only or name in given.only]
+    if "texts" in given.parts and sentences:
+        text_table(sentences, given.corpora, given.jobs)
     if "null" in given.parts and without:
         null_tables(without, given.corpora)
     if "p_values" in given.parts and without:

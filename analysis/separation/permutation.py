@@ -11,7 +11,7 @@ from analysis.separation.nulls import NullVectors, Reassignment
 from analysis.separation.relations import TokenPairs
 from analysis.separation.threads import Workers
 
-__all__ = ["PairSample", "ShuffledDistances", "sampled_pairs", "shuffle_test"]
+__all__ = ["PairSample", "ShuffledDistances", "named_distances", "sampled_pairs", "shuffle_test", "squared_distances"]
 
 #: Entries of the table of inner products of tokens with utterances, at most: float32.
 _TABLE = 2**26
@@ -115,7 +115,7 @@ class ShuffledDistances:
         z = vectors[used] + transform(nulls.mean)[self.u]
         self.size, self.speakers = nulls.size, nulls.speakers
         self._squares = (z**2).sum(1)
-        self._apart = _squared_distances(z, self.a, self.b)
+        self._apart = squared_distances(z, self.a, self.b)
         single = np.float32
         self._zr, self._rr = (z @ own.T).astype(single), (own @ own.T).astype(single)
         self._zv = (z @ voice.T).astype(single) if voices else None
@@ -155,7 +155,8 @@ class ShuffledDistances:
         return apart, norms[self.a], norms[self.b]
 
 
-def _squared_distances(vectors: np.ndarray, a: np.ndarray, b: np.ndarray, chunk: int = 16384) -> np.ndarray:
+def squared_distances(vectors: np.ndarray, a: np.ndarray, b: np.ndarray, chunk: int = 16384) -> np.ndarray:
+    """Of the listed rows, shape (len(a),), from the differences themselves."""
     parts = [((vectors[a[k : k + chunk]] - vectors[b[k : k + chunk]]) ** 2).sum(1) for k in range(0, len(a), chunk)]
     return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -214,6 +215,6 @@ def shuffle_test(
 
     fused = vectors + transform(offsets)[pairs.utterance]
     squares = (fused**2).sum(1)
-    own = means(_squared_distances(fused, sample.a, sample.b), squares[sample.a], squares[sample.b])
+    own = means(squared_distances(fused, sample.a, sample.b), squares[sample.a], squares[sample.b])
     drawn = workers.map(lambda one: means(*shuffles.of(one)), [nulls.reassigned(rng) for _ in range(draws)])
     return {name: np.stack([own[k], *(one[k] for one in drawn)]) for k, name in enumerate(names)}

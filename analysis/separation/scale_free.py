@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from analysis.separation.averages import difference
 from analysis.separation.clusters import SilhouetteSum, davies_bouldin_parts, fisher_parts, knn_parts, probe_parts
 from analysis.separation.distances import TokenDots
 from analysis.separation.intervals import Cells, CrossedDesign, Interval
+from analysis.separation.permutation import ShuffledDistances, named_distances, squared_distances
 from analysis.separation.relations import TokenPairs
 from analysis.separation.settings import SeparationSettings
-from analysis.separation.significance import interval_p
+from analysis.separation.significance import interval_p, permutation_p
 from analysis.separation.uncertainty import detectable, interval_columns, too_few, weak, within_unit
 from analysis.separation.variants import LayerVariants
 from analysis.separation.warping import dtw_distances
@@ -310,6 +312,7 @@ def _abx_rows(
     The errors are the published means of all triples. Their intervals come from a sample of triples, whose cells hold three speakers and
     two types.
     """
+    permuted = _permuted_abx(state, tokens, settings)
     for condition, distance in found["without", ""][0].abx:
         for relation in ("near_homophone", "all"):
             if (condition, relation) not in tokens.triples:
@@ -331,7 +334,56 @@ def _abx_rows(
                 whole = tokens.mixed + len(tokens.near)
                 left = f"{tokens.mixed} of {whole} type pairs, some of whose tokens are of one word or lemma, are left out"
                 remark = "; ".join(part for part in (remark, left) if part)
-            yield from _rows("abx_error", drawn, design, shared, settings, remark)
+            tested = permuted.get((condition, distance), {}) if relation == "near_homophone" else {}
+            yield from _rows("abx_error", drawn, design, shared, settings, remark, tested)
+
+
+def _permuted_abx(
+    state: LayerVariants, tokens: ScaleFreeTokens, settings: SeparationSettings
+) -> dict[tuple[str, str], dict[str, float]]:
+    """p-values of the ABX errors of near-homophones, by (condition, distance) and module, from shuffles on the sampled triples."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    if "shuffled" not in settings.nulls or not settings.n_permutations_scale_free or state.fusions:
+        return found
+    orderings = [name for name in _ORDERINGS if name in settings.distances]
+    for condition in tokens.abx:
+        triples = tokens.triples.get((condition, "near_homophone"))
+        for module in state.null_vectors if triples is not None else ():
+            drawn = _shuffled_triples(state, tokens, triples, module, orderings, settings)
+            for name, errors in drawn.items():
+                found.setdefault((condition, name), {})[module] = permutation_p(-float(errors[0]), -errors[1:])
+    return found
+
+
+def _shuffled_triples(
+    state: LayerVariants,
+    tokens: ScaleFreeTokens,
+    triples: AbxTriples,
+    module: str,
+    orderings: Sequence[str],
+    settings: SeparationSettings,
+) -> dict[str, np.ndarray]:
+    """The error on the sampled triples with the module and under each shuffle, shape (1 + draws,), by distance."""
+    near, far, x = (tokens.chosen[places] for places in (triples.a, triples.b, triples.x))
+    first, second = np.concatenate([near, far]), np.concatenate([x, x])
+    nulls = state.null_vectors[module]
+    shuffles = ShuffledDistances(state.x, nulls, state.pairs.utterance, first, second, lambda vectors: vectors)
+    weights = triples.design.weights
+
+    def errors(apart: np.ndarray, norms_a: np.ndarray, norms_b: np.ndarray) -> list[float]:
+        found = []
+        for _, values in named_distances(orderings, apart, norms_a, norms_b, shuffles.dims):
+            own, other = values[: len(x)], values[len(x) :]
+            found.append(float(triples.means((other < own) + 0.5 * (other == own)) @ weights))
+        return found
+
+    fused = state.x + state.offsets[module][state.pairs.utterance]
+    squares = (fused**2).sum(1)
+    observed = errors(squared_distances(fused, first, second), squares[first], squares[second])
+    rng = np.random.default_rng([settings.seed, state.layer, 41])
+    drawn = [nulls.reassigned(rng) for _ in range(settings.n_permutations_scale_free)]
+    found = np.array([observed, *state.workers.map(lambda one: errors(*shuffles.of(one)), drawn)])
+    return {name: found[:, column] for column, name in enumerate(orderings)}
 
 
 def _part_rows(
@@ -379,6 +431,7 @@ def _rows(
     shared: Mapping[str, Any],
     settings: SeparationSettings,
     remark: str,
+    tested: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[dict[str, Any]]:
     """A statistic without, with every module and under every null, and what each module changes, also net of each null.
 
@@ -418,6 +471,8 @@ def _rows(
         if place in nets:
             _, null = nets[place]
             row["minimum_detectable_effect"] = detectable(interval, settings)
+            if names["null"] == "shuffled":
+                row["p_permutation"] = tested.get(names["variant"], np.nan)
             if len(null.values) > 1:
                 row["p_value"] = interval_p(interval.estimate, interval.se, interval.df)
         yield row

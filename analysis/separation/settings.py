@@ -69,6 +69,8 @@ class SeparationSettings:
         Draws of each null, from which nets and their intervals are made.
     n_permutations : int
         Shuffles of the permutation test of the headline's split; its p-value cannot fall below ``1 / (n_permutations + 1)``. 0: no test.
+    n_permutations_scale_free : int
+        The same of ABX errors, on a sample of triples.
     max_pairs_permuted : int
         Token pairs, at most, on a sample of which that test is made.
     random_about : str
@@ -126,6 +128,7 @@ class SeparationSettings:
     nulls: tuple[str, ...] = ("random", "shuffled")
     n_nulls: int = 20
     n_permutations: int = 999
+    n_permutations_scale_free: int = 199
     max_pairs_permuted: int = 20000
     random_about: str = "mean"
     shuffle_within: str = "blocks"
@@ -170,6 +173,7 @@ class SeparationSettings:
             ("power", 0.05, 0.9999),
             ("n_nulls", 1, 10**6),
             ("n_permutations", 0, 10**7),
+            ("n_permutations_scale_free", 0, 10**7),
             ("max_pairs_permuted", 100, 10**8),
             ("n_bootstrap", 10, 10**7),
             ("neighbours", 1, 10**6),

@@ -6,7 +6,7 @@ families of near-homophones that share types, speakers of different noise, and a
 
 `python benchmarks/coverage.py` takes 1,000 simulated corpora a line (70 to 250 s of processor
 a line with default draws, about an hour and a half in all on one core);
-`--corpora 100` a tenth of that; `--only NAME ...` some of the lines; `--parts null p_values power scale_free cells` some of the tables.
+`--corpora 100` a tenth of that; `--only NAME ...` some of the lines; `--parts texts null power scale_free cells` some of the tables.
 Every number comes from the code that scores a real corpus (analysis.separation.simulation.simulated_averages).
 """
 
@@ -166,37 +166,25 @@ def null_tables(lines: list[Line], corpora: int) -> None:
         for null in ("shuffled", "random"):
             shares = [f"{held(found[null, d, a]):.3f}" for d in DISTANCES for a in ("macro", "micro")]
             print(f"| {line.name} | {null} | " + " | ".join(shares) + f" | {seconds:.3f} |", flush=True)
-        p_values += _p_value_rows(line, found, draws)
-    print(f"\nTheir p-values, macro. With {draws} draws they are multiples of 1/{draws + 1}.\n")
+        p_values += _p_value_rows(line, found)
+    print("\nTheir p-values, macro: two-sided, of the intervals' t.\n")
     print(P_VALUE_HEADER, *p_values, sep="\n", flush=True)
 
 
 P_VALUE_HEADER = "| corpora | null | distance | p <= 0.05 | p <= 0.01 | p > 0.95 | KS distance | its p |\n|" + " --- |" * 8
 
 
-def _p_value_rows(line: Line, found: dict[tuple[str, str, str], np.ndarray], draws: int) -> list[str]:
+def _p_value_rows(line: Line, found: dict[tuple[str, str, str], np.ndarray]) -> list[str]:
     from scipy import stats
 
     rows = []
     for null in ("shuffled", "random"):
         for distance in ("l2", "cosine"):
             p = found[null, distance, "macro"][:, 3]
-            # spread evenly within each step of the grid, so that the continuous test applies
-            smooth = p - np.random.default_rng(0).random(len(p)) / (draws + 1)
-            ks = stats.kstest(smooth, "uniform")
-            hundredth = f"{np.mean(p <= 0.01):.3f}" if draws >= 99 else "-"  # fewer draws cannot tell
-            shares = f"{np.mean(smooth <= 0.05):.3f} | {hundredth} | {np.mean(smooth > 0.95):.3f}"
+            ks = stats.kstest(p, "uniform")
+            shares = f"{np.mean(p <= 0.05):.3f} | {np.mean(p <= 0.01):.3f} | {np.mean(p > 0.95):.3f}"
             rows.append(f"| {line.name} | {null} | {distance} | {shares} | {ks.statistic:.3f} | {ks.pvalue:.2f} |")
     return rows
-
-
-def p_value_table(lines: list[Line], corpora: int, draws: int = 199) -> None:
-    print(f"\np-values of {draws} draws without an effect, macro, {corpora} corpora a line; standard errors of the shares "
-          f"{np.sqrt(0.05 * 0.95 / corpora):.3f} and {np.sqrt(0.01 * 0.99 / corpora):.3f}.\n")  # fmt: skip
-    print(P_VALUE_HEADER)
-    for line in lines:
-        found = collected(line, corpora, settings(line.share, draws, ("l2", "cosine")))
-        print(*_p_value_rows(line, found, draws), sep="\n", flush=True)
 
 
 def power_table(lines: list[Line], corpora: int) -> None:
@@ -349,7 +337,7 @@ def main() -> None:
     parser.add_argument("--corpora", type=int, default=1000, help="simulated corpora per line")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of lines, with and without an effect")
     parser.add_argument("--jobs", type=int, default=1, help="processes for the corpora of sentences")
-    parts = ("texts", "null", "p_values", "power", "scale_free", "cells")
+    parts = ("texts", "null", "power", "scale_free", "cells")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     given = parser.parse_args()
     every = [line.name for line in NULL_LINES + POWER_LINES] + list(TEXT_LINES)
@@ -364,8 +352,6 @@ def main() -> None:
         text_table(sentences, given.corpora, given.jobs)
     if "null" in given.parts and without:
         null_tables(without, given.corpora)
-    if "p_values" in given.parts and without:
-        p_value_table(without, given.corpora)
     if "power" in given.parts and planted:
         power_table(planted, given.corpora)
     if "scale_free" in given.parts and without:

@@ -232,7 +232,7 @@ def test_the_console_names_what_was_lost_first_and_says_where_there_is_no_interv
     ("arguments", "message"),
     [
         ("--check {folder}/none.json", "There is no baseline at {folder}/none.json. Write one with --accept-baseline."),
-        ("--check {folder}/empty.json", "{folder}/empty.json is no baseline (JSONDecodeError:"),
+        ("--check {folder}/empty.json", "{folder}/empty.json is no JSON: line 1, column 1: Expecting value. Write one with --accept-baseline."),
         ("--accept row --reason because", "--accept ROW needs --check BASELINE.json: which baseline shall accept it?"),
         ("--accept row --check {folder}/none.json", "--accept ROW needs --reason TEXT: why is the lower score right?"),
         (

@@ -67,7 +67,7 @@ def test_with_without_null_and_net_for_every_encoder_layer_distance_and_split(re
     for key, rows in table.groupby(["layer", "distance", "split"]):
         assert expected <= set(zip(rows["variant"], rows["statistic"], strict=True)), key
     assert {"l2", "l2_unit", "mse", "cosine"} <= set(table["distance"])
-    assert {"same_utterance", "different_utterance"} <= set(table["split"])
+    assert set(table["split"]) == {"all", "same_utterance", "same_text", "different_text"}
 
 
 def test_within_one_utterance_an_added_vector_changes_no_euclidean_distance(report):
@@ -81,7 +81,7 @@ def test_within_one_utterance_an_added_vector_changes_no_euclidean_distance(repo
 
 def test_between_utterances_the_raw_distance_rises_even_with_noise(report):
     rows = report.separation.query(
-        "split == 'different_utterance' and vectors == 'raw' and distance == 'l2' and statistic == 'gain' "
+        "split == 'different_text' and vectors == 'raw' and distance == 'l2' and statistic == 'gain' "
         "and relation == 'near_homophone' and average == 'macro'"
     )
     assert set(rows["variant"]) >= {"wav2sem", "oracle", "null:random", "null:shuffled"}

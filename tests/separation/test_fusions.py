@@ -165,11 +165,11 @@ def few():
 
 
 def _macro_abx(distances, *labels):
-    """ABX error of a distance matrix: both orders of two types, then speakers, then pairs of types."""
+    """ABX error of a distance matrix: all triples of an ordered pair of types, then such pairs."""
     found = abx_of_matrix(distances, *labels)
-    table = pd.DataFrame({"a": np.minimum(found.type_a, found.type_b), "b": np.maximum(found.type_a, found.type_b)})
-    table = table.assign(speaker=found.speaker, error=found.error)
-    return table.groupby(["a", "b", "speaker"])["error"].mean().groupby(["a", "b"]).mean().mean()
+    table = pd.DataFrame({"a": found.type_a, "b": found.type_b, "lost": found.error * found.triples, "n": found.triples})
+    sums = table.groupby(["a", "b"])[["lost", "n"]].sum()
+    return (sums["lost"] / sums["n"]).mean()
 
 
 def _plain(vectors, frames, tokens, near, seed):
@@ -179,8 +179,7 @@ def _plain(vectors, frames, tokens, near, seed):
     codes = [np.unique(labels, return_inverse=True)[1] for labels in (types, speakers, utterances)]
     listed = vectors.tolist()
     found = {
-        ("abx_error", name): reference.abx_error(listed, types, speakers, utterances, name, "any", ordered=False)
-        for name in ("l2", "cosine")
+        ("abx_error", name): reference.abx_error(listed, types, speakers, utterances, name, "any") for name in ("l2", "cosine")
     }
     phones = tokens["nucleus" if "nucleus" in tokens else "type"].to_numpy()
     right = phone_probe(vectors, phones, codes[2], seed=seed)

@@ -63,14 +63,11 @@ class Headline:
 
     @classmethod
     def of(cls, settings: SeparationSettings, table: pd.DataFrame | None = None) -> Headline:
-        """The headline of a run with these settings; with its table, of what that holds: a corpus may lack a split or a relation."""
+        """The headline of a run with these settings; with its table, of a relation that this holds."""
         there = {name: getattr(settings, name + ("" if name == "vectors" else "s")) for name in _COLUMNS}
         if table is not None:
-            rows = table[table["statistic"] == "mean_distance"]
-            for name in ("relation", "split"):
-                found = [value for value in there[name] if (rows[name] == value).any()]
-                there[name] = found or there[name]
-                rows = rows[rows[name] == preferred(name, there[name])]
+            found = set(table.loc[table["statistic"] == "mean_distance", "relation"])
+            there["relation"] = [name for name in there["relation"] if name in found] or there["relation"]
         return cls(*(preferred(name, there[name]) for name in _COLUMNS), preferred("null", settings.nulls))
 
     @classmethod

@@ -201,7 +201,7 @@ def test_unknown_aligners_and_options_list_the_valid_ones():
     assert str(error.value) == "There is no aligner 'gentle'. Valid aligners: textgrid, pocketsphinx, mfa, labels, ctc."
     with pytest.raises(ConfigurationError) as error:
         make_aligner("pocketsphinx", beam=3)
-    assert str(error.value) == "The aligner pocketsphinx has no option 'beam'. Its options: lexicon, workers."
+    assert str(error.value) == "The aligner pocketsphinx has no option 'beam'. Its options: lexicon, workers, reestimate."
 
 
 LABELS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=6)

@@ -212,8 +212,7 @@ def _pairs_with_distances(config: DecoupleConfig, run: EncoderRun) -> pd.DataFra
         intervals = pair_gains(run.embeddings.tokens, wide, before, after, level=config.separation.ci_level)
         wide = wide.merge(intervals[[*keys, "ci_low", "ci_high", "n_speakers"]], on=keys, how="left")
     place = {name: headline[name] for name in ("distance", "split")}
-    # where no pair is said in two texts, pairs are listed without distances
-    table = near.merge(wide.drop(columns="pairs_of"), on=keys, how="inner" if len(wide) else "left")
+    table = near.merge(wide.drop(columns="pairs_of"), on=keys)
     return table.assign(encoder=run.name, layer=run.headline_layer, **place)
 
 

@@ -136,7 +136,7 @@ def test_pairs_of_one_utterance_alone_are_reported_without_a_headline(small, dem
     report = analysis.run(QUICK, corpus=small, encoder=encoder, out=str(tmp_path / "out"))
     assert len(report.tables["pairs"]) == 0 and "gain" in report.tables["pairs"].columns
     known = report.separation.query("relation == 'near_homophone' and statistic == 'mean_distance'").dropna(subset="estimate")
-    assert set(known["split"]) == {"all", "same_utterance"}
+    assert set(known["split"]) == {"all", "same_utterance", "same_text"}
     assert (tmp_path / "out" / "report.html").is_file()
 
 

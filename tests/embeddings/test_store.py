@@ -27,6 +27,7 @@ from analysis.embeddings.shards import plan_extraction
 from analysis.embeddings.store import storage_error
 from analysis.encoders import load_encoder
 from analysis.errors import ConfigurationError, StoreError
+from analysis.separation.settings import SeparationSettings
 from analysis.settings import ProjectionSettings
 from analysis.timebase import Interval
 from tests.embeddings.conftest import write_corpus
@@ -455,6 +456,7 @@ def test_a_store_of_another_language_needs_only_its_lexicon(tmp_path: Path, caps
     report = analysis.run(
         corpus=str(tmp_path / "speech"), vectors=str(tmp_path / "out"), lexicon="mandarin", wav2sem="none", oracle="none",
         workers=1, write=False, projection=ProjectionSettings(method="pca"),
+        separation=SeparationSettings(splits=("all",)),  # all its recordings are of one text
     )  # fmt: skip
     pairs = report.tables["pairs"]
     assert "aspiration" in set(pairs["edit_class"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "ExternalProgramError",
     "FaceError",
     "Failure",
+    "Ledger",
     "LexiconError",
     "NotComparableError",
     "SemanticsError",
@@ -149,6 +150,34 @@ class Failure:
     def as_row(self) -> dict[str, str]:
         """The failure as a flat dictionary, as it stands in the report."""
         return asdict(self)
+
+
+@dataclass
+class Ledger:
+    """Failures in the order in which they happened.
+
+    Attributes
+    ----------
+    strict : bool
+        Raise at the first failure that loses something.
+    failures : list of Failure
+    """
+
+    strict: bool = False
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, failures: Iterable[Failure]) -> None:
+        """Append them.
+
+        Raises
+        ------
+        StrictError
+            If ``strict`` and one has the severity ``error``.
+        """
+        for failure in failures:
+            if self.strict and failure.severity == "error":
+                raise StrictError(f"{failure.stage}: {failure.item}: {failure.reason} {failure.remedy}".rstrip())
+            self.failures.append(failure)
 
 
 #: Columns of the failures table.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import partial
@@ -17,19 +17,20 @@ import numpy as np
 import pandas as pd
 
 from analysis.alignment import quality_table
-from analysis.alignment.types import Alignment
 from analysis.assembly import EncoderRun, assemble, fused, write_syllables
 from analysis.config import cache_folder
 from analysis.corpus.utterance import Corpus, Utterance
 from analysis.encoders import check_encoder
 from analysis.engine import available_cores, beside
-from analysis.errors import ConfigurationError, CorpusError, Failure, SemanticsError, SeparationError, StrictError
+from analysis.errors import ConfigurationError, CorpusError, Failure, Ledger, SemanticsError, SeparationError
 from analysis.report.model import Report
-from analysis.settings import USUAL_TOKENS, DecoupleConfig
+from analysis.settings import DecoupleConfig
 
 if TYPE_CHECKING:
+    from analysis.alignment import Aligned
     from analysis.embeddings.types import SyllableEmbeddings
     from analysis.encoders.types import Encoder
+    from analysis.phonology.tables import TokenTable
     from analysis.wav2sem.types import Semantics, UtteranceVectors
 
 __all__ = ["run"]
@@ -58,10 +59,12 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
         If the request cannot be met: no such corpus or encoder, too few pairs. One bad recording never raises: it is a row
         in ``report.failures`` (unless ``strict``).
     """
+    from analysis.phonology import from_corpus, tables
+
     config = _with(config or DecoupleConfig(), settings)
     _check(config)
     started = datetime.now(UTC)
-    ledger = _Ledger(config.strict)
+    ledger = Ledger(config.strict)
     stored = None
     if config.vectors:
         config, stored = _stored(config, ledger)
@@ -75,12 +78,17 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     modules = _modules(config)
     if stored is not None:
         quality, tokens = quality_table([]), _tokens_of(stored, corpus, ledger)
-        pairs = _pairs(config, corpus, tokens, _inventory_of(config), ledger)
+        pairs = _pairs(config, corpus, tables.TokenTable(tokens, inventory=_inventory_of(config)), ledger)
         embed = partial(_chosen, stored)
     else:
-        alignments, quality = _align(config, corpus, ledger)
-        tokens, pairs = _tokens_and_pairs(config, corpus, alignments, ledger)
-        embed = partial(_extract, config, corpus, next(iter(alignments.values())).source, ledger, pairs)
+        aligned = _align(config, corpus, ledger)
+        spoken = from_corpus.syllables(
+            corpus, aligned, unit=config.unit, lexicon=config.lexicon, inventory=config.inventory, strict=config.strict
+        )
+        ledger.add(spoken.failures[len(aligned.failures) :])
+        pairs = _pairs(config, corpus, spoken, ledger)
+        quality, tokens = aligned.quality, spoken.plain()
+        embed = partial(_extract, config, corpus, next(iter(aligned.values())).source, ledger, pairs)
     scored = _scored(tokens, pairs)
     # Maps and figures are made in a process beside this one, where there are cores for it.
     with beside(config.workers or available_cores()) as start:
@@ -142,20 +150,6 @@ def _claim(folder: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------------- bookkeeping
 
 
-@dataclass
-class _Ledger:
-    """Failures in the order in which they happened; strict runs stop at the first that loses something."""
-
-    strict: bool
-    failures: list[Failure] = field(default_factory=list)
-
-    def add(self, failures: Iterable[Failure]) -> None:
-        for failure in failures:
-            if self.strict and failure.severity == "error":
-                raise StrictError(f"{failure.stage}: {failure.item}: {failure.reason} {failure.remedy}".rstrip())
-            self.failures.append(failure)
-
-
 def _stage(title: str) -> Callable[[str], None]:
     """Say that a stage begins; the returned function says what came of it and how long it took."""
     began = time.perf_counter()
@@ -166,7 +160,7 @@ def _stage(title: str) -> Callable[[str], None]:
 # --------------------------------------------------------------------------------------------------------------------- stages
 
 
-def _read_corpus(config: DecoupleConfig, ledger: _Ledger) -> Corpus:
+def _read_corpus(config: DecoupleConfig, ledger: Ledger) -> Corpus:
     from analysis.corpus import open_corpus
 
     done = _stage("Corpus")
@@ -186,51 +180,30 @@ def _read_corpus(config: DecoupleConfig, ledger: _Ledger) -> Corpus:
     return corpus
 
 
-def _align(config: DecoupleConfig, corpus: Corpus, ledger: _Ledger) -> tuple[dict[str, Alignment], pd.DataFrame]:
-    """Alignments by utterance id, those within the quality limits only, and the quality table of all."""
-    from analysis.alignment import align_cached, make_aligner, within_limits
+def _align(config: DecoupleConfig, corpus: Corpus, ledger: Ledger) -> Aligned:
+    """The alignments within the quality limits."""
+    from analysis.alignment import align
 
     done = _stage("Alignment")
-    if config.alignments:
-        aligner = make_aligner("textgrid", folder=config.alignments, **_aligner_options(config, "textgrid"))
-        outcomes: Iterable[Alignment | Failure] = aligner.align(corpus.utterances)
-    else:
-        aligner = make_aligner(config.aligner, **_aligner_options(config, config.aligner))
-        outcomes = align_cached(aligner, corpus.utterances, cache_folder("alignments"))
-    alignments: dict[str, Alignment] = {}
-    failures = []
-    for outcome in outcomes:
-        if isinstance(outcome, Failure):
-            failures.append(outcome)
-            ledger.add([outcome])
-        else:
-            alignments[outcome.utterance_id] = outcome
-            ledger.add(outcome.warning_rows())
-    if not alignments:
-        first = failures[0].reason if failures else "the aligner gave nothing back"
-        raise CorpusError(f"No utterance of {config.corpus} could be aligned. The first failure: {first}")
-    kept, quality, marked = within_limits(alignments, corpus.utterances)
-    if not config.keep_marked:
-        ledger.add(marked)
-        alignments = kept
-        if not alignments:
-            raise CorpusError(
-                "Every alignment is beyond the quality limits; does the text belong to the audio? Look at them with "
-                "`python -m analysis.alignment`, or keep them with --keep_marked true."
-            )
-    done(f"{len(alignments)} aligned by {aligner.source}, {len(failures)} failed, {len(marked)} beyond the quality limits")
-    return alignments, quality
+    options = config.aligner_options | ({"folder": config.alignments} if config.alignments else {})
+    aligned = align(
+        corpus,
+        "textgrid" if config.alignments else config.aligner,
+        options=options,
+        lexicon=config.lexicon,
+        inventory=config.inventory,
+        workers=config.workers,
+        device=config.device,
+        keep_marked=config.keep_marked,
+        strict=config.strict,
+    )
+    ledger.add(aligned.failures)
+    failed, marked = len(corpus) - len(aligned.quality), int(aligned.quality["marked"].sum())
+    done(f"{len(aligned)} aligned by {aligned.source}, {failed} failed, {marked} beyond the quality limits")
+    return aligned
 
 
-def _aligner_options(config: DecoupleConfig, aligner: str) -> dict[str, Any]:
-    from analysis.alignment import options_for
-
-    workers = config.workers or available_cores()
-    options = options_for(aligner, lexicon=config.lexicon, inventory=config.inventory, workers=workers, device=config.device)
-    return options | config.aligner_options
-
-
-def _stored(config: DecoupleConfig, ledger: _Ledger) -> tuple[DecoupleConfig, SyllableEmbeddings]:
+def _stored(config: DecoupleConfig, ledger: Ledger) -> tuple[DecoupleConfig, SyllableEmbeddings]:
     """The embeddings of a store, and the configuration with what they say of themselves."""
     from analysis.embeddings import EmbeddingStore, SyllableEmbeddings
     from analysis.phonology import with_words
@@ -256,7 +229,7 @@ def _chosen(
     return stored.select(np.flatnonzero(stored.tokens["token"].isin(tokens["token"]))), {}, {}
 
 
-def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus, ledger: _Ledger) -> pd.DataFrame:
+def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus, ledger: Ledger) -> pd.DataFrame:
     """The stored tokens, of utterances of the corpus alone; a warning where utterances have none."""
     if not len(stored):
         lost = [failure for failure in ledger.failures if failure.severity == "error"]
@@ -277,104 +250,31 @@ def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus, ledger: _Ledger) -> p
     return tokens
 
 
-def _tokens_and_pairs(
-    config: DecoupleConfig, corpus: Corpus, alignments: Mapping[str, Alignment], ledger: _Ledger
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    from analysis.phonology import load_lexicon, token_table
-
-    aligned = [utterance for utterance in corpus if utterance.id in alignments]
-    lexicon = load_lexicon(config.lexicon, inventory=config.inventory)
-    tokens, failures = token_table(
-        aligned, [alignments[utterance.id] for utterance in aligned], unit=config.unit, lexicon=lexicon
-    )
-    ledger.add(failures)
-    if tokens.empty:
-        lost = [failure for failure in ledger.failures if failure.severity == "error"]
-        first = f" The first failure, {lost[0].item}: {lost[0].reason} {lost[0].remedy}" if lost else ""
-        raise CorpusError(f"{config.corpus} gives no token of the unit {config.unit}.{first}")
-    return tokens, _pairs(config, corpus, tokens, _common_inventory(alignments), ledger)
-
-
-def _pairs(config: DecoupleConfig, corpus: Corpus, tokens: pd.DataFrame, inventory: str, ledger: _Ledger) -> pd.DataFrame:
-    """The pair table with what its near-homophones are made of, and the classes that are scored; see :func:`_attempts`."""
-    from analysis.phonology.composition import are_enough, compose, count_scored, fallback_sentence
+def _pairs(config: DecoupleConfig, corpus: Corpus, tokens: TokenTable, ledger: Ledger) -> pd.DataFrame:
+    """The pair table with what its near-homophones are made of, and the classes that are scored."""
+    from analysis.phonology import near_homophones
+    from analysis.phonology.composition import count_scored
 
     done = _stage(f"{config.unit.capitalize()}s and near-homophones")
-    counts = tokens["type"].value_counts()
-    asked, enough, speakers = config.min_tokens, config.separation.min_type_pairs, config.separation.min_speakers
-    found, usual = 0, None
-    for attempt in _attempts(config, tokens):
-        near, rare = _near_among(config, tokens, set(counts.index[counts >= attempt.least]), attempt.least, inventory)
-        near = compose(near, tokens, attempt.classes, min_tokens=attempt.least)
-        found = count_scored(near)
-        if found and (attempt.needed == 1 or are_enough(near, tokens, attempt.needed, speakers)):
-            break
-        usual = found if attempt.usual else usual
-    if not found:
-        kind = f"pair of the list {config.pairs}" if config.pairs else "near-homophone pair"
-        often = f" whose two {config.unit}s occur at least {asked} times" if asked else ""
-        of = f", of the classes {config.pairs_of}" if config.pairs_of else ""
-        lower = ", a lower --min_tokens" if asked and asked > 1 else ""
-        other = ", other classes (--pairs_of)" if config.pairs_of else ""
-        raise SeparationError(
-            f"The corpus has no {kind}{often}{of} ({len(tokens)} tokens of {len(counts)} types). "
-            f"Use a larger corpus{lower}{other} or {'another list' if config.pairs else 'a higher --threshold'}."
-        )
-    ledger.add(rare)
-    few = []
-    if not asked and attempt.least < USUAL_TOKENS:
-        of, tokens_each = " of content words" if attempt.usual else "", f"{USUAL_TOKENS} tokens of both {config.unit}s"
-        why = f"no pair has {tokens_each}"
-        if attempt.needed > 1:
-            why = f"pairs{of} with {tokens_each} are fewer than {enough} or said by fewer than {speakers} speakers"
-        few.append(f"{why}, so pairs with at least {attempt.least} of each are scored")
-    if usual is not None and not attempt.usual:
-        few.append(fallback_sentence(usual, found, enough, speakers).rstrip("."))
-    remedy = "Take these scores as a first look; a larger corpus, or one where words are said again, gives intervals."
-    ledger.add([Failure("phonology", corpus.name, f"{text[0].upper()}{text[1:]}.", remedy, "warning") for text in few])
-    apart = _unrelated(config, tokens, near, attempt, inventory)
-    pairs = _limit(pd.concat([near, apart], ignore_index=True), config.max_pairs)
-    if len(pairs) < len(near) + len(apart):
-        reason = f"{len(near) + len(apart) - len(pairs)} near-homophone pairs beyond the {config.max_pairs} with most tokens are left out: "
-        reason += f"{found - count_scored(pairs)} of those scored, the rest of other classes."
-        ledger.add([Failure("phonology", corpus.name, reason, "Raise --max_pairs, or set it to 0 for no limit.", "warning")])
-    made = "" if found == len(near) else f" of {(near['relation'] == 'near_homophone').sum()}"
-    done(
-        "; ".join([f"{len(tokens)} tokens of {len(counts)} types, {count_scored(pairs)}{made} near-homophone pairs scored", *few])
+    pairs = near_homophones(
+        tokens,
+        config.pairs,
+        threshold=config.threshold,
+        pairs_of=config.pairs_of,
+        min_tokens=config.min_tokens,
+        max_pairs=config.max_pairs,
+        lexicon=config.lexicon,
+        inventory=config.inventory,
+        seed=config.seed,
+        min_type_pairs=config.separation.min_type_pairs,
+        min_speakers=config.separation.min_speakers,
+        corpus=corpus.name,
     )
-    return pairs.reset_index(drop=True)
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    """Classes of token pairs, how many tokens both types of a pair must have of them, and how many such pairs are enough.
-
-    ``usual``: the classes are the default.
-    """
-
-    classes: tuple[str, ...]
-    least: int
-    needed: int
-    usual: bool = False
-
-
-def _attempts(config: DecoupleConfig, tokens: pd.DataFrame) -> list[_Attempt]:
-    """What is tried, in this order, until there are enough pairs.
-
-    Content pairs with four, three, two, one tokens of each type, then pairs of all classes likewise, until there are as many, by as
-    many speakers, as an interval needs: fewer tokens widen an interval, other classes ask another question. Then all classes, until there is any pair;
-    that alone where the user names classes or no list describes the words.
-    """
-    from analysis.phonology.composition import DEFAULT_PAIRS_OF, PAIRS_OF
-
-    asked, every = config.classes_of_pairs(), PAIRS_OF["all"]
-    named = (config.min_tokens,) if config.min_tokens else range(USUAL_TOKENS, 0, -1)
-    attempts = []
-    if asked is None and (tokens["word_class"] != "").any():
-        enough = config.separation.min_type_pairs
-        attempts += [_Attempt(DEFAULT_PAIRS_OF, least, enough, True) for least in named]
-        attempts += [_Attempt(every, least, enough) for least in named]
-    return attempts + [_Attempt(asked or every, least, 1) for least in named]
+    ledger.add(pairs.failures)
+    scored, near = count_scored(pairs), int((pairs["relation"] == "near_homophone").sum())
+    of = "" if scored == near else f" of {near}"
+    done(f"{len(tokens)} tokens of {tokens['type'].nunique()} types, {scored}{of} near-homophone pairs scored")
+    return pairs.plain()
 
 
 def _scored(tokens: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -386,103 +286,9 @@ def _scored(tokens: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 def _inventory_of(config: DecoupleConfig) -> str:
     """The inventory in which stored tokens are written: that of the settings, as when they were aligned."""
     from analysis.alignment.pronunciation import find_lexicon
+    from analysis.phonology.from_corpus import inventory_of_tokens
 
-    return _of_tokens(find_lexicon(config.lexicon, config.inventory)[1])
-
-
-def _of_tokens(inventory: str) -> str:
-    """The inventory of tokens from alignments in ``inventory``: labels such as TIMIT's become ARPAbet."""
-    from analysis.phonology import load_inventory
-
-    return "arpabet" if load_inventory(inventory).base == "arpabet" else inventory
-
-
-def _common_inventory(alignments: Mapping[str, Alignment]) -> str:
-    """The inventory in which the tokens of all alignments are written."""
-    named = {alignment.inventory for alignment in alignments.values()} - {"unknown"}
-    written = {_of_tokens(name) for name in named} or {"arpabet"}
-    if len(written) > 1:
-        raise CorpusError(
-            f"The alignments are in different phones: {', '.join(sorted(written))}. Pairs can be formed within one inventory only: "
-            f"name it with --inventory, or analyse the corpora apart."
-        )
-    return written.pop()
-
-
-def _near_among(
-    config: DecoupleConfig, tokens: pd.DataFrame, frequent: set[str], least: int, inventory: str
-) -> tuple[pd.DataFrame, list[Failure]]:
-    """Related pairs of the types in ``frequent``, listed or mined, and listed pairs that are not among them."""
-    from analysis.phonology import load_pairs, pair_table
-
-    if not config.pairs:
-        return pair_table(_phones_of(tokens, frequent), threshold=config.threshold, n_unrelated=0, inventory=inventory), []
-    pairs = load_pairs(config.pairs, lexicon=config.lexicon, inventory=config.inventory, threshold=config.threshold)
-    if config.unit == "syllable":
-        pairs = _pairs_of_syllables(pairs)
-    known = pairs["type_a"].isin(frequent) & pairs["type_b"].isin(frequent)
-    rare = [
-        Failure(
-            "phonology", f"{a}/{b}", f"Fewer than {least} tokens of one of the two in this corpus.",
-            "Use a larger corpus or --min_tokens.", "warning",
-        )
-        for a, b in pairs.loc[~known, ["type_a", "type_b"]].itertuples(index=False)
-    ]  # fmt: skip
-    return pairs[known], rare
-
-
-def _unrelated(
-    config: DecoupleConfig, tokens: pd.DataFrame, near: pd.DataFrame, attempt: _Attempt, inventory: str
-) -> pd.DataFrame:
-    """As many unrelated pairs as there are related ones, of types with enough tokens that may stand in a pair of the classes."""
-    from analysis.phonology import pair_table
-    from analysis.phonology.composition import compose, may_stand
-
-    if config.pairs:
-        # a list names what is alike; how far apart anything else lies must come from the same words
-        types = set(near["type_a"]) | set(near["type_b"])
-    else:
-        counts = tokens["type"][may_stand(tokens, attempt.classes)].value_counts()
-        types = set(counts.index[counts >= attempt.least])
-    wanted = int(((near["relation"] != "near_homophone") | (near["pairs_of"] != "")).sum())
-    apart = pair_table(_phones_of(tokens, types), relations=(), n_unrelated=wanted, seed=config.seed, inventory=inventory)
-    return compose(apart, tokens, attempt.classes)
-
-
-def _phones_of(tokens: pd.DataFrame, types: set[str]) -> dict[str, str]:
-    """The phone string of each type; of a word spoken in several ways, the most frequent one."""
-    chosen = tokens[tokens["type"].isin(types)]
-    counts = chosen.groupby(["type", "phones"]).size().reset_index(name="n")
-    best = counts.sort_values(["type", "n", "phones"], ascending=[True, False, True]).drop_duplicates("type")
-    return dict(zip(best["type"], best["phones"], strict=True))
-
-
-def _pairs_of_syllables(pairs: pd.DataFrame) -> pd.DataFrame:
-    """A list of word pairs as pairs of syllable types: words of one syllable are their phone strings."""
-    renamed = pairs.assign(type_a=pairs["phones_a"], type_b=pairs["phones_b"])
-    swap = renamed["type_a"] > renamed["type_b"]
-    for left, right in (("type_a", "type_b"), ("phones_a", "phones_b")):
-        renamed.loc[swap, [left, right]] = renamed.loc[swap, [right, left]].to_numpy()
-    return renamed.drop_duplicates(["type_a", "type_b"])
-
-
-def _limit(pairs: pd.DataFrame, most: int) -> pd.DataFrame:
-    """At most ``most`` near-homophone pairs that are scored, and as many that are not, those whose rarer type has most tokens first.
-
-    Other relations are kept.
-    """
-    if not most:
-        return pairs
-    near, scored = pairs["relation"] == "near_homophone", pairs["pairs_of"] != ""
-    rarer = np.minimum(pairs["n_tokens_a"], pairs["n_tokens_b"])
-    parts = []
-    for chosen in (near & scored, near & ~scored):
-        of = pairs[chosen]
-        if len(of) > most:
-            of = of.assign(_rarer=rarer).sort_values(["_rarer", "type_a", "type_b"], ascending=[False, True, True])
-            of = of.head(most).drop(columns="_rarer")
-        parts.append(of)
-    return pd.concat([*parts, pairs[~near]])
+    return inventory_of_tokens(find_lexicon(config.lexicon, config.inventory)[1])
 
 
 def _modules(config: DecoupleConfig) -> dict[str, Semantics]:
@@ -509,7 +315,7 @@ def _extract(
     config: DecoupleConfig,
     corpus: Corpus,
     source: str,
-    ledger: _Ledger,
+    ledger: Ledger,
     pairs: pd.DataFrame,
     name: str,
     tokens: pd.DataFrame,
@@ -586,7 +392,7 @@ def _analyse(
     semantics: Mapping[str, UtteranceVectors],
     pairs: pd.DataFrame,
     frames: _Frames,
-    ledger: _Ledger,
+    ledger: Ledger,
     start: Callable[..., Future],
 ) -> EncoderRun:
     """Every semantic variant from the one pass, scored and mapped."""
@@ -644,24 +450,24 @@ def _semantics(
     found: Mapping[str, UtteranceVectors],
     corpus: Corpus,
     embeddings: SyllableEmbeddings,
-    ledger: _Ledger,
+    ledger: Ledger,
 ) -> dict[str, UtteranceVectors]:
     """Vectors of every variant; modules that had none from the encoder's own frames hear the recordings themselves."""
-    from analysis.wav2sem.vectors import embed
+    from analysis.wav2sem import semantics as vectors_of
 
-    heard = _speaking(corpus, embeddings.tokens)
+    heard = replace(corpus, utterances=tuple(_speaking(corpus, embeddings.tokens)))
     semantics = {}
     for variant, module in modules.items():
         if variant in found:
             semantics[variant] = found[variant]
             continue
-        semantics[variant], failures = embed(module, heard)
-        ledger.add(failures)
+        semantics[variant] = vectors_of(heard, module)
+        ledger.add(semantics[variant].failures)
     return semantics
 
 
 def _with_vectors(
-    embeddings: SyllableEmbeddings, frames: _Frames, semantics: Mapping[str, UtteranceVectors], ledger: _Ledger
+    embeddings: SyllableEmbeddings, frames: _Frames, semantics: Mapping[str, UtteranceVectors], ledger: Ledger
 ) -> tuple[SyllableEmbeddings, _Frames]:
     """The tokens of utterances that have a vector of every variant: what is compared must be the same tokens throughout."""
     known = [set(vectors.utterances) for vectors in semantics.values()]
@@ -678,7 +484,7 @@ def _with_vectors(
     return embeddings.select(rows), {layer: [of_layer[row] for row in rows] for layer, of_layer in frames.items()}
 
 
-def _require_pairs(name: str, embeddings: SyllableEmbeddings, pairs: pd.DataFrame, asked: int, ledger: _Ledger) -> None:
+def _require_pairs(name: str, embeddings: SyllableEmbeddings, pairs: pd.DataFrame, asked: int, ledger: Ledger) -> None:
     """Raise where what failed has left no near-homophone pair with tokens of both sides."""
     left = set(embeddings.tokens["type"])
     near = pairs[pairs["relation"] == "near_homophone"]
@@ -697,11 +503,12 @@ def _require_pairs(name: str, embeddings: SyllableEmbeddings, pairs: pd.DataFram
 def _rows_on_the_map(config: DecoupleConfig, pairs: pd.DataFrame, embeddings: SyllableEmbeddings) -> np.ndarray:
     """Rows of the tokens shown: the near-homophones with most tokens, sampled to the limit with the run's seed."""
     from analysis.phonology.composition import taking_part
+    from analysis.phonology.near import limit_pairs
 
     near = pairs[(pairs["relation"] == "near_homophone") & (pairs["pairs_of"] != "")]
     # sheep/ship tells a reader more than is/his: exchanged phones come before added ones
     exchanged = ~near["edit_class"].isin(["insertion", ""])
-    near = _limit(near[exchanged] if exchanged.any() else near, config.projection.max_pairs)
+    near = limit_pairs(near[exchanged] if exchanged.any() else near, config.projection.max_pairs)
     rows = np.flatnonzero(taking_part(embeddings.tokens, near))
     if len(rows) > config.projection.max_points:
         rows = np.sort(np.random.default_rng(config.seed).choice(rows, config.projection.max_points, replace=False))

@@ -10,15 +10,12 @@ from analysis.config import content_hash
 from analysis.errors import ConfigurationError
 from analysis.separation.settings import SeparationSettings
 
-__all__ = ["USUAL_TOKENS", "WITHOUT_INFLUENCE", "DecoupleConfig", "ProjectionSettings"]
+__all__ = ["WITHOUT_INFLUENCE", "DecoupleConfig", "ProjectionSettings"]
 
 #: Settings that set no number: where things lie, how fast they go, what is only looked at.
 WITHOUT_INFLUENCE = frozenset(
     {"corpus", "alignments", "vectors", "trust_store", "device", "workers", "out", "audio", "strict", "projection"}
 )
-
-#: Tokens that both types of a pair should have, where the user asks for no other number.
-USUAL_TOKENS = 4
 
 
 @dataclass(frozen=True)

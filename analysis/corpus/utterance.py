@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import overload
 
-from analysis.errors import CorpusError, Failure
+from analysis.errors import ConfigurationError, CorpusError, Failure
+from analysis.markup import counted, failures_in_words, html_summary, html_table
 
 __all__ = ["Corpus", "Utterance"]
 
@@ -83,9 +85,13 @@ class Utterance:
         return (self.start or 0.0) + self.duration
 
 
-@dataclass(frozen=True)
+# Utterances that a notebook shows of a corpus.
+_SHOWN = 5
+
+
+@dataclass(frozen=True, repr=False)
 class Corpus:
-    """Utterances of one corpus with the failures met while it was read.
+    """Utterances of one corpus with the failures met while it was read. A slice is a corpus; all failures stay with it.
 
     Attributes
     ----------
@@ -112,3 +118,64 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.utterances)
+
+    @overload
+    def __getitem__(self, which: slice) -> Corpus: ...
+    @overload
+    def __getitem__(self, which: int | str) -> Utterance: ...
+    def __getitem__(self, which: slice | int | str) -> Corpus | Utterance:
+        """``corpus[:40]`` is a corpus of the first 40 utterances; ``corpus[0]`` and ``corpus["id"]`` are one utterance.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such utterance, or a slice holds none.
+        """
+        if isinstance(which, slice):
+            part = self.utterances[which]
+            if not part:
+                raise ConfigurationError(f"corpus[{_slice_text(which)}] holds no utterance: {self.name} has {len(self)}.")
+            return replace(self, utterances=part)
+        if isinstance(which, str):
+            for utterance in self.utterances:
+                if utterance.id == which:
+                    return utterance
+            some = f", such as {self.utterances[0].id!r}" if self.utterances else ""
+            raise ConfigurationError(f"The corpus {self.name} has no utterance {which!r}; it has {len(self)}{some}.")
+        try:
+            return self.utterances[which]
+        except IndexError:
+            raise ConfigurationError(
+                f"corpus[{which}] is beyond the last utterance: {self.name} has {len(self)}, counted from 0."
+            ) from None
+        except TypeError:
+            raise ConfigurationError(
+                f"A corpus takes a number, an id or a slice in brackets, not {type(which).__name__}."
+            ) from None
+
+    @property
+    def place(self) -> str:
+        """The folder or manifest that was read, or the name where there is none: for messages."""
+        return str(self.root) if self.root is not None else self.name
+
+    def _facts(self) -> list[str]:
+        minutes = sum(utterance.duration for utterance in self.utterances) / 60
+        speakers = len({utterance.speaker for utterance in self.utterances})
+        made = "synthetic speech" if self.synthetic else ""
+        return [counted(len(self), "utterance"), counted(speakers, "speaker"), f"{minutes:.1f} minutes", made]
+
+    def __repr__(self) -> str:
+        facts = ", ".join(filter(None, [*self._facts(), failures_in_words(self.failures)]))
+        return f"<Corpus {self.name}: {facts}>"
+
+    def _repr_html_(self) -> str:
+        rows = [[one.id, one.speaker, f"{one.duration:.2f}", one.text] for one in self.utterances[:_SHOWN]]
+        if len(self) > _SHOWN:
+            rows.append(["..."] * 4)
+        table = html_table(["utterance", "speaker", "seconds", "text"], rows)
+        return html_summary(f"Corpus {self.name}", self._facts(), self.failures, table)
+
+
+def _slice_text(which: slice) -> str:
+    ends = ["" if end is None else str(end) for end in (which.start, which.stop)]
+    return ":".join([*ends, str(which.step)] if which.step is not None else ends)

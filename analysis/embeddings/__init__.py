@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.embeddings.extraction import Extraction, extract, token_frames
+    from analysis.embeddings.extraction import Extraction, embed, extract, token_frames
     from analysis.embeddings.store import EmbeddingStore
     from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
 
-__all__ = ["EmbeddingStore", "Extraction", "SyllableEmbeddings", "UtteranceFrames", "extract", "token_frames"]
+__all__ = ["EmbeddingStore", "Extraction", "SyllableEmbeddings", "UtteranceFrames", "embed", "extract", "token_frames"]
 
 # Where each name lives. pandas comes with the first of them and not before, so that --help is quick.
 _HOMES = {
@@ -18,6 +18,7 @@ _HOMES = {
     "Extraction": "extraction",
     "SyllableEmbeddings": "types",
     "UtteranceFrames": "types",
+    "embed": "extraction",
     "extract": "extraction",
     "token_frames": "extraction",
 }

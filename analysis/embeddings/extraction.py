@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.config import content_hash
-from analysis.corpus.utterance import Utterance
+from analysis.config import cache_folder, content_hash
+from analysis.corpus.utterance import Corpus, Utterance
 from analysis.embeddings.pooling import Span, frames_of, pool, pooled_dims, require_pooling
 from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
+from analysis.encoders.deferred import deferred_encoder
 from analysis.encoders.types import Encoder
 from analysis.encoders.waveforms import check_layers, fault_of
-from analysis.errors import ConfigurationError, EncoderError, Failure
+from analysis.errors import ConfigurationError, EncoderError, Failure, Ledger
 from analysis.guard import attempt, concerns_all, failure_row, is_out_of_memory
 from analysis.timebase import FrameGrid
 from analysis.wav2sem.types import Semantics, UtteranceVectors
@@ -37,6 +38,7 @@ __all__ = [
     "Recipe",
     "assemble",
     "describe",
+    "embed",
     "extract",
     "iter_pooled",
     "make_recipe",
@@ -131,8 +133,98 @@ class Extraction:
     semantics: dict[str, UtteranceVectors] = field(default_factory=dict)
 
 
+def embed(
+    corpus: Corpus,
+    tokens: pd.DataFrame,
+    encoder: str | Encoder = "bundled",
+    *,
+    layers: Sequence[int | str] | int | str = "all",
+    pooling: str = "mean",
+    slicing: str = "feature",
+    device: str = "auto",
+    dtype: str = "float32",
+    revision: str | None = None,
+    workers: int = 0,
+    strict: bool = False,
+) -> SyllableEmbeddings:
+    """One vector per token and layer, kept in the cache.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    tokens : DataFrame
+        What :func:`analysis.syllables` gives, or some of its rows.
+    encoder : str or Encoder
+        A name as :func:`analysis.load_encoder` takes it, or an encoder of your own.
+    layers : sequence of int or str, int or str
+        Numbers, and ``final`` where the encoder has it; ``all`` or ``last``.
+    pooling, slicing : str
+        As in :func:`extract`.
+    device, dtype, revision : str
+        Of a named encoder, as in :func:`analysis.load_encoder`.
+    workers : int
+        Threads that encode; 0 for the usual number.
+    strict : bool
+        Raise at the first token that has no vector.
+
+    Returns
+    -------
+    SyllableEmbeddings
+        With ``failures``: those of the token table, then those of this stage.
+
+    Raises
+    ------
+    ConfigurationError
+        If an argument is of another kind or unknown.
+    EncoderError
+        If the encoder cannot be loaded, has no such layer, or gives not one vector.
+    StrictError
+        If ``strict`` and a token is lost.
+
+    Examples
+    --------
+    >>> vectors = embed(corpus, tokens, encoder="bundled", layers=[4])  # doctest: +SKIP
+    >>> vectors.layer(4).shape  # doctest: +SKIP
+    (667, 384)
+    """
+    if not isinstance(corpus, Corpus):
+        raise ConfigurationError(f"embed: corpus is a {type(corpus).__name__}; give what open_corpus(...) returns.")
+    if not isinstance(tokens, pd.DataFrame):
+        raise ConfigurationError(
+            f"embed: tokens is a {type(tokens).__name__}; give the token table that syllables(corpus, aligned) returns."
+        )
+    encoder = _as_encoder(encoder, device=device, dtype=dtype, revision=revision)
+    named: dict[Any, Any] = {"all": None, "last": [encoder.card.layers - 1]}
+    extraction = extract(
+        encoder,
+        corpus,
+        pd.DataFrame(tokens),
+        layers=named.get(layers, [layers]) if isinstance(layers, int | str) else layers,
+        pooling=pooling,
+        slicing=slicing,
+        workers=workers or None,
+        cache=cache_folder("embeddings"),
+        alignment_source=getattr(tokens, "source", ""),
+        corpus=corpus.name,
+    )
+    ledger = Ledger(strict)
+    ledger.add(extraction.failures)
+    return replace(extraction.embeddings, failures=(*getattr(tokens, "failures", ()), *ledger.failures))
+
+
+def _as_encoder(encoder: str | Encoder, **options: Any) -> Encoder:
+    """The encoder, loaded where it is a name."""
+    if isinstance(encoder, str):
+        return deferred_encoder(encoder, **options)
+    if not (hasattr(encoder, "card") and callable(getattr(encoder, "encode", None))):
+        raise ConfigurationError(
+            f"encoder is a {type(encoder).__name__}; give a name, or an object with a card and a method encode(waveforms)."
+        )
+    return encoder
+
+
 def extract(
-    encoder: Encoder,
+    encoder: str | Encoder,
     utterances: Iterable[Utterance],
     tokens: pd.DataFrame,
     *,
@@ -153,7 +245,8 @@ def extract(
 
     Parameters
     ----------
-    encoder : Encoder
+    encoder : str or Encoder
+        A name is loaded with the defaults of :func:`analysis.load_encoder`.
     utterances : iterable of Utterance
         Those that no token belongs to are passed over.
     tokens : DataFrame
@@ -195,6 +288,7 @@ def extract(
     StoreError
         If ``out`` holds another extraction, or the disk is full.
     """
+    encoder = _as_encoder(encoder)
     recipe = make_recipe(encoder, layers=layers, pooling=pooling, slicing=slicing)
     modules = sitting_on(encoder, semantics)
     running = {"workers": workers, "batch_seconds": batch_seconds, "progress": progress}

@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.encoders.types import layer_name
+from analysis.errors import Failure
+from analysis.markup import counted, failures_in_words, html_summary, html_table
+
 __all__ = ["SyllableEmbeddings", "UtteranceFrames"]
 
 
@@ -45,7 +49,7 @@ class UtteranceFrames:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SyllableEmbeddings:
     """Row i of the token table describes vector i.
 
@@ -62,6 +66,8 @@ class SyllableEmbeddings:
     provenance : mapping
         ``encoder`` (the card as a dict), ``pooling``, ``slicing``, ``unit``, ``aligner``, ``corpus``, ``versions``,
         ``configuration_hash``.
+    failures : tuple of Failure
+        What could not be embedded, after what the token table had lost before, where :func:`analysis.embed` made them.
     """
 
     tokens: pd.DataFrame
@@ -69,6 +75,7 @@ class SyllableEmbeddings:
     layers: tuple[int, ...]
     frames: UtteranceFrames
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 3 or len(self.tokens) != len(self.vectors) or self.vectors.shape[1] != len(self.layers):
@@ -79,6 +86,34 @@ class SyllableEmbeddings:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def _facts(self) -> list[str]:
+        card = self.provenance.get("encoder", {})
+        layers = ", ".join(layer_name(card, layer) for layer in self.layers)
+        unit = str(self.provenance.get("unit", "token"))
+        pooling = f"pooling {self.provenance['pooling']}" if "pooling" in self.provenance else ""
+        return [
+            counted(len(self), unit),
+            f"layer{'s' * (len(self.layers) != 1)} {layers}",
+            counted(self.vectors.shape[2], "dimension"),
+            pooling,
+        ]
+
+    def _title(self) -> str:
+        return f"Embeddings of {self.provenance.get('encoder', {}).get('name', 'an unnamed encoder')}"
+
+    def __repr__(self) -> str:
+        facts = ", ".join(filter(None, [*self._facts(), failures_in_words(self.failures)]))
+        return f"<{self._title()}: {facts}>"
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for column, layer in enumerate(self.layers):
+            norms = np.linalg.norm(self.vectors[:, column].astype(np.float32), axis=1)
+            norm = f"{norms.mean():.4g} ± {norms.std():.2g}" if len(norms) else "-"
+            rows.append([layer_name(self.provenance.get("encoder", {}), layer), f"{len(norms):,}", norm])
+        table = html_table(["layer", "vectors", "norm (mean ± deviation)"], rows)
+        return html_summary(self._title(), self._facts(), self.failures, table)
 
     @classmethod
     def read(

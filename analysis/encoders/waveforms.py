@@ -63,12 +63,18 @@ def check_layers(layers: Sequence[int | str] | None, card: EncoderCard) -> tuple
     """
     if layers is None:
         return tuple(range(card.layers))
+    layers = [layers] if isinstance(layers, int | str) else layers
     if "final" in layers and not card.final:
         raise EncoderError(
             f"{card.name} has no layer final: its last hidden state, layer {card.layers - 1}, is what it hands on. Its layers are "
             f"{card.layer_range}."
         )
-    layers = tuple(card.layers - 1 if layer == "final" else int(layer) for layer in layers)
+    try:
+        layers = tuple(card.layers - 1 if layer == "final" else int(layer) for layer in layers)
+    except (TypeError, ValueError):
+        raise EncoderError(
+            f"{card.name} has layers {card.layer_range}; layers={layers!r} are no numbers. Give a list such as layers=[0, 4]."
+        ) from None
     wrong = [layer for layer in layers if not 0 <= layer < card.layers]
     if wrong or not layers or len(set(layers)) != len(layers):
         raise EncoderError(

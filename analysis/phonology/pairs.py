@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ __all__ = [
     "pair_lists",
     "pair_rows",
     "pair_table",
+    "phones_of_types",
     "weighted_distance",
     "write_pairs",
 ]
@@ -36,7 +37,7 @@ EDIT_COSTS = ("uniform", "features")
 
 
 def pair_table(
-    types: Mapping[str, str],
+    types: Mapping[str, str] | pd.DataFrame,
     *,
     threshold: float = 0.4,
     relations: Sequence[str] = ("near_homophone", "homophone"),
@@ -50,8 +51,9 @@ def pair_table(
 
     Parameters
     ----------
-    types : mapping of str to str
-        Type -> its phone string, with or without stress (``{"sheep": "SH IY1 P"}``).
+    types : mapping of str to str, or DataFrame
+        Type -> its phone string, with or without stress (``{"sheep": "SH IY1 P"}``); or a token table, of which every type is taken
+        with its most frequent phone string.
     threshold : float
         A pair is near-homophonic when 0 < phone distance <= threshold.
     relations : sequence of str
@@ -98,6 +100,7 @@ def pair_table(
             )
     if n_unrelated is not None and n_unrelated < 0:
         raise ConfigurationError(f"n_unrelated is {n_unrelated}; it counts pairs, so it is 0 or more.")
+    types = types if isinstance(types, Mapping) else phones_of_types(types)
     names = sorted(types)
     phones = load_inventory(inventory)
     forms = Forms.of([phones.symbols(types[name]) for name in names], names=names)
@@ -109,6 +112,32 @@ def pair_table(
         first, second = np.concatenate([first, more[0]]), np.concatenate([second, more[1]])
     order = np.lexsort((second, first))
     return pair_rows(forms, first[order], second[order], threshold=threshold, inventory=inventory, visemes=visemes, costs=costs)
+
+
+def phones_of_types(tokens: pd.DataFrame, types: Collection[str] | None = None) -> dict[str, str]:
+    """The phone string of each type of a token table; of a word spoken in several ways, the most frequent one.
+
+    Parameters
+    ----------
+    tokens : DataFrame
+        With the columns ``type`` and ``phones``.
+    types : collection of str, optional
+        Of these only.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no token table.
+    """
+    if not {"type", "phones"} <= set(getattr(tokens, "columns", ())):
+        raise ConfigurationError(
+            f"A {type(tokens).__name__} without the columns type and phones is no token table; give that or a mapping of types to "
+            "phone strings."
+        )
+    chosen = tokens if types is None else tokens[tokens["type"].isin(types)]
+    counts = chosen.groupby(["type", "phones"]).size().reset_index(name="n")
+    best = counts.sort_values(["type", "n", "phones"], ascending=[True, False, True]).drop_duplicates("type")
+    return dict(zip(best["type"], best["phones"], strict=True))
 
 
 def _related(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -35,7 +35,7 @@ _ADJACENT = 0.0101
 
 def token_table(
     utterances: Iterable[Utterance],
-    alignments: Iterable[Alignment],
+    alignments: Iterable[Alignment | Failure],
     unit: str = "syllable",
     *,
     ambisyllabic: bool = False,
@@ -47,8 +47,9 @@ def token_table(
     ----------
     utterances : iterable of Utterance
         They give the speakers.
-    alignments : iterable of Alignment
-        Matched to the utterances by id; an utterance without one is left to the failures of its aligner.
+    alignments : iterable of Alignment and Failure, or mapping of str to Alignment
+        Matched to the utterances by id; an utterance without one is left to the failures of its aligner, which may stand among them
+        and are handed on.
     unit : {"syllable", "word", "phone", "utterance"}
     ambisyllabic : bool
         See :func:`analysis.phonology.syllables`.
@@ -78,7 +79,10 @@ def token_table(
     speakers = {utterance.id: utterance.speaker for utterance in utterances}
     columns: dict[str, list] = {name: [] for name in TOKEN_COLUMNS if name != "token"}
     failures: list[Failure] = []
-    for alignment in alignments:
+    for alignment in alignments.values() if isinstance(alignments, Mapping) else alignments:
+        if isinstance(alignment, Failure):
+            failures.append(alignment)
+            continue
         if alignment.utterance_id not in speakers:
             failures.append(
                 Failure(

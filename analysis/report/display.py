@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from html import escape
 
 import pandas as pd
 
+from analysis.markup import html_table
 from analysis.report.model import Report
 from analysis.report.page import headline_cells
 from analysis.report.summary import interval, number, p_value, question, selection, synthetic_note, verdicts
@@ -85,10 +85,3 @@ class SeparationTable:
         more = "" if len(self.frame) == len(shown) else f" The first {len(shown)} of {len(self.frame)} rows."
         table = html_table([*columns, "estimate [interval]", "p", "pairs", "speakers", "note"], rows)
         return f"<p><small>{escape(constant)}{escape(more)}</small></p>\n{table}"
-
-
-def html_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A plain table, every cell escaped."""
-    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in columns)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

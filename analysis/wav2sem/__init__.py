@@ -12,10 +12,11 @@ from analysis.wav2sem.types import Semantics, SemanticsCard, UtteranceVectors
 if TYPE_CHECKING:
     from analysis.wav2sem.fusion import FusionWeights, fuse
     from analysis.wav2sem.load import load_semantics
+    from analysis.wav2sem.meaning import semantics
     from analysis.wav2sem.plugging import plug
     from analysis.wav2sem.text import normalized
 
-__all__ = ["FusionWeights", "Semantics", "SemanticsCard", "UtteranceVectors", "fuse", "load_semantics", "normalized", "plug"]
+__all__ = ["FusionWeights", "Semantics", "SemanticsCard", "UtteranceVectors", "fuse", "load_semantics", "normalized", "plug", "semantics"]
 
 _HOMES = {
     "FusionWeights": "analysis.wav2sem.fusion",
@@ -23,6 +24,7 @@ _HOMES = {
     "load_semantics": "analysis.wav2sem.load",
     "normalized": "analysis.wav2sem.text",
     "plug": "analysis.wav2sem.plugging",
+    "semantics": "analysis.wav2sem.meaning",
 }
 
 

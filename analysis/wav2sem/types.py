@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from analysis.corpus.utterance import Utterance
+from analysis.errors import Failure
+from analysis.markup import counted, failures_in_words, html_summary
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +43,7 @@ class SemanticsCard:
     target: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UtteranceVectors:
     """One semantic vector per utterance.
 
@@ -51,11 +53,29 @@ class UtteranceVectors:
         Ids.
     vectors : ndarray, shape (len(utterances), dims), float32
     card : SemanticsCard
+    failures : tuple of Failure
+        Utterances that have none, where :func:`analysis.semantics` made the vectors.
     """
 
     utterances: tuple[str, ...]
     vectors: np.ndarray
     card: SemanticsCard
+    failures: tuple[Failure, ...] = ()
+
+    def _facts(self) -> list[str]:
+        return [counted(len(self.utterances), "utterance"), counted(self.vectors.shape[1], "dimension")]
+
+    def _title(self) -> str:
+        return f"Semantic vectors of {self.card.name} (from {self.card.source})"
+
+    def __repr__(self) -> str:
+        facts = ", ".join(filter(None, [*self._facts(), failures_in_words(self.failures)]))
+        return f"<{self._title()}: {facts}>"
+
+    def _repr_html_(self) -> str:
+        norms = np.linalg.norm(self.vectors, axis=1)
+        spread = f"norm {norms.mean():.4g} ± {norms.std():.2g}" if len(norms) else ""
+        return html_summary(self._title(), [*self._facts(), spread], self.failures)
 
 
 @runtime_checkable

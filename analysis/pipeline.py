@@ -77,7 +77,7 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
         _claim(output_folder(config, corpus.name))
     modules = _modules(config)
     if stored is not None:
-        quality, tokens = quality_table([]), _tokens_of(stored, corpus, ledger)
+        quality, tokens = quality_table([]), tokens_of(stored, corpus, ledger)
         pairs = _pairs(config, corpus, tables.TokenTable(tokens, inventory=_inventory_of(config)), ledger)
         embed = partial(_chosen, stored)
     else:
@@ -97,7 +97,7 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
             embeddings, found, frames = embed(name, scored, modules)
             semantics = _semantics(modules, found, corpus, embeddings, ledger)
             embeddings, frames = _with_vectors(embeddings, frames, semantics, ledger)
-            _require_pairs(name, embeddings, pairs, len(scored), ledger)
+            require_pairs(name, embeddings, pairs, len(scored), ledger)
             runs.append(_analyse(config, name, embeddings, semantics, pairs, frames, ledger, start))
         report = assemble(config, corpus, quality, tokens, runs, ledger.failures, started)
         if write:
@@ -229,7 +229,7 @@ def _chosen(
     return stored.select(np.flatnonzero(stored.tokens["token"].isin(tokens["token"]))), {}, {}
 
 
-def _tokens_of(stored: SyllableEmbeddings, corpus: Corpus, ledger: Ledger) -> pd.DataFrame:
+def tokens_of(stored: SyllableEmbeddings, corpus: Corpus, ledger: Ledger) -> pd.DataFrame:
     """The stored tokens, of utterances of the corpus alone; a warning where utterances have none."""
     if not len(stored):
         lost = [failure for failure in ledger.failures if failure.severity == "error"]
@@ -484,7 +484,7 @@ def _with_vectors(
     return embeddings.select(rows), {layer: [of_layer[row] for row in rows] for layer, of_layer in frames.items()}
 
 
-def _require_pairs(name: str, embeddings: SyllableEmbeddings, pairs: pd.DataFrame, asked: int, ledger: Ledger) -> None:
+def require_pairs(name: str, embeddings: SyllableEmbeddings, pairs: pd.DataFrame, asked: int, ledger: Ledger) -> None:
     """Raise where what failed has left no near-homophone pair with tokens of both sides."""
     left = set(embeddings.tokens["type"])
     near = pairs[pairs["relation"] == "near_homophone"]

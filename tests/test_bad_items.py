@@ -142,8 +142,8 @@ def test_pairs_of_one_utterance_alone_are_reported_without_a_headline(small, dem
 
 def test_what_failed_may_leave_no_pair():
     from analysis.embeddings.types import UtteranceFrames
-    from analysis.errors import Failure
-    from analysis.pipeline import _Ledger, _require_pairs
+    from analysis.errors import Failure, Ledger
+    from analysis.pipeline import require_pairs
 
     def left(types):
         frames = UtteranceFrames(("u",), np.array([9]), np.ones((1, 1, 2)), np.ones((1, 1)))
@@ -153,10 +153,10 @@ def test_what_failed_may_leave_no_pair():
     pairs = pd.DataFrame(
         [["S IH", "SH IH", "near_homophone"], ["S IH", "B OW", "unrelated"]], columns=["type_a", "type_b", "relation"]
     )
-    ledger = _Ledger(strict=False, failures=[Failure("embeddings", "v", "It is too long.", "cut it")])
-    _require_pairs("mfcc", left(["S IH", "SH IH"]), pairs, 4, ledger)
+    ledger = Ledger(strict=False, failures=[Failure("embeddings", "v", "It is too long.", "cut it")])
+    require_pairs("mfcc", left(["S IH", "SH IH"]), pairs, 4, ledger)
     with pytest.raises(SeparationError) as caught:
-        _require_pairs("mfcc", left(["S IH", "B OW"]), pairs, 4, ledger)
+        require_pairs("mfcc", left(["S IH", "B OW"]), pairs, 4, ledger)
     assert str(caught.value) == (
         "mfcc: no near-homophone pair has tokens of both sides left, as 2 of 4 tokens have no vector. The first failure, v: It is too "
         "long. What to do: cut it"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from analysis.corpus.utterance import Corpus
 from analysis.errors import ConfigurationError, SeparationError
-from analysis.phonology import with_words
-from analysis.pipeline import _Ledger, _pairs
+from analysis.phonology import TokenTable, near_homophones, with_words
 from analysis.report.summary import pair_labels, type_labels
 from analysis.settings import DecoupleConfig
 
@@ -22,7 +20,6 @@ CONTENT = [
     ("P AE N", "pan", 4),
 ]
 OTHERS = [("HH IH M", "him", 5), ("HH IH Z", "his", 5), ("AE N D", "and", 6), ("AH N D", "and", 6)]
-CORPUS = Corpus("few", ())
 
 
 def tokens(said, inventory="arpabet"):
@@ -32,15 +29,14 @@ def tokens(said, inventory="arpabet"):
 
 
 def chosen(said, inventory="arpabet", speakers=None, **settings):
-    ledger = _Ledger(False)
     table = tokens(said, inventory)
     table = table if speakers is None else table.assign(speaker=speakers(table))
-    pairs = _pairs(DecoupleConfig(**settings), CORPUS, table, "arpabet", ledger)
+    pairs = near_homophones(TokenTable(table, inventory="arpabet"), **settings)
     near = pairs[pairs["relation"] == "near_homophone"]
     return (
         near,
         {f"{a}/{b}" for a, b in near.loc[near["pairs_of"] != "", ["words_a", "words_b"]].to_numpy()},
-        [f.reason for f in ledger.failures],
+        [f.reason for f in pairs.failures],
     )
 
 
@@ -109,8 +105,7 @@ def test_what_the_user_names_is_scored_and_nothing_else():
 
 
 def test_unrelated_pairs_are_of_the_words_that_are_scored():
-    ledger = _Ledger(False)
-    pairs = _pairs(DecoupleConfig(), CORPUS, tokens(CONTENT + OTHERS), "arpabet", ledger)
+    pairs = near_homophones(tokens(CONTENT + OTHERS))
     apart = pairs[pairs["relation"] == "unrelated"]
     content = {kind for kind, *_ in CONTENT}
     assert len(apart) and set(apart["type_a"]) | set(apart["type_b"]) <= content

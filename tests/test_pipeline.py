@@ -20,12 +20,13 @@ from analysis.errors import (
     ConfigurationError,
     CorpusError,
     EncoderError,
+    Ledger,
     LexiconError,
     SemanticsError,
     SeparationError,
     StrictError,
 )
-from analysis.pipeline import _Ledger, _tokens_of
+from analysis.pipeline import tokens_of
 from analysis.report.model import Report
 from analysis.separation.settings import SeparationSettings
 from analysis.settings import DecoupleConfig, ProjectionSettings
@@ -417,7 +418,7 @@ def test_an_encoder_that_is_not_there_is_refused_before_any_work(tmp_path, encod
 def test_what_is_missing_at_the_end_is_refused_before_anything_is_aligned(tmp_path, monkeypatch, small, settings, kind, message):
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     (tmp_path / "empty").touch()
-    monkeypatch.setattr("analysis.pipeline._align", lambda *_: pytest.fail("aligned"))
+    monkeypatch.setattr("analysis.alignment.aligned.align", lambda *_, **__: pytest.fail("aligned"))
     settings = {"out": str(tmp_path / "out")} | {name: value.format(folder=tmp_path) for name, value in settings.items()}
     with pytest.raises(kind) as raised:
         analysis.run(QUICK, corpus=str(small), **settings)
@@ -486,10 +487,8 @@ def test_vectors_that_were_extracted_apart_give_the_same_scores(tmp_path, demo, 
     pd.testing.assert_frame_equal(apart.separation[columns], together.separation[columns], rtol=1e-4, atol=1e-9)
     assert "embeddings" not in set(apart.failures["stage"])
     grown = Corpus("grown", (*demo.utterances[:16], demo.utterances[40]))
-    ledger = _Ledger(strict=False)
-    assert set(_tokens_of(SyllableEmbeddings.read(store), grown, ledger)["utterance"]) == {
-        one.id for one in grown.utterances[:16]
-    }
+    ledger = Ledger(strict=False)
+    assert set(tokens_of(SyllableEmbeddings.read(store), grown, ledger)["utterance"]) == {one.id for one in grown.utterances[:16]}
     assert [row.reason for row in ledger.failures] == [
         f"The store holds no token of 1 of the 17 utterances, such as {grown.utterances[16].id!r}."
     ]

@@ -8,9 +8,8 @@ from analysis.alignment import Alignment, make_aligner, named_options, options_f
 from analysis.alignment.pronunciation import Pronouncer, find_lexicon
 from analysis.corpus.utterance import Corpus, Utterance
 from analysis.errors import ConfigurationError, CorpusError, LexiconError, SeparationError
-from analysis.phonology import load_lexicon, token_table
-from analysis.pipeline import _Ledger, _tokens_and_pairs
-from analysis.settings import DecoupleConfig
+from analysis.phonology import load_lexicon, near_homophones, token_table
+from analysis.phonology.from_corpus import syllables
 from analysis.timebase import Interval
 
 
@@ -68,10 +67,9 @@ def test_mandarin_textgrids_become_syllables_and_pairs():
     words = [("妈", "m a ˥"), ("怕", "pʰ a ˥˩"), ("爸", "p a ˥˩")]
     alignments = {f"u{i}": said(f"u{i}", words, "mandarin") for i in range(4)}
     corpus = Corpus("c", tuple(Utterance(name, "a.wav", "妈 怕 爸", "s", 0.9, 16000) for name in alignments))
-    config = DecoupleConfig(lexicon="mandarin", corpus="c")
-    ledger = _Ledger(strict=False)
-    tokens, pairs = _tokens_and_pairs(config, corpus, alignments, ledger)
-    assert set(tokens["type"]) == {"m a ˥", "pʰ a ˥˩", "p a ˥˩"} and not ledger.failures
+    tokens = syllables(corpus, alignments, lexicon="mandarin")
+    pairs = near_homophones(tokens, lexicon="mandarin")
+    assert set(tokens["type"]) == {"m a ˥", "pʰ a ˥˩", "p a ˥˩"} and not tokens.failures and tokens.inventory == "mandarin"
     near = pairs[pairs["relation"] == "near_homophone"].iloc[0]
     assert {near["type_a"], near["type_b"]} == {"pʰ a ˥˩", "p a ˥˩"}
     assert (near["edit_class"], near["phone_distance"]) == ("aspiration", pytest.approx(1 / 3))
@@ -100,13 +98,13 @@ def test_unknown_phones_are_one_failure_an_utterance():
     ]  # fmt: skip
     mixed = {"a": said("a", [("妈", "m a ˥")], "mandarin"), "b": said("b", [("sea", "S IY1")], "arpabet")}
     corpus = Corpus("c", tuple(utterances))
-    assert message(CorpusError, _tokens_and_pairs, DecoupleConfig(corpus="c"), corpus, mixed, _Ledger(strict=False)) == (
+    assert message(CorpusError, syllables, corpus, mixed) == (
         "The alignments are in different phones: arpabet, mandarin. Pairs can be formed within one inventory only: name it with "
         "--inventory, or analyse the corpora apart."
     )
     one = {"b": mixed["b"]}
     with pytest.raises(SeparationError):
-        _tokens_and_pairs(DecoupleConfig(corpus="c"), corpus, one, _Ledger(strict=False))
+        near_homophones(syllables(corpus, one))
 
 
 def test_bad_lexicons_say_what_is_wrong(tmp_path):

@@ -84,11 +84,9 @@ def test_nothing_aligned_is_worst_and_limits_must_make_sense():
     assert message(largest_z=math.inf) == "The quality limit largest_z must be a number or None, not inf."
 
 
-def test_marked_utterances_stay_out_of_a_run_unless_they_are_kept(tmp_path, monkeypatch):
-    import analysis.alignment
+def test_marked_utterances_stay_out_of_a_run_unless_they_are_kept(tmp_path):
+    from analysis.alignment import align
     from analysis.corpus.utterance import Corpus, Utterance
-    from analysis.pipeline import _align, _Ledger
-    from analysis.settings import DecoupleConfig
 
     good = [spoken(f"g{i}", [0.1] * 10) for i in range(9)]
     found = [*good, spoken("lost", [0.03] * 40)]
@@ -100,10 +98,8 @@ def test_marked_utterances_stay_out_of_a_run_unless_they_are_kept(tmp_path, monk
         def align(self, utterances):
             yield from found
 
-    monkeypatch.setattr(analysis.alignment, "make_aligner", lambda name, **options: Reads())
     for keep in (False, True):
-        ledger = _Ledger(strict=False)
-        kept, quality = _align(DecoupleConfig(keep_marked=keep, corpus="c"), Corpus("c", utterances), ledger)
-        assert ("lost" in kept) == keep and len(quality) == 10 and quality["utterance"][0] == "lost"
-        left_out = [failure.item for failure in ledger.failures]
+        aligned = align(Corpus("c", utterances), Reads(), keep_marked=keep)
+        assert ("lost" in aligned) == keep and len(aligned.quality) == 10 and aligned.quality["utterance"][0] == "lost"
+        left_out = [failure.item for failure in aligned.failures]
         assert left_out == ([] if keep else ["lost"])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from jsonargparse import ArgumentParser
 
-    from analysis.report.model import Report
+    from analysis.report.document import Report
 
 __all__ = ["main", "parse", "parser"]
 

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
 
 from analysis.alignment import quality_table
-from analysis.assembly import EncoderRun, assemble, fused, write_syllables
-from analysis.config import cache_folder
+from analysis.config import cache_folder, no_such_setting
 from analysis.corpus.utterance import Corpus, Utterance
 from analysis.encoders import check_encoder
 from analysis.engine import available_cores, beside
 from analysis.errors import ConfigurationError, CorpusError, Failure, Ledger, SemanticsError, SeparationError
-from analysis.report.model import Report
-from analysis.settings import DecoupleConfig
+from analysis.report.assembly import EncoderRun, assemble, write_syllables
+from analysis.report.document import Report
+from analysis.report.maps import rows_on_the_map, start_map
+from analysis.settings import DecoupleConfig, Settings
 
 if TYPE_CHECKING:
     from analysis.alignment import Aligned
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 _Frames = dict[int, list[np.ndarray]]
 
 
-def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings: Any) -> Report:
+def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings: Unpack[Settings]) -> Report:
     """The report of one analysis, from audio to verdict.
 
     Parameters
@@ -51,7 +52,8 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     write : bool
         Write the report folder; False only returns the report.
     **settings
-        Fields of the configuration to change, as in ``run(encoder=["mfcc"], unit="word")``.
+        Fields of the configuration to change, as in ``run(encoder="mfcc", unit="word", separation={"n_nulls": 99})``. All of
+        them, with their defaults, are in the signature; :class:`analysis.DecoupleConfig` explains each.
 
     Raises
     ------
@@ -105,13 +107,26 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
     return report
 
 
+def _with_keywords() -> inspect.Signature:
+    """The signature of :func:`run` with every setting, its annotation and its default: what completion and help show."""
+    signature = inspect.signature(run)
+    keywords = [one for one in inspect.signature(DecoupleConfig).parameters.values() if one.name not in signature.parameters]
+    defaults = DecoupleConfig()
+    named = [one.replace(kind=one.KEYWORD_ONLY, default=getattr(defaults, one.name)) for one in keywords]
+    own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    return signature.replace(parameters=[*own, *named])
+
+
+run.__signature__ = _with_keywords()
+
+
 def _with(config: DecoupleConfig, settings: Mapping[str, Any]) -> DecoupleConfig:
-    names = [item.name for item in fields(DecoupleConfig)]
+    if not isinstance(config, DecoupleConfig):
+        raise ConfigurationError(f"run: config is a {type(config).__name__}; give DecoupleConfig(...), or settings by name.")
+    names = {item.name for item in fields(DecoupleConfig)}
     for name in settings:
         if name not in names:
-            near = get_close_matches(name, names, 1)
-            meant = f"; did you mean {near[0]!r}?" if near else "."
-            raise ConfigurationError(f"There is no setting {name!r}{meant} The settings: {', '.join(names)}.")
+            raise no_such_setting(name, DecoupleConfig)
     return replace(config, **settings)
 
 
@@ -396,53 +411,24 @@ def _analyse(
     start: Callable[..., Future],
 ) -> EncoderRun:
     """Every semantic variant from the one pass, scored and mapped."""
-    from analysis.separation import score
+    from analysis.report.result import score
 
     # An animation model reads the encoder's last hidden state, so that is the layer of the headline and of the map.
     layer = embeddings.layers[-1]
-    on_map = _rows_on_the_map(config, pairs, embeddings)
-    mapping = _start_map(config, embeddings, semantics, layer, on_map, start)
+    on_map = rows_on_the_map(config, pairs, embeddings)
+    mapping = start_map(config, embeddings, semantics, layer, on_map, start)
     if mapping is None:
         reason = f"{len(on_map)} tokens of near-homophones are too few for a map."
         ledger.add([Failure("projection", name, reason, "Use a larger corpus.", "warning")])
 
     done = _stage(f"Separation of {name}")
-    separation = score(embeddings, semantics, pairs, settings=config.separation, frames=frames)
-    done(f"{len(separation.table)} rows")
+    result = score(embeddings, semantics, pairs, settings=config.separation, frames=frames)
+    done(f"{len(result.table)} rows")
 
     done = _stage(f"Map of {name}")
     projections = mapping.result() if mapping else {}
     done(f"{len(on_map)} tokens by {config.projection.method}")
-    return EncoderRun(name, embeddings, semantics, pairs, separation, projections, on_map, layer)
-
-
-def _start_map(
-    config: DecoupleConfig,
-    embeddings: SyllableEmbeddings,
-    semantics: Mapping[str, UtteranceVectors],
-    layer: int,
-    on_map: np.ndarray,
-    start: Callable[..., Future],
-) -> Future | None:
-    """Begin the maps of the tokens at ``on_map``, without and with each module; None where they are too few."""
-    from analysis.projection import MINIMUM_POINTS, project_variants
-
-    if len(on_map) < MINIMUM_POINTS:
-        return None
-    variants = {"without": embeddings.layer(layer)[on_map]}
-    for variant, vectors in semantics.items():
-        variants[variant] = fused(config, embeddings, vectors, layer, variant)[on_map]
-    chosen = config.projection
-    return start(
-        partial(
-            project_variants,
-            variants,
-            method=chosen.method,
-            seed=config.seed,
-            n_neighbors=chosen.n_neighbors,
-            min_dist=chosen.min_dist,
-        )
-    )
+    return EncoderRun(name, embeddings, semantics, pairs, result.separation, projections, on_map, layer)
 
 
 def _semantics(
@@ -498,21 +484,6 @@ def require_pairs(name: str, embeddings: SyllableEmbeddings, pairs: pd.DataFrame
         f"{name}: no near-homophone pair has tokens of both sides left, as {asked - len(embeddings)} of {asked} tokens have no "
         f"vector.{first}"
     )
-
-
-def _rows_on_the_map(config: DecoupleConfig, pairs: pd.DataFrame, embeddings: SyllableEmbeddings) -> np.ndarray:
-    """Rows of the tokens shown: the near-homophones with most tokens, sampled to the limit with the run's seed."""
-    from analysis.phonology.composition import taking_part
-    from analysis.phonology.near import limit_pairs
-
-    near = pairs[(pairs["relation"] == "near_homophone") & (pairs["pairs_of"] != "")]
-    # sheep/ship tells a reader more than is/his: exchanged phones come before added ones
-    exchanged = ~near["edit_class"].isin(["insertion", ""])
-    near = limit_pairs(near[exchanged] if exchanged.any() else near, config.projection.max_pairs)
-    rows = np.flatnonzero(taking_part(embeddings.tokens, near))
-    if len(rows) > config.projection.max_points:
-        rows = np.sort(np.random.default_rng(config.seed).choice(rows, config.projection.max_points, replace=False))
-    return rows
 
 
 def _write(config: DecoupleConfig, report: Report, runs: list[EncoderRun], start: Callable[..., Future]) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from analysis.documents import read_json
 from analysis.errors import BaselineError, ConfigurationError, StoreError
-from analysis.report.model import Report
+from analysis.report.document import Report
 from analysis.separation.headline import preferred
 from analysis.separation.types import KEY_COLUMNS, LOWER_IS_BETTER
 from analysis.settings import WITHOUT_INFLUENCE

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import PurePath
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
-from analysis.config import content_hash
+from analysis.config import check_kinds, content_hash, settings_from
 from analysis.errors import ConfigurationError
 from analysis.separation.settings import SeparationSettings
 
-__all__ = ["WITHOUT_INFLUENCE", "DecoupleConfig", "ProjectionSettings"]
+__all__ = ["WITHOUT_INFLUENCE", "DecoupleConfig", "ProjectionSettings", "Settings"]
 
 #: Settings that set no number: where things lie, how fast they go, what is only looked at.
 WITHOUT_INFLUENCE = frozenset(
@@ -213,15 +213,18 @@ class DecoupleConfig:
             self._check_dtw()
 
     def _accept_what_notebooks_write(self) -> None:
-        """One encoder as a string, and paths as such; what a command line hands over is left as it is."""
+        """One encoder as a string, layers as numbers, paths as such, settings as dicts; then the kind of every value."""
         if isinstance(self.encoder, str | PurePath):
             object.__setattr__(self, "encoder", [str(self.encoder)])
+        if isinstance(self.layers, int | list | tuple) and not isinstance(self.layers, bool):
+            numbers = [self.layers] if isinstance(self.layers, int) else self.layers
+            object.__setattr__(self, "layers", ",".join(map(str, numbers)))
         for item in fields(self):
             if isinstance(value := getattr(self, item.name), PurePath):
                 object.__setattr__(self, item.name, str(value))
         for name, kind in (("separation", SeparationSettings), ("projection", ProjectionSettings)):
-            if not isinstance(getattr(self, name), kind):
-                raise ConfigurationError(f"{name} takes {kind.__name__}(...), not {type(getattr(self, name)).__name__}.")
+            object.__setattr__(self, name, settings_from(kind, getattr(self, name), name))
+        check_kinds(self)
 
     def _check_dtw(self) -> None:
         if self.vectors:
@@ -291,6 +294,48 @@ class DecoupleConfig:
             if settings[name] == usual:
                 settings.pop(name)
         return content_hash(settings)
+
+
+class Settings(TypedDict, total=False):
+    """The keywords of :func:`analysis.run`, for editors and type checkers: the fields of :class:`DecoupleConfig`."""
+
+    corpus: str | PurePath
+    speaker_level: int | None
+    speaker_pattern: str | None
+    alignments: str | PurePath | None
+    vectors: str | PurePath | None
+    trust_store: bool
+    aligner: Literal["pocketsphinx", "textgrid", "mfa", "ctc", "labels"]
+    aligner_options: dict[str, Any]
+    encoder: str | list[str]
+    revision: str | None
+    wav2sem: str
+    oracle: Literal["mean", "cls", "none"]
+    fusion: Literal["add", "linear", "paper", "concat"]
+    fusion_weights: str | PurePath | None
+    share: float
+    unit: Literal["syllable", "word"]
+    layers: str | int | list[int]
+    pooling: Literal["mean", "center", "middle", "parts", "max", "medoid"]
+    slicing: Literal["feature", "audio"]
+    dtw: bool
+    lexicon: str | PurePath
+    inventory: str | PurePath | None
+    pairs: str | PurePath | None
+    pairs_of: str | None
+    threshold: float
+    min_tokens: int | None
+    max_pairs: int
+    keep_marked: bool
+    device: str
+    dtype: Literal["float32", "bfloat16", "float16", "int8", "fastest"]
+    workers: int
+    out: str | PurePath | None
+    audio: bool
+    seed: int
+    strict: bool
+    separation: SeparationSettings | dict[str, Any]
+    projection: ProjectionSettings | dict[str, Any]
 
 
 # What each closed setting takes: command lines are checked by their parser, notebooks here.

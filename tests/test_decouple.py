@@ -13,7 +13,7 @@ import pytest
 
 from analysis import decouple
 from analysis.errors import ConfigurationError
-from analysis.report.model import Report
+from analysis.report.document import Report
 from analysis.separation.settings import DISTANCES, NULLS, VECTORS, SeparationSettings
 from analysis.settings import DecoupleConfig, ProjectionSettings
 
@@ -73,7 +73,7 @@ def test_notebooks_may_write_one_encoder_and_paths():
     for settings, message in (
         ({"unit": "phoneme"}, "--unit takes syllable, word, not 'phoneme'."),
         ({"dtype": "float64"}, "--dtype takes float32, bfloat16, float16, int8, fastest, not 'float64'."),
-        ({"separation": {"n_nulls": 3}}, "separation takes SeparationSettings(...), not dict."),
+        ({"separation": {"n_nulls": 3}}, "separation: there is no setting ..."),
     ):
         with pytest.raises(ConfigurationError) as raised:
             DecoupleConfig(**settings)

@@ -10,7 +10,6 @@ import sys
 RANKS = [
     {"decouple", "__main__"},
     {"pipeline"},
-    {"assembly"},
     {"pytest_plugin"},
     {"regression"},
     {"report"},

@@ -27,7 +27,7 @@ from analysis.errors import (
     StrictError,
 )
 from analysis.pipeline import tokens_of
-from analysis.report.model import Report
+from analysis.report.document import Report
 from analysis.separation.settings import SeparationSettings
 from analysis.settings import DecoupleConfig, ProjectionSettings
 

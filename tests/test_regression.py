@@ -15,7 +15,7 @@ import pytest
 
 from analysis.errors import BaselineError, ConfigurationError, StoreError
 from analysis.regression import accept_row, compare, read_baseline, write_baseline
-from analysis.report.model import Report
+from analysis.report.document import Report
 from analysis.separation import SeparationSettings, score
 from analysis.separation.simulation import CorpusPlan, simulated_corpus
 
@@ -118,7 +118,7 @@ def test_the_fixture_writes_holds_and_tells_in_words_of_pytest(report, tmp_path,
     write_baseline(report, tmp_path / "kept.json")
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["analysis.pytest_plugin"]\n', encoding="utf-8")
     (tmp_path / "test_gate.py").write_text(
-        "from pathlib import Path\nimport pytest\nfrom analysis.report.model import Report\n"
+        "from pathlib import Path\nimport pytest\nfrom analysis.report.document import Report\n"
         "@pytest.mark.parametrize(('baseline', 'report'), [('kept', 'good'), ('kept', 'worse'), ('missing', 'good')])\n"
         "def test_gate(separation_baseline, baseline, report):\n"
         "    separation_baseline(f'{baseline}.json', Report.read(Path(f'{report}.json')))\n",

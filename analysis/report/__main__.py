@@ -72,7 +72,7 @@ def _written(asked: argparse.Namespace) -> int:
 
 
 def _render(asked: argparse.Namespace) -> list[Path]:
-    from analysis.report.model import Report
+    from analysis.report.document import Report
     from analysis.report.write import write_report
 
     report = Report.read(asked.run)
@@ -90,7 +90,7 @@ def _render(asked: argparse.Namespace) -> list[Path]:
 
 def _compare(asked: argparse.Namespace) -> list[Path]:
     from analysis.report.compare import write_comparison
-    from analysis.report.model import Report
+    from analysis.report.document import Report
 
     first, second = (Report.read(path) for path in asked.compare)
     folder = asked.out or (asked.compare[1] if asked.compare[1].is_dir() else asked.compare[1].parent)

@@ -18,7 +18,7 @@ import numpy as np
 from analysis.config import cache_folder
 from analysis.engine import available_cores
 from analysis.errors import AnalysisError
-from analysis.report.model import Report
+from analysis.report.model import ReportData
 
 __all__ = ["AUDIO_BUDGET", "Clips", "make_clips"]
 
@@ -58,7 +58,7 @@ class Clips:
     note: str = ""
 
 
-def make_clips(report: Report, folder: Path, utterances: Iterable[str], *, budget: int = AUDIO_BUDGET) -> Clips:
+def make_clips(report: ReportData, folder: Path, utterances: Iterable[str], *, budget: int = AUDIO_BUDGET) -> Clips:
     """Compressed sound (MP3, mono, 16 kHz) of the named utterances, each once.
 
     Below ``budget`` bytes of base64 the clips are data URIs; above it they are written to ``folder/audio`` and named by
@@ -127,7 +127,7 @@ def _note(count: int, n_bytes: int, embedded: bool, missing: int, budget: int) -
     return f"{note} {missing} utterances have no sound." if missing and count else note
 
 
-def _find(path: object, report: Report, folder: Path) -> Path | None:
+def _find(path: object, report: ReportData, folder: Path) -> Path | None:
     """The audio file: as it stands, or from the run folder, or from the corpus's own folder."""
     if not isinstance(path, str | Path) or not str(path):
         return None

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.report.export import markdown_table, markdown_text
-from analysis.report.model import Report
+from analysis.report.model import ReportData
 from analysis.report.page import headline_cells, stylesheet, template
 from analysis.report.summary import interval, number, synthetic_note, verdicts
 from analysis.separation.types import KEY_COLUMNS
@@ -23,7 +23,7 @@ _SHOWN = 60
 _SETTINGS = ("configuration_hash", "aligner", "seed", "command")
 
 
-def compare_tables(first: Report, second: Report) -> pd.DataFrame:
+def compare_tables(first: ReportData, second: ReportData) -> pd.DataFrame:
     """Rows of both separation tables joined on their keys.
 
     Columns: the keys, ``a``, ``a_low``, ``a_high``, ``b``, ``b_low``, ``b_high``, ``difference`` (b - a), ``overlap`` (whether
@@ -43,7 +43,9 @@ def compare_tables(first: Report, second: Report) -> pd.DataFrame:
     return joined[[*keys, "a", "a_low", "a_high", "b", "b_low", "b_high", "difference", "overlap", "where"]]
 
 
-def write_comparison(first: Report, second: Report, folder: Path, *, names: tuple[str, str] = ("A", "B")) -> dict[str, Path]:
+def write_comparison(
+    first: ReportData, second: ReportData, folder: Path, *, names: tuple[str, str] = ("A", "B")
+) -> dict[str, Path]:
     """Write ``compare.html``, ``compare.md`` and ``compare.csv`` (every joined row) into ``folder``."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from html import escape
 import pandas as pd
 
 from analysis.markup import html_table
-from analysis.report.model import Report
+from analysis.report.model import ReportData
 from analysis.report.page import headline_cells
 from analysis.report.summary import interval, number, p_value, question, selection, synthetic_note, verdicts
 
@@ -20,7 +20,7 @@ _HEADLINE = {
 _SHOWN = 12
 
 
-def report_html(report: Report) -> str:
+def report_html(report: ReportData) -> str:
     """The headline of a report: question, verdicts, table. Everything is escaped; a notebook's own styles apply."""
     note = synthetic_note(report)
     parts = [f"<h3>{escape(report.title)}</h3>"]
@@ -64,7 +64,8 @@ class SeparationTable:
             frame = frame[frame[name].isin(wanted)]
         return SeparationTable(frame)
 
-    def _repr_html_(self) -> str:
+    def _shown(self) -> tuple[str, list[str], list[list[str]]]:
+        """What all rows share, in words; the columns; the first rows."""
         shown = self.frame.head(_SHOWN)
         names = ["encoder", "layer", "vectors", "distance", "relation", "split", "variant", "null", "statistic"]
         # What all rows share goes into the line above the table.
@@ -83,5 +84,13 @@ class SeparationTable:
         ]
         constant = ", ".join(f"{name}: {self.frame[name].iloc[0]}" for name in shared if str(self.frame[name].iloc[0]))
         more = "" if len(self.frame) == len(shown) else f" The first {len(shown)} of {len(self.frame)} rows."
-        table = html_table([*columns, "estimate [interval]", "p", "pairs", "speakers", "note"], rows)
-        return f"<p><small>{escape(constant)}{escape(more)}</small></p>\n{table}"
+        return constant + more, [*columns, "estimate [interval]", "p", "pairs", "speakers", "note"], rows
+
+    def __repr__(self) -> str:
+        above, columns, rows = self._shown()
+        table = pd.DataFrame([row[:-1] for row in rows], columns=columns[:-1]).to_string(index=False)
+        return f"<{len(self.frame):,} scores; {above}>\n{table}"
+
+    def _repr_html_(self) -> str:
+        above, columns, rows = self._shown()
+        return f"<p><small>{escape(above)}</small></p>\n{html_table(columns, rows)}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.report.model import Report
+from analysis.report.model import ReportData
 from analysis.report.summary import headline_table, number, scale_free_table
 
 __all__ = ["csv_tables", "latex_table", "markdown_table", "markdown_text", "tables_archive", "tables_of", "write_tables"]
@@ -24,7 +24,7 @@ _ESCAPES = {
 }  # fmt: skip
 
 
-def tables_of(report: Report) -> dict[str, pd.DataFrame]:
+def tables_of(report: ReportData) -> dict[str, pd.DataFrame]:
     """The report's tables, ``headline`` first, and ``scale_free`` where such statistics were taken."""
     if not len(report.separation):
         return dict(report.tables)
@@ -32,12 +32,12 @@ def tables_of(report: Report) -> dict[str, pd.DataFrame]:
     return {"headline": headline_table(report)} | ({"scale_free": scale_free} if len(scale_free) else {}) | dict(report.tables)
 
 
-def csv_tables(report: Report) -> dict[str, str]:
+def csv_tables(report: ReportData) -> dict[str, str]:
     """Every table as the text of a CSV file, in full precision, by name."""
     return {name: table.to_csv(index=False, lineterminator="\n") for name, table in tables_of(report).items()}
 
 
-def write_tables(report: Report, folder: Path, csv: Mapping[str, str] | None = None) -> dict[str, Path]:
+def write_tables(report: ReportData, folder: Path, csv: Mapping[str, str] | None = None) -> dict[str, Path]:
     """Write ``tables/NAME.csv`` (complete, full precision) and ``tables/NAME.tex`` (rounded, at most 60 rows) into ``folder``.
 
     ``csv`` are the texts of :func:`csv_tables`, where they are at hand.
@@ -91,7 +91,7 @@ def latex_table(table: pd.DataFrame, *, caption: str, label: str, max_rows: int 
     return "\n".join(lines) + "\n"
 
 
-def _caption(report: Report, name: str, n_rows: int) -> str:
+def _caption(report: ReportData, name: str, n_rows: int) -> str:
     synthetic = " Synthetic speech." if report.corpus.get("synthetic") else ""
     return f"{report.title}: {name.replace('_', ' ')} ({n_rows} rows).{synthetic}"
 

@@ -1,6 +1,6 @@
 """Figures for papers: vector files with real text, at the column widths of common venues.
 
-Each ``*_figure`` function takes a :class:`Report` and gives a matplotlib figure, or None where the report lacks its data.
+Each ``*_figure`` function takes a :class:`ReportData` and gives a matplotlib figure, or None where the report lacks its data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import ConfigurationError
-from analysis.report.model import Report
+from analysis.report.model import ReportData
 from analysis.report.style import CATEGORICAL, OTHER_COLOUR, RELATION_COLOURS, VENUES, Venue, variant_colour
 from analysis.report.summary import (
     Selection,
@@ -43,12 +43,12 @@ _PAIRS_IN_FOREST = 24
 _DASHES = {"same_type": "-", "near_homophone": (0, (4, 1)), "homophone": "-.", "unrelated": (0, (1, 1))}
 
 
-def draw_figures(report: Report, folder: Path, *, venue: str = "acl", formats: Sequence[str] = FORMATS) -> dict[str, Path]:
+def draw_figures(report: ReportData, folder: Path, *, venue: str = "acl", formats: Sequence[str] = FORMATS) -> dict[str, Path]:
     """Write every figure that the report has data for into ``folder/figures``; returns the paths by file name.
 
     Parameters
     ----------
-    report : Report
+    report : ReportData
     folder : Path
         The run folder.
     venue : str
@@ -99,7 +99,7 @@ def _saved(figure: Figure, stem: Path, formats: Sequence[str]) -> Iterator[Path]
             yield path
 
 
-def draw(report: Report, name: str, *, venue: str = "screen") -> Figure | None:
+def draw(report: ReportData, name: str, *, venue: str = "screen") -> Figure | None:
     """One figure of :data:`FIGURES`, for a notebook; None where the report lacks its data.
 
     Raises
@@ -112,6 +112,8 @@ def draw(report: Report, name: str, *, venue: str = "screen") -> Figure | None:
     if venue not in VENUES:
         raise ConfigurationError(f"There is no venue {venue!r}. Choose one of {', '.join(VENUES)}.")
     with _paper_style(VENUES[venue]):
+        if name == "layers":  # who asks for it sees one layer too; among the files it would say nothing
+            return layers_figure(report, VENUES[venue], least=1)
         return FIGURES[name](report, VENUES[venue])
 
 
@@ -159,9 +161,18 @@ def _paper_style(venue: Venue) -> Iterator[None]:
 
 
 def _figure(width: float, height: float) -> Figure:
+    """An empty figure; a notebook shows it with or without ``%matplotlib inline``."""
+    from io import BytesIO
+
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height))
+    class Shown(Figure):
+        def _repr_png_(self) -> bytes:
+            stream = BytesIO()
+            self.savefig(stream, format="png", dpi=150)
+            return stream.getvalue()
+
+    return Shown(figsize=(width, height))
 
 
 def _entries(figure: Figure) -> tuple[list[Any], list[str]]:
@@ -184,7 +195,7 @@ def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], *, nc
             legend.remove()
 
 
-def _footnote(figure: Figure, report: Report, text: str = "") -> None:
+def _footnote(figure: Figure, report: ReportData, text: str = "") -> None:
     """A line under the figure: what it is, and that speech was synthetic where it was."""
     words = " ".join(part for part in (text, "Synthetic speech." if report.corpus.get("synthetic") else "") if part)
     if words:
@@ -218,7 +229,7 @@ def _plain_text(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def headline_figure(report: Report, venue: Venue) -> Figure | None:
+def headline_figure(report: ReportData, venue: Venue) -> Figure | None:
     """Gain with the module, gain with the null, and their difference, one row of dots per encoder."""
     chosen = selection(report)
     table = headline_table(report, chosen)
@@ -252,7 +263,7 @@ def _dots(axes: Axes, x: Any, y: Any, low: Any, high: Any, label: str, marker: s
     axes.errorbar(x, y, xerr=spread, fmt=marker, color=colour, label=label, capsize=1.5, elinewidth=0.9, capthick=0.9)
 
 
-def map_figure(report: Report, venue: Venue) -> Figure | None:
+def map_figure(report: ReportData, venue: Venue) -> Figure | None:
     """The tokens without and with the module, side by side; the most frequent near-homophone pairs stand out."""
     chosen = selection(report)
     panels = map_panels(report, chosen)
@@ -287,7 +298,7 @@ def map_figure(report: Report, venue: Venue) -> Figure | None:
     return figure
 
 
-def map_panels(report: Report, chosen: Selection) -> dict[str, pd.DataFrame]:
+def map_panels(report: ReportData, chosen: Selection) -> dict[str, pd.DataFrame]:
     """Coordinates of ``without`` and of the variant for the first encoder that is on a map, in one layer and method."""
     projection, tokens = report.tables.get("projection"), report.tables.get("tokens")
     if projection is None or tokens is None or not len(projection):
@@ -302,7 +313,7 @@ def map_panels(report: Report, chosen: Selection) -> dict[str, pd.DataFrame]:
     return {name: here[here["variant"] == name] for name in dict.fromkeys(names)}
 
 
-def map_caption(report: Report, panels: dict[str, pd.DataFrame], chosen: Selection) -> str:
+def map_caption(report: ReportData, panels: dict[str, pd.DataFrame], chosen: Selection) -> str:
     """Encoder, layer, method and the trust that each panel deserves; and that claims rest on the scores."""
     first = next(iter(panels.values())).iloc[0]
     method = str(first.get("method", "umap"))
@@ -321,7 +332,7 @@ def _three(value: Any) -> str:
     return "unknown" if value is None else f"{value:.3f}"
 
 
-def _frequent_pairs(report: Report, tokens: pd.DataFrame) -> list[tuple[str, str]]:
+def _frequent_pairs(report: ReportData, tokens: pd.DataFrame) -> list[tuple[str, str]]:
     """The near-homophone pairs whose rarer member has most tokens on the map; no type twice."""
     pairs = report.tables.get("pairs")
     counts = tokens["type"].value_counts()
@@ -340,11 +351,11 @@ def _frequent_pairs(report: Report, tokens: pd.DataFrame) -> list[tuple[str, str
     return found
 
 
-def layers_figure(report: Report, venue: Venue) -> Figure | None:
-    """The distance without, with and with the null by layer, with bands, one panel per encoder."""
+def layers_figure(report: ReportData, venue: Venue, least: int = 2) -> Figure | None:
+    """The distance without, with and with the null by layer, with bands, one panel per encoder that has ``least`` layers."""
     chosen = selection(report)
     rows = _selected(report.separation, chosen)
-    encoders = [e for e in chosen.layers if rows[rows["encoder"] == e]["layer"].nunique() > 1]
+    encoders = [e for e in chosen.layers if rows[rows["encoder"] == e]["layer"].nunique() >= least]
     if not encoders:
         return None
     columns = min(3, len(encoders))
@@ -364,7 +375,11 @@ def layers_figure(report: Report, venue: Venue) -> Figure | None:
             curve = curve.sort_values("layer")
             if not len(curve):
                 continue
-            ax.plot(curve["layer"], curve["estimate"], dash, color=colour, label=label)
+            marker = "o" if len(curve) == 1 else None
+            ax.plot(curve["layer"], curve["estimate"], dash, color=colour, label=label, marker=marker)
+            if len(curve) == 1:
+                ax.vlines(curve["layer"], curve["ci_low"], curve["ci_high"], color=colour)
+                continue
             ax.fill_between(curve["layer"], curve["ci_low"], curve["ci_high"], color=colour, alpha=0.15, linewidth=0)
         ax.set_title(_plain_text(encoder))
         ax.set_xlabel("layer")
@@ -384,7 +399,7 @@ def _selected(table: pd.DataFrame, chosen: Selection) -> pd.DataFrame:
     return without_other_modules(table, chosen.variant)
 
 
-def distances_figure(report: Report, venue: Venue) -> Figure | None:
+def distances_figure(report: ReportData, venue: Venue) -> Figure | None:
     """How token pairs of each relation are spread, without above and with below, one column per split."""
     chosen = selection(report)
     entries = [h for h in report.figures.get("histograms") or [] if h["distance"] == chosen.keys["distance"]]
@@ -420,7 +435,7 @@ def distances_figure(report: Report, venue: Venue) -> Figure | None:
     return figure
 
 
-def pairs_figure(report: Report, venue: Venue) -> Figure | None:
+def pairs_figure(report: ReportData, venue: Venue) -> Figure | None:
     """The gain of each near-homophone pair with its interval: the pairs with most token pairs, sorted by gain."""
     chosen = selection(report)
     table = headline_pairs(report, chosen)
@@ -453,14 +468,14 @@ def pairs_figure(report: Report, venue: Venue) -> Figure | None:
     return figure
 
 
-def _null_gain(report: Report, chosen: Selection, encoder: str) -> float | None:
+def _null_gain(report: ReportData, chosen: Selection, encoder: str) -> float | None:
     """What the headline's null gains over all pairs; None where there is none."""
     rows = headline_table(report, chosen)
     rows = rows[(rows["encoder"] == encoder) & rows["null_gain"].notna()]
     return float(rows["null_gain"].iloc[0]) if len(rows) else None
 
 
-def headline_pairs(report: Report, chosen: Selection, encoder: str | None = None) -> pd.DataFrame | None:
+def headline_pairs(report: ReportData, chosen: Selection, encoder: str | None = None) -> pd.DataFrame | None:
     """Near-homophone rows of the pair table in the headline's layer and distance; None where it has no gains."""
     pairs = report.tables.get("pairs")
     if pairs is None or "gain" not in pairs or "encoder" not in pairs:
@@ -479,7 +494,7 @@ def headline_pairs(report: Report, chosen: Selection, encoder: str | None = None
     return here.assign(**{name: np.nan for name in ("ci_low", "ci_high") if name not in here})
 
 
-def heatmap_figure(report: Report, venue: Venue) -> Figure | None:
+def heatmap_figure(report: ReportData, venue: Venue) -> Figure | None:
     """Mean gain of the pairs by phone distance and viseme distance, with the number of pairs in each cell."""
     chosen = selection(report)
     cells = heatmap_cells(headline_pairs(report, chosen))
@@ -525,7 +540,7 @@ def heatmap_cells(pairs: pd.DataFrame | None) -> tuple[pd.DataFrame, pd.DataFram
     return grouped.mean().unstack(), grouped.size().unstack(fill_value=0)
 
 
-def nulls_figure(report: Report, venue: Venue) -> Figure | None:
+def nulls_figure(report: ReportData, venue: Venue) -> Figure | None:
     """The draws of the headline null as a histogram with the observed value, one panel per encoder."""
     chosen = selection(report)
     entries = [n for n in report.figures.get("nulls") or [] if n.get("draws")]
@@ -556,7 +571,7 @@ def nulls_figure(report: Report, venue: Venue) -> Figure | None:
 
 
 #: Every figure by its file name.
-FIGURES: dict[str, Callable[[Report, Venue], Figure | None]] = {
+FIGURES: dict[str, Callable[[ReportData, Venue], Figure | None]] = {
     "headline": headline_figure,
     "map": map_figure,
     "layers": layers_figure,

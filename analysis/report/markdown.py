@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from analysis.report.export import markdown_table, markdown_text
-from analysis.report.model import Report
+from analysis.report.model import ReportData
 from analysis.report.page import headline_cells, scale_free_cells
 from analysis.report.summary import question, selection, synthetic_note, verdicts
 
@@ -14,7 +14,7 @@ __all__ = ["render_markdown"]
 _SHOWN_FAILURES = 10
 
 
-def render_markdown(report: Report, figures: tuple[str, ...] = ()) -> str:
+def render_markdown(report: ReportData, figures: tuple[str, ...] = ()) -> str:
     """The report as GitHub Markdown; ``figures`` are paths of pictures relative to the file."""
     chosen = selection(report)
     note = synthetic_note(report)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from analysis.documents import parse_json, read_utf8
 from analysis.encoders.types import layer_name
 from analysis.errors import StoreError
 
-__all__ = ["SCHEMA_VERSION", "Report"]
+__all__ = ["SCHEMA_VERSION", "ReportData"]
 
 SCHEMA_VERSION = 1
 
@@ -34,8 +34,8 @@ _PARTS = {
 
 
 @dataclass(frozen=True)
-class Report:
-    """Everything that one run found, as tables and plain values; ``report.json`` is its dump.
+class ReportData:
+    """Everything that one run found, as tables and plain values; ``report.json`` is its dump. Nothing here draws or writes pages.
 
     Attributes
     ----------
@@ -88,11 +88,6 @@ class Report:
         tables = ", ".join(f"{name} ({len(table)})" for name, table in self.tables.items())
         return f"<Report: {self.title}{said}\n  tables: {tables or 'none'}>"
 
-    def _repr_html_(self) -> str:
-        from analysis.report.display import report_html
-
-        return report_html(self)
-
     def to_json(self) -> str:
         """The report as strict JSON: NaN becomes null, tables become ``{"columns": ..., "dtypes": ..., "rows": ...}``.
 
@@ -108,7 +103,7 @@ class Report:
         return _lines("{}", parts)
 
     @classmethod
-    def from_json(cls, text: str, source: str = "The text") -> Report:
+    def from_json(cls, text: str, source: str = "The text") -> Self:
         """The report that :meth:`to_json` wrote; ``source`` names it in errors.
 
         Raises
@@ -151,7 +146,7 @@ class Report:
         return path
 
     @classmethod
-    def read(cls, path: Path) -> Report:
+    def read(cls, path: Path) -> Self:
         """The report in ``report.json``, or in the run folder that holds it."""
         path = Path(path)
         path = path if path.is_file() or path.suffix == ".json" else path / "report.json"

@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.report.clips import Clips
 from analysis.report.export import csv_tables, tables_archive
-from analysis.report.model import Report
+from analysis.report.model import ReportData
 from analysis.report.style import CATEGORICAL, NULL_COLOURS, OTHER_COLOUR, RELATION_COLOURS, SYMBOLS, VARIANT_COLOURS
 from analysis.report.summary import (
     averaged,
@@ -47,7 +47,7 @@ _KNOWN_TABLES = ("separation", "pairs", "composition", "tokens", "projection", "
 _WEBGL_POINTS = 1500
 
 
-def render_page(report: Report, clips: Clips, csv: Mapping[str, str] | None = None) -> str:
+def render_page(report: ReportData, clips: Clips, csv: Mapping[str, str] | None = None) -> str:
     """The whole page as HTML text: styles, scripts, data and embedded sound included.
 
     ``csv`` are the texts of :func:`analysis.report.export.csv_tables`, where they are at hand.
@@ -157,7 +157,7 @@ def _jsonable(value: Any) -> Any:
     return str(value)
 
 
-def headline_cells(report: Report) -> list[dict[str, str]]:
+def headline_cells(report: ReportData) -> list[dict[str, str]]:
     """The headline's rows as rounded text, for every rendering."""
     rows = []
     for row in headline_table(report).to_dict("records"):
@@ -173,7 +173,7 @@ def headline_cells(report: Report) -> list[dict[str, str]]:
     return rows
 
 
-def scale_free_cells(report: Report) -> list[dict[str, str]]:
+def scale_free_cells(report: ReportData) -> list[dict[str, str]]:
     """The rows of the scale-free statistics as rounded text, for every rendering."""
     rows = []
     for row in scale_free_table(report).to_dict("records"):
@@ -186,7 +186,7 @@ def scale_free_cells(report: Report) -> list[dict[str, str]]:
     return rows
 
 
-def _final_layers(report: Report) -> dict[str, int]:
+def _final_layers(report: ReportData) -> dict[str, int]:
     """The number of the layer that is called ``final``, of the encoders that have one."""
     cards = dict(report.provenance.get("encoders") or {})
     return {str(name): int(card["layers"]) - 1 for name, card in cards.items() if card.get("final")}
@@ -196,7 +196,7 @@ def _counted(n: int, thing: str) -> str:
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
-def _token_view(report: Report) -> dict[str, Any]:
+def _token_view(report: ReportData) -> dict[str, Any]:
     """Tokens as columns of codes, and every map's coordinates in the order of the tokens."""
     tokens, projection = report.tables.get("tokens"), report.tables.get("projection")
     if tokens is None or projection is None or not len(tokens) or not len(projection):
@@ -265,7 +265,7 @@ def _viseme_labels(tokens: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-def _map_view(report: Report, tokens: pd.DataFrame, projection: pd.DataFrame) -> list[dict[str, Any]]:
+def _map_view(report: ReportData, tokens: pd.DataFrame, projection: pd.DataFrame) -> list[dict[str, Any]]:
     if "method" not in projection:
         projection = projection.assign(method="umap")
     known = {
@@ -287,7 +287,7 @@ def _map_view(report: Report, tokens: pd.DataFrame, projection: pd.DataFrame) ->
     return maps
 
 
-def _utterance_view(report: Report, needed: Sequence[str]) -> list[dict[str, Any]]:
+def _utterance_view(report: ReportData, needed: Sequence[str]) -> list[dict[str, Any]]:
     """Id, transcript and speaker: first those of the tokens in their order, then the others."""
     table = report.tables.get("utterances")
     known: dict[str, dict[str, Any]] = {}
@@ -303,7 +303,7 @@ def _utterance_view(report: Report, needed: Sequence[str]) -> list[dict[str, Any
     return [known.get(name, {"id": name, "text": "", "speaker": ""}) for name in [*needed, *rest]]
 
 
-def _separation_view(report: Report) -> dict[str, Any]:
+def _separation_view(report: ReportData) -> dict[str, Any]:
     """The separation table as codes and rounded numbers, for the curves; its widest part is left to the archive."""
     table = report.separation
     chosen = selection(report)
@@ -326,7 +326,7 @@ def _separation_view(report: Report) -> dict[str, Any]:
     return view
 
 
-def _pair_view(report: Report) -> dict[str, Any]:
+def _pair_view(report: ReportData) -> dict[str, Any]:
     """The pair table at each encoder's headline layer and distance, as columns."""
     pairs = report.tables.get("pairs")
     if pairs is None or not {"encoder", "gain", "type_a", "type_b", "relation"} <= set(pairs.columns) or not len(pairs):
@@ -365,7 +365,7 @@ def _pair_view(report: Report) -> dict[str, Any]:
     return view
 
 
-def _quality(report: Report) -> dict[str, Any] | None:
+def _quality(report: ReportData) -> dict[str, Any] | None:
     """The worst utterances first (marked ones), with their transcripts; None without a quality table."""
     table = report.tables.get("quality")
     if table is None or not len(table):
@@ -416,7 +416,7 @@ def _cells(table: pd.DataFrame | None, rows: int = 1000) -> dict[str, Any]:
     }
 
 
-def _cards(report: Report) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def _cards(report: ReportData) -> list[tuple[str, str, list[tuple[str, str]]]]:
     found = []
     for kind in ("encoders", "semantics"):
         for name, card in dict(report.provenance.get(kind) or {}).items():
@@ -429,7 +429,7 @@ def _cards(report: Report) -> list[tuple[str, str, list[tuple[str, str]]]]:
     return found
 
 
-def _corpus_facts(report: Report) -> list[tuple[str, str]]:
+def _corpus_facts(report: ReportData) -> list[tuple[str, str]]:
     c = report.corpus
     facts = [("corpus", str(c.get("name", "")))]
     for key, words in (("n_utterances", "utterances"), ("n_speakers", "speakers"), ("n_tokens", "tokens"), ("n_types", "types")):

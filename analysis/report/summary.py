@@ -1,6 +1,6 @@
 """What a report says first: the rows of the headline, and numbers as they are shown.
 
-Everything here reads a :class:`Report`; nothing is computed anew. Rounding happens in :func:`number` and :func:`interval` only.
+Everything here reads a :class:`ReportData`; nothing is computed anew. Rounding happens in :func:`number` and :func:`interval` only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.report.model import Report
+from analysis.report.model import ReportData
 from analysis.separation.headline import PREFERRED
 
 __all__ = [
@@ -90,7 +90,7 @@ class Selection:
         return ", ".join(words)
 
 
-def selection(report: Report) -> Selection:
+def selection(report: ReportData) -> Selection:
     """The headline's rows: what ``figures["headline"]`` asks for, completed from what the separation table holds."""
     table = report.separation
     asked = dict(report.figures.get("headline") or {})
@@ -115,7 +115,7 @@ def full_null(name: str | None) -> str:
     return "" if not name else name if name.startswith("null:") else f"null:{name}"
 
 
-def headline_table(report: Report, chosen: Selection | None = None) -> pd.DataFrame:
+def headline_table(report: ReportData, chosen: Selection | None = None) -> pd.DataFrame:
     """One row per encoder: the distance without and with, the gain, the null's gain, the net, with intervals.
 
     Absent numbers are NaN. Columns: :data:`HEADLINE_COLUMNS`.
@@ -152,7 +152,7 @@ def headline_table(report: Report, chosen: Selection | None = None) -> pd.DataFr
     return pd.DataFrame(rows, columns=list(HEADLINE_COLUMNS))
 
 
-def scale_free_table(report: Report, chosen: Selection | None = None) -> pd.DataFrame:
+def scale_free_table(report: ReportData, chosen: Selection | None = None) -> pd.DataFrame:
     """Scale-free statistics of each encoder's layer: without, with, under the null, and the net where there is one.
 
     One row per statistic, distance and split, of near-homophones where the statistic knows pairs, else of all types. Ratios of
@@ -200,7 +200,7 @@ def without_other_modules(table: pd.DataFrame, module: str) -> pd.DataFrame:
     return table[~is_null | table["null"].isin(["", module])]
 
 
-def question(report: Report) -> str:
+def question(report: ReportData) -> str:
     """The question that the run asked, in one sentence."""
     asked = report.figures.get("question")
     if asked:
@@ -210,7 +210,7 @@ def question(report: Report) -> str:
     return f"Does {chosen.variant or 'the module'} move near-homophones further apart{null}?"
 
 
-def verdicts(report: Report) -> list[dict[str, str]]:
+def verdicts(report: ReportData) -> list[dict[str, str]]:
     """The verdicts as ``{"level", "words", "text", "encoder"}``, supported or not; a report without any says so.
 
     Where several encoders were analysed, each text begins with its encoder.
@@ -229,7 +229,7 @@ def verdicts(report: Report) -> list[dict[str, str]]:
     return found or [{"level": "unclear", "words": "unclear", "text": "This run drew no verdict.", "encoder": "", "rule": ""}]
 
 
-def synthetic_note(report: Report) -> str:
+def synthetic_note(report: ReportData) -> str:
     """The sentence that stands wherever numbers of synthetic speech are shown; empty for recordings of people."""
     if not report.corpus.get("synthetic"):
         return ""

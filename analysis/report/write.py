@@ -13,7 +13,7 @@ from analysis.report.clips import AUDIO_BUDGET, Clips, make_clips
 from analysis.report.export import csv_tables, write_tables
 from analysis.report.figures import FORMATS, draw_figures
 from analysis.report.markdown import render_markdown
-from analysis.report.model import Report
+from analysis.report.model import ReportData
 from analysis.report.page import render_page
 
 __all__ = ["write_report"]
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def write_report(
-    report: Report,
+    report: ReportData,
     folder: Path,
     *,
     audio: bool = True,
@@ -35,7 +35,7 @@ def write_report(
 
     Parameters
     ----------
-    report : Report
+    report : ReportData
     folder : Path
         Made where it does not exist. Written: ``report.json``, ``report.html``, ``report.md``, ``separation.csv``, ``tables/``,
         ``figures/`` and, where the clips are over the budget, ``audio/``.
@@ -74,7 +74,7 @@ def write_report(
     return written
 
 
-def _heard(report: Report) -> list[str]:
+def _heard(report: ReportData) -> list[str]:
     """Utterances that the page can play: those with a token on the map, and the marked ones."""
     heard: list[str] = []
     tokens, quality = report.tables.get("tokens"), report.tables.get("quality")

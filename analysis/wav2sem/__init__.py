@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from analysis.wav2sem.plugging import plug
     from analysis.wav2sem.text import normalized
 
-__all__ = ["FusionWeights", "Semantics", "SemanticsCard", "UtteranceVectors", "fuse", "load_semantics", "normalized", "plug", "semantics"]
+__all__ = [
+    "FusionWeights",
+    "Semantics",
+    "SemanticsCard",
+    "UtteranceVectors",
+    "fuse",
+    "load_semantics",
+    "normalized",
+    "plug",
+    "semantics",
+]
 
 _HOMES = {
     "FusionWeights": "analysis.wav2sem.fusion",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.report.model import Report
+from analysis.report.document import Report
 from analysis.separation.types import SEPARATION_COLUMNS
 
 TYPES = {

@@ -18,7 +18,7 @@ from analysis.corpus.utterance import Corpus
 from analysis.encoders.types import layer_name
 from analysis.errors import FAILURE_COLUMNS, Failure, failure_rows
 from analysis.phonology.composition import composition_sentences, composition_table
-from analysis.report.model import Report
+from analysis.report.document import Report
 from analysis.separation.headline import Headline
 from analysis.settings import DecoupleConfig
 

@@ -79,7 +79,8 @@ def check_kinds(settings: Any, prefix: str = "") -> None:
     for name, hint in get_type_hints(type(settings)).items():
         value = getattr(settings, name)
         if not _fits(value, hint):
-            raise ConfigurationError(f"{prefix}{name} takes {_in_words(hint)}, not {value!r}.")
+            alone = f"; write ({value!r},)" if isinstance(value, str) and get_origin(hint) in (tuple, list) else ""
+            raise ConfigurationError(f"{prefix}{name} takes {_in_words(hint)}, not {value!r}{alone}.")
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -100,7 +101,7 @@ def _in_words(hint: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(_in_words(one) for one in get_args(hint))
     if origin in (tuple, list):
-        return "a sequence, each " + _in_words(get_args(hint)[0])
+        return f"a sequence of {_KINDS[get_args(hint)[0]].removeprefix('a ')}s"
     if origin is Literal:
         return ", ".join(map(str, get_args(hint)))
     return "a dict" if origin is dict else _KINDS.get(hint, str(hint))

@@ -314,6 +314,7 @@ class Settings(TypedDict, total=False):
     fusion: Literal["add", "linear", "paper", "concat"]
     fusion_weights: str | PurePath | None
     share: float
+    scale: Literal["share", "as_is"]
     unit: Literal["syllable", "word"]
     layers: str | int | list[int]
     pooling: Literal["mean", "center", "middle", "parts", "max", "medoid"]

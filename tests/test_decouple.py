@@ -73,7 +73,7 @@ def test_notebooks_may_write_one_encoder_and_paths():
     for settings, message in (
         ({"unit": "phoneme"}, "--unit takes syllable, word, not 'phoneme'."),
         ({"dtype": "float64"}, "--dtype takes float32, bfloat16, float16, int8, fastest, not 'float64'."),
-        ({"separation": {"n_nulls": 3}}, "separation: there is no setting ..."),
+        ({"separation": 3}, "separation takes a dict of settings or SeparationSettings(...), not a int."),
     ):
         with pytest.raises(ConfigurationError) as raised:
             DecoupleConfig(**settings)

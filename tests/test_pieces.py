@@ -70,8 +70,15 @@ def test_first_lines_say_what_there_is(made):
     assert repr(made.vectors).startswith("<Embeddings of mfcc: ")
     assert repr(made.meaning) == "<Semantic vectors of semantics (from array): 40 utterances, 8 dimensions>"
     assert repr(made.result).splitlines()[0].startswith("<Separation of mfcc: layer 0, with semantics, ")
-    assert repr(made.result.net(distance="l2")).startswith("<6 scores; encoder: mfcc, layer: 0, ")
+    assert repr(made.result.net(distance="l2")).startswith("<8 scores; encoder: mfcc, layer: 0, ")
     assert made.result.plot("layers")._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["headline", "layers", "distances", "pairs", "nulls"])
+def test_a_result_draws_what_a_report_draws(made, name):
+    assert made.result.plot(name).axes
+    with pytest.raises(AnalysisError):
+        made.result.plot(name, venue="moon")
 
 
 def test_html_is_escaped(made):
@@ -126,7 +133,7 @@ def test_pieces_give_what_a_run_gives(tmp_path, made):
     composed = wa.report(result, corpus=wa.open_corpus(manifest), aligned=made.aligned, projection={"method": "pca"})
     for name in ("pairs", "tokens", "composition", "quality"):
         pd.testing.assert_frame_equal(composed.tables[name], run.tables[name], obj=name)
-    assert composed.figures["histograms"] == run.figures["histograms"]
+    assert composed.figures["composition"] == run.figures["composition"]
 
 
 def test_vectors_of_ones_own_in_three_forms(made):
@@ -150,7 +157,10 @@ def test_utterances_that_a_module_lost_are_left_out_with_their_row(made):
 
 
 def test_pairs_of_a_token_table_and_an_encoder_by_name(made):
-    assert set(wa.pair_table(made.tokens)["relation"]) >= {"near_homophone", "unrelated"}
+    pairs = wa.pair_table(made.tokens)
+    assert set(pairs["relation"]) >= {"near_homophone", "unrelated"}
+    result = wa.score(made.vectors, made.meaning, pairs, settings=QUICK)
+    assert result.plot("pairs").axes and len(wa.report(result, corpus=made.corpus, projection={"method": "pca"}).tables["pairs"])
     assert len(wa.extract("mfcc", made.corpus, made.tokens).embeddings) == len(made.tokens)
 
 
@@ -193,8 +203,10 @@ def refused(call):
         (lambda m: wa.report(m.result, corpus="demo"), "report: corpus is a str; give what open_corpus(...) returns."),
         (lambda m: wa.report(m.result, corpus=m.corpus[:1]), "report: corpus demo has no utterance "),
         (lambda m: m.report.save(3), "save: folder is a int; give a path."),
-        (lambda m: wa.run(separation={"n_nulls": "many"}), "separation: n_nulls takes a whole number, not 'many'."),
+        (lambda m: wa.run(separation={"n_nulls": "many"}), "Separation setting n_nulls takes a whole number, not 'many'."),
         (lambda m: wa.run(projection={"method": 1, "colour": 2}), "projection: there is no setting 'colour'. The settings: method, n_neighbors, min_dist, max_points, max_pairs."),
+        (lambda m: wa.run(separation={"distances": "l2"}), "Separation setting distances takes a sequence of texts, not 'l2'; write ('l2',)."),
+        (lambda m: wa.run(separation={"device": "gpu"}), "Separation setting device='gpu' is not known. Choose auto, cpu, cuda, cuda:1 or mps."),
         (lambda m: wa.run(share="half"), "share takes a number, not 'half'."),
         (lambda m: wa.run({"corpus": "demo"}), "run: config is a dict; give DecoupleConfig(...), or settings by name."),
     ],

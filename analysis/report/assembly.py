@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from analysis.separation import Separation
     from analysis.wav2sem.types import UtteranceVectors
 
-__all__ = ["EncoderRun", "assemble", "fused", "write_syllables"]
+__all__ = [
+    "EncoderRun",
+    "assemble",
+    "fused",
+    "headline_of",
+    "histograms",
+    "null_draws",
+    "pairs_with_distances",
+    "write_syllables",
+]
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,6 @@ def assemble(
         utterances["start"] = [utterance.start for utterance in corpus]
         utterances["channel"] = [utterance.channel for utterance in corpus]
     on_map = pd.concat([run.embeddings.tokens.iloc[run.on_map] for run in runs])
-    headline = Headline.of(config.separation, runs[0].separation.table)
     return Report(
         title=f"Near-homophone separation: {corpus.name}" + (" (synthetic speech)" if corpus.synthetic else ""),
         corpus={
@@ -138,7 +146,7 @@ def assemble(
         configuration=config.as_dict(),
         tables={
             "separation": pd.concat([run.separation.table for run in runs], ignore_index=True),
-            "pairs": pd.concat([_pairs_with_distances(config, run) for run in runs], ignore_index=True),
+            "pairs": pd.concat([pairs_with_distances(config, run) for run in runs], ignore_index=True),
             "tokens": on_map.drop_duplicates("token").sort_values("token").reset_index(drop=True),
             "projection": pd.concat([_coordinates(config, run) for run in runs], ignore_index=True),
             "utterances": utterances,
@@ -149,21 +157,26 @@ def assemble(
         },
         verdicts=[verdict for run in runs for verdict in _headline_verdicts(run)],
         figures={
-            "headline": asdict(headline)
-            | {
-                "null": f"null:{headline.null}" if headline.null else "",
-                "layers": {run.name: run.headline_layer for run in runs},
-                "pooling": config.pooling,
-                "unit": config.unit,
-                "variant": next(iter(runs[0].semantics), ""),
-            },
+            "headline": headline_of(config, runs),
             "projections": [card for run in runs for card in _projection_cards(config, run)],
-            "nulls": [draws for run in runs for draws in _null_draws(config, run)],
-            "histograms": [counts for run in runs for counts in _histograms(config, run)],
+            "nulls": [draws for run in runs for draws in null_draws(config, run)],
+            "histograms": [counts for run in runs for counts in histograms(config, run)],
             "composition": composition_sentences(runs[0].pairs),
             "notes": list(dict.fromkeys(note for run in runs for note in run.separation.notes)),
         },
     )
+
+
+def headline_of(config: DecoupleConfig, runs: list[EncoderRun]) -> dict[str, Any]:
+    """Which rows of the separation table the headline is, and on which layer of each encoder."""
+    headline = Headline.of(config.separation, runs[0].separation.table)
+    return asdict(headline) | {
+        "null": f"null:{headline.null}" if headline.null else "",
+        "layers": {run.name: run.headline_layer for run in runs},
+        "pooling": config.pooling,
+        "unit": config.unit,
+        "variant": next(iter(runs[0].semantics), ""),
+    }
 
 
 def _beside_published(runs: list[EncoderRun]) -> dict[str, pd.DataFrame]:
@@ -184,7 +197,7 @@ def _headline_verdicts(run: EncoderRun) -> list[dict[str, Any]]:
     return found
 
 
-def _pairs_with_distances(config: DecoupleConfig, run: EncoderRun) -> pd.DataFrame:
+def pairs_with_distances(config: DecoupleConfig, run: EncoderRun) -> pd.DataFrame:
     """Every near-homophone pair with its mean distance under each variant, at the headline's layer, distance and split.
 
     The gain of the first module has an interval over speakers, which holds for this pair of words only.
@@ -236,7 +249,7 @@ def _projection_cards(config: DecoupleConfig, run: EncoderRun) -> list[dict[str,
     return cards
 
 
-def _null_draws(config: DecoupleConfig, run: EncoderRun) -> list[dict[str, Any]]:
+def null_draws(config: DecoupleConfig, run: EncoderRun) -> list[dict[str, Any]]:
     """Every draw of each null at the headline, with the value that the module reached."""
     table, headline = run.separation.table, asdict(Headline.of(config.separation, run.separation.table))
     found = []
@@ -252,7 +265,7 @@ def _null_draws(config: DecoupleConfig, run: EncoderRun) -> list[dict[str, Any]]
     return found
 
 
-def _histograms(config: DecoupleConfig, run: EncoderRun) -> list[dict[str, Any]]:
+def histograms(config: DecoupleConfig, run: EncoderRun) -> list[dict[str, Any]]:
     from analysis.separation.histograms import distance_histograms
 
     variants = {"without": run.embeddings.layer(run.headline_layer)}

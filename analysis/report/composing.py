@@ -13,11 +13,11 @@ from analysis.config import content_hash, settings_from
 from analysis.corpus.utterance import Corpus
 from analysis.engine import at_once
 from analysis.errors import ConfigurationError
-from analysis.report.assembly import EncoderRun, assemble
+from analysis.report.assembly import assemble
 from analysis.report.document import Report
 from analysis.report.maps import rows_on_the_map, start_map
 from analysis.report.result import Result
-from analysis.settings import DecoupleConfig, ProjectionSettings
+from analysis.settings import ProjectionSettings
 
 __all__ = ["report_of"]
 
@@ -73,14 +73,11 @@ def report_of(
             "was embedded."
         )
     started = datetime.now(UTC)
-    config = _configuration(result, corpus, settings_from(ProjectionSettings, projection or {}, "report: projection"))
-    embeddings, layer = result.embeddings, result.embeddings.layers[-1]
+    config = result.configuration(corpus.place, settings_from(ProjectionSettings, projection or {}, "report: projection"))
+    embeddings, layer = result.embeddings, result.headline_layer
     on_map = rows_on_the_map(config, result.pairs, embeddings)
     maps = start_map(config, embeddings, result.semantics, layer, on_map, at_once)
-    run = EncoderRun(
-        *(config.encoder[0], embeddings, result.semantics, result.pairs, result.separation),
-        *(maps.result() if maps else {}, on_map, layer),
-    )
+    run = replace(result.as_run(), projections=maps.result() if maps else {}, on_map=on_map)
     quality = aligned.quality if aligned is not None else quality_table([])
     failures = [*corpus.failures, *(aligned.failures if aligned is not None else ()), *result.failures]
     made = assemble(config, corpus, quality, embeddings.tokens, [run], list(dict.fromkeys(failures)), started)
@@ -92,21 +89,3 @@ def report_of(
         ),
     }
     return replace(made, provenance=provenance)
-
-
-def _configuration(result: Result, corpus: Corpus, projection: ProjectionSettings) -> DecoupleConfig:
-    """The settings of a run that would score the same."""
-    settings, provenance = result.settings, result.embeddings.provenance
-    shared = {name: getattr(settings, name) for name in ("seed", "share", "scale", "fusion") if hasattr(settings, name)}
-    return DecoupleConfig(
-        corpus=corpus.place,
-        encoder=[result.encoder or "unnamed"],
-        layers=list(result.embeddings.layers),
-        wav2sem="bundled" if "wav2sem" in result.semantics else "none",
-        oracle="mean" if "oracle" in result.semantics else "none",
-        fusion_weights=settings.fusion_weights or None,
-        separation=settings,
-        projection=projection,
-        **{name: provenance[name] for name in ("unit", "pooling", "slicing") if name in provenance},
-        **shared,
-    )

@@ -14,10 +14,13 @@ from analysis.embeddings.types import SyllableEmbeddings
 from analysis.encoders.types import layer_name
 from analysis.errors import ConfigurationError, Failure, SeparationError
 from analysis.markup import counted, failures_in_words, html_summary
+from analysis.phonology.composition import composed
+from analysis.report.assembly import EncoderRun, headline_of, histograms, null_draws, pairs_with_distances
 from analysis.report.display import SeparationTable
 from analysis.report.figures import draw
 from analysis.report.model import ReportData
 from analysis.separation.settings import SeparationSettings
+from analysis.settings import DecoupleConfig, ProjectionSettings
 from analysis.wav2sem.meaning import as_variants
 from analysis.wav2sem.types import UtteranceVectors
 
@@ -164,15 +167,55 @@ class Result:
         return figure
 
     def drawn(self) -> ReportData:
-        """What the figures read, as a report without a corpus."""
+        """What the figures read, as a report without a corpus and without maps."""
+        config, run = self.configuration(), self.as_run()
         return ReportData(
             title=f"Near-homophone separation: {self.encoder}",
             corpus={},
-            provenance={"encoders": {self.encoder: dict(self.embeddings.provenance.get("encoder", {}))}},
+            provenance={"encoders": {run.name: dict(self.embeddings.provenance.get("encoder", {}))}},
             configuration={},
-            tables={"separation": self.table},
+            tables={"separation": self.table, "pairs": pairs_with_distances(config, run)},
             verdicts=self.verdicts,
+            figures={
+                "headline": headline_of(config, [run]),
+                "nulls": null_draws(config, run),
+                "histograms": histograms(config, run),
+            },
         )
+
+    def as_run(self) -> EncoderRun:
+        """This as one encoder's part of a report, without maps."""
+        return EncoderRun(
+            name=self.encoder or "unnamed",
+            embeddings=self.embeddings,
+            semantics=self.semantics,
+            pairs=self.pairs,
+            separation=self.separation,
+            projections={},
+            on_map=np.empty(0, dtype=np.int64),
+            headline_layer=self.headline_layer,
+        )
+
+    def configuration(self, corpus: str = "", projection: ProjectionSettings | None = None) -> DecoupleConfig:
+        """The settings of a run that would score the same."""
+        provenance = self.embeddings.provenance
+        return DecoupleConfig(
+            corpus=corpus,
+            encoder=[self.encoder or "unnamed"],
+            layers=",".join(map(str, self.embeddings.layers)),
+            wav2sem="bundled" if "wav2sem" in self.semantics else "none",
+            oracle="mean" if "oracle" in self.semantics else "none",
+            fusion_weights=self.settings.fusion_weights or None,
+            separation=self.settings,
+            projection=projection or ProjectionSettings(),
+            **{name: provenance[name] for name in ("unit", "pooling", "slicing") if name in provenance},
+            **{name: getattr(self.settings, name) for name in ("seed", "share", "scale", "fusion")},
+        )
+
+    @property
+    def headline_layer(self) -> int:
+        """The last layer: what an animation model reads."""
+        return self.embeddings.layers[-1]
 
     def _facts(self) -> list[str]:
         layers = ", ".join(layer_name(self.embeddings.provenance.get("encoder", {}), layer) for layer in self.embeddings.layers)
@@ -198,7 +241,7 @@ class Result:
 
     def _last_verdicts(self) -> list[dict[str, Any]]:
         """Those on the last layer, which an animation model reads."""
-        return [verdict for verdict in self.verdicts if verdict["layer"] == self.embeddings.layers[-1]]
+        return [verdict for verdict in self.verdicts if verdict["layer"] == self.headline_layer]
 
 
 def score(
@@ -261,6 +304,8 @@ def score(
     ]
     table = pd.DataFrame(pairs)
     separation = separation_of(kept, variants, table, settings=chosen, frames=frames)
+    if "pairs_of" not in table:  # as the scores took them
+        table, _ = composed(table, kept.tokens, enough=chosen.min_type_pairs, speakers=chosen.min_speakers)
     return Result(separation, kept, variants, table, chosen, tuple(dict.fromkeys(failures)))
 
 

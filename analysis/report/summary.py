@@ -55,6 +55,7 @@ _SCALE_FREE = (
 
 LEVEL_WORDS = {"supported": "supported", "not_supported": "not supported", "unclear": "unclear"}
 
+
 @dataclass(frozen=True)
 class Selection:
     """Which rows of the separation table are the headline.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from analysis.config import check_kinds
 from analysis.errors import ConfigurationError
 
 __all__ = ["DISTANCES", "NULLS", "VECTORS", "SeparationSettings"]
@@ -146,11 +148,16 @@ class SeparationSettings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        check_kinds(self, "Separation setting ")
         _check_names("distances", self.distances, DISTANCES)
         _check_names("vectors", self.vectors, VECTORS)
         _check_names("nulls", self.nulls, NULLS)
         _check_names("abx", self.abx, ("any", "within_speaker", "across_speaker"))
         _check_names("interval", (self.interval,), ("crossed_t", "pigeonhole", "speaker_bootstrap"))
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            raise ConfigurationError(
+                f"Separation setting device={self.device!r} is not known. Choose auto, cpu, cuda, cuda:1 or mps."
+            )
         _check_names("fusion", (self.fusion,), ("add", "linear", "paper", "concat"))
         _check_names("scale", (self.scale,), ("share", "as_is"))
         _check_names("random_about", (self.random_about,), ("mean", "zero"))
@@ -207,8 +214,6 @@ class SeparationSettings:
 
 
 def _check_names(setting: str, values: tuple[str, ...], valid: tuple[str, ...]) -> None:
-    if isinstance(values, str):
-        raise ConfigurationError(f"Separation setting {setting}={values!r} is a single name; give a sequence: ({values!r},).")
     unknown = [value for value in values if value not in valid]
     if unknown:
         raise ConfigurationError(

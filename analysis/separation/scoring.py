@@ -126,10 +126,15 @@ def score(
 
     Every scale-free statistic ``s`` has the rows ``s``, ``s:gain`` and ``s:net``, which mean the same of it.
 
+    The headline compares tokens of different texts, and a net is for speakers, type pairs and texts like these, at this size of the added
+    vectors (docs/explanation/estimand.md). The nulls keep what goes with the length of an utterance, sizes, voices and repeated texts
+    (:class:`analysis.separation.nulls.NullVectors`).
+
     A row of a null (variant ``null:random``) names in its ``null`` column the module whose vectors it stands in for. Inside
     one utterance both tokens get the same vector, so Euclidean gains there are exactly zero (facts of additive fusion).
-    The p-value of ``net`` is that of a permutation test (:func:`permutation_p`), one-sided towards the better; ``effect_size`` is
-    the estimate over the standard deviation of the type pairs' means.
+    The p-value of ``net`` is two-sided, of the t distribution of its interval; ``p_permutation`` is one-sided towards the better, from
+    many shuffles on a sample of token pairs of the headline's split. ``effect_size`` is the estimate over the standard deviation of the
+    type pairs' means.
     """
     settings = settings or SeparationSettings()
     with workers(settings.device) as threads:

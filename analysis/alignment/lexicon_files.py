@@ -95,7 +95,7 @@ def read_dictionary(path: Path | str, *, inventory: str = "arpabet") -> dict[str
             continue
         word, phones = _entry(_COMMENT.sub("", line) if "#" in line else line, known)
         if not phones:
-            raise LexiconError(f"{path}, line {number}: {word!r} has no phones. Write the word, then its phones, in one line.")
+            raise LexiconError(f"{path}, line {number}: {word!r} has no phones. {_without_phones(line, word, inventory)}")
         if all(phone not in known and silent_phone(phone) for phone in phones):
             continue
         alternatives = words.setdefault(folded(_VARIANT.sub("", word)), [])
@@ -104,6 +104,14 @@ def read_dictionary(path: Path | str, *, inventory: str = "arpabet") -> dict[str
     if not words:
         raise LexiconError(f"{path} holds no pronunciation. Write one a line: the word, then its phones.")
     return words
+
+
+def _without_phones(line: str, word: str, inventory: str) -> str:
+    """What to do about a line of a dictionary without phones."""
+    last = line.split()[-1]
+    if last != word and last.isdecimal():
+        return f"If {last} is a phone, name an inventory that has it: {inventory} lacks it, so it is read as a probability."
+    return "Write the word, then its phones, in one line."
 
 
 def _entry(line: str, known: frozenset[str]) -> tuple[str, tuple[str, ...]]:

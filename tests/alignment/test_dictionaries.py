@@ -89,6 +89,11 @@ def test_words_with_blanks_marks_variants_comments_and_accents(tmp_path):
     [
         ("sheep\n", "{path}, line 1: 'sheep' has no phones. Write the word, then its phones, in one line."),
         ("sheep\t0.9\n", "{path}, line 1: 'sheep' has no phones. Write the word, then its phones, in one line."),
+        (
+            "deux\td 2\neux\t2\n",
+            "{path}, line 2: 'eux' has no phones. If 2 is a phone, name an inventory that has it: arpabet lacks it, so it is read as a "
+            "probability.",
+        ),
         ("<unk> spn\n", "{path} holds no pronunciation. Write one a line: the word, then its phones."),
     ],
 )

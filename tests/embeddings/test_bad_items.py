@@ -251,6 +251,31 @@ def features(folder, utterances, shape):
     return load_encoder(f"features:{folder}?rate=50", device="cpu")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_one_bad_frame_of_features_costs_its_tokens_only(small_corpus, tmp_path, value) -> None:
+    utterances, tokens = small_corpus
+    encoder = features(tmp_path / "frames", utterances, lambda one: (round(50 * one.duration), 8))
+    good = by_token(extract(encoder, utterances, tokens, progress=False))
+    known = tokens[tokens["token"].isin(list(good))]
+    first = known.iloc[0]
+    file = tmp_path / "frames" / f"{first['utterance']}.npy"
+    array = np.load(file)
+    frame = next(one for one in range(len(array)) if first["start"] <= (one + 0.5) / 50 < first["end"])
+    array[frame, 3] = value
+    np.save(file, array)
+    found = extract(load_encoder(f"features:{file.parent}?rate=50", device="cpu"), utterances, tokens, progress=False)
+    centre = (frame + 0.5) / 50
+    lost = known[(known["utterance"] == first["utterance"]) & (known["start"] <= centre) & (known["end"] > centre)]["token"]
+    [row] = [failure for failure in found.failures if failure.item == first["utterance"]]
+    assert row.reason == (
+        f"{encoder.card.name} gives values that are NaN, infinite or too large in 1 of {len(array)} frames (layers 0, computed in "
+        f"float32): {len(lost)} of its tokens have no vector"
+    )
+    vectors = by_token(found)
+    assert set(good) - set(vectors) == set(lost) and 0 < len(lost) < (known["utterance"] == first["utterance"]).sum()
+    assert all(np.array_equal(vectors[token], good[token]) for token in vectors)
+
+
 def test_features_that_fit_no_recording_stop_the_run(small_corpus, tmp_path) -> None:
     utterances, tokens = small_corpus
     at_100 = features(tmp_path / "fast", utterances, lambda one: (round(100 * one.duration), 8))

@@ -179,7 +179,9 @@ def test_features_that_do_not_fit_are_failures_with_a_reason(tmp_path: Path) -> 
     good = np.ones((50, 4), dtype=np.float32)
     np.save(tmp_path / "a.npy", good)
     np.save(tmp_path / "width.npy", np.ones((50, 5), dtype=np.float32))
-    np.save(tmp_path / "nan.npy", np.where(np.arange(200).reshape(50, 4) == 7, np.nan, good))
+    np.save(tmp_path / "nan.npy", np.where(np.arange(200).reshape(50, 4) % 4 == 3, np.nan, good))
+    np.save(tmp_path / "huge.npy", np.full((50, 4), 1e300))
+    np.save(tmp_path / "one.npy", np.where(np.arange(200).reshape(50, 4) == 7, np.nan, good))
     np.save(tmp_path / "short.npy", good[:20])
     np.save(tmp_path / "flat.npy", good[:, 0])
     np.save(tmp_path / "object.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
@@ -198,7 +200,8 @@ def test_features_that_do_not_fit_are_failures_with_a_reason(tmp_path: Path) -> 
         ("empty", "empty.npy cannot be read without running code from it or is damaged (EOFError)"),
         ("gone", "holds no array named gone.npy or .npz"),
         ("width", "width.npy holds 1 layers of 5 dims; the others hold 1 of 4"),
-        ("nan", "holds 1 values that are not numbers"),
+        ("nan", "nan.npy holds values that are NaN or infinite in every frame"),
+        ("huge", "huge.npy holds values that are NaN or infinite in every frame"),
         ("short", "short.npy has 20 frames, 0.40 s at 50 frames per second; the audio lasts 1.00 s"),
         ("flat", "has shape (50,) of float32; expected numbers"),
         ("object", "cannot be read without running code from it"),
@@ -206,6 +209,7 @@ def test_features_that_do_not_fit_are_failures_with_a_reason(tmp_path: Path) -> 
         failure = encoder.frames_of(utterance(name))
         assert isinstance(failure, Failure) and reason in failure.reason and failure.remedy
     assert encoder.frames_of(utterance("a")).shape == (1, 50, 4)
+    assert np.isnan(encoder.frames_of(utterance("one")).numpy()).sum() == 1, "the other frames are good"
 
 
 def test_a_feature_folder_must_be_usable_and_have_a_rate(tmp_path: Path) -> None:

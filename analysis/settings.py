@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
+from analysis.alignment.choice import aligner_names
 from analysis.config import check_kinds, content_hash, settings_from
 from analysis.errors import ConfigurationError
 from analysis.separation.settings import SeparationSettings
@@ -64,7 +65,8 @@ class DecoupleConfig:
     trust_store : bool
         Score `vectors` without comparing each file with the hash that was noted when it was written.
     aligner : str
-        What finds words and phones where no alignments are given; `labels` reads those that the corpus brings (TIMIT, Buckeye).
+        What finds words and phones where no alignments are given: `pocketsphinx`, `mfa`, `ctc`, `labels` (reads those that the corpus
+        brings: TIMIT, Buckeye), `textgrid` (reads `alignments`), or one that an installed package announces.
     aligner_options : dict
         Further options of the aligner, by name: `--aligner_options.model facebook/wav2vec2-base-960h`.
     encoder : list of str
@@ -142,7 +144,7 @@ class DecoupleConfig:
     alignments: str | None = None
     vectors: str | None = None
     trust_store: bool = False
-    aligner: Literal["pocketsphinx", "textgrid", "mfa", "ctc", "labels"] = "pocketsphinx"
+    aligner: str = "pocketsphinx"
     aligner_options: dict[str, Any] = field(default_factory=dict)
     encoder: list[str] = field(default_factory=lambda: ["bundled"])
     revision: str | None = None
@@ -197,6 +199,8 @@ class DecoupleConfig:
         for name in ("max_pairs", "workers"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"--{name} must be 0 or more, not {getattr(self, name)}.")
+        if self.aligner not in (names := aligner_names()):
+            raise ConfigurationError(f"--aligner takes {', '.join(names)}, not {self.aligner!r}.")
         if self.aligner == "textgrid" and not self.alignments:
             raise ConfigurationError("--aligner textgrid reads existing files: name their folder with --alignments DIR.")
         self.layer_numbers()
@@ -305,7 +309,7 @@ class Settings(TypedDict, total=False):
     alignments: str | PurePath | None
     vectors: str | PurePath | None
     trust_store: bool
-    aligner: Literal["pocketsphinx", "textgrid", "mfa", "ctc", "labels"]
+    aligner: str
     aligner_options: dict[str, Any]
     encoder: str | list[str]
     revision: str | None

@@ -16,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from analysis.alignment.choice import ALIGNERS, make_aligner, named_options, options_for
+from analysis.alignment.choice import ALIGNERS, aligner_names, make_aligner, named_options, options_for
 from analysis.alignment.types import Aligner, Alignment
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "QualityLimits",
     "align",
     "align_cached",
+    "aligner_names",
     "boundary_errors",
     "make_aligner",
     "named_options",

@@ -8,8 +8,10 @@ from typing import Any
 
 from analysis.alignment.types import Aligner
 from analysis.errors import ConfigurationError
+from analysis.extensions import ALIGNERS as GROUP
+from analysis.extensions import extension_names, load_extension
 
-__all__ = ["ALIGNERS", "make_aligner", "named_options", "options_for"]
+__all__ = ["ALIGNERS", "aligner_names", "make_aligner", "named_options", "options_for"]
 
 #: The aligners by name, each with the module and class behind it.
 ALIGNERS = {
@@ -21,13 +23,18 @@ ALIGNERS = {
 }
 
 
+def aligner_names() -> list[str]:
+    """The aligners that come along, then those that installed packages announce."""
+    return [*ALIGNERS, *(name for name in extension_names(GROUP) if name not in ALIGNERS)]
+
+
 def make_aligner(name: str, **options: Any) -> Aligner:
     """The aligner of that name.
 
     Parameters
     ----------
     name : str
-        One of :data:`ALIGNERS`.
+        One of :func:`aligner_names`: those of :data:`ALIGNERS`, and entry points ``analysis.aligners`` of installed packages.
     **options
         Those of its class, such as :class:`~analysis.alignment.pocketsphinx.PocketsphinxAligner`.
 
@@ -38,10 +45,13 @@ def make_aligner(name: str, **options: Any) -> Aligner:
     """
     import inspect
 
-    if name not in ALIGNERS:
-        raise ConfigurationError(f"There is no aligner {name!r}. Valid aligners: {', '.join(ALIGNERS)}.")
-    module, attribute = ALIGNERS[name]
-    aligner = getattr(import_module(module), attribute)
+    if name in ALIGNERS:
+        module, attribute = ALIGNERS[name]
+        aligner = getattr(import_module(module), attribute)
+    else:
+        aligner = load_extension(GROUP, name)
+    if aligner is None:
+        raise ConfigurationError(f"There is no aligner {name!r}. Valid aligners: {', '.join(aligner_names())}.")
     valid = list(inspect.signature(aligner).parameters)
     unknown = [option for option in options if option not in valid]
     if unknown:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from analysis.encoders.frameworks import FRAMEWORKS
 from analysis.encoders.specification import EncoderSpec, parse_spec
 from analysis.errors import AnalysisError, ConfigurationError, EncoderError
+from analysis.extensions import ENCODERS, load_extension
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +75,8 @@ def load_encoder(
     place = choose_device(device)
     precision = resolve_precision(dtype, place)
     encoder = _BUILDERS.get(parsed.kind, _build_pretrained)(parsed, place, revision)
-    if hasattr(encoder, "model"):  # baselines without a model compute in float32 whatever is asked
+    # baselines without a model, and encoders of other packages, compute as they were made, whatever is asked
+    if hasattr(encoder, "model") and parsed.kind != "extension":
         # WavLM hands the weights of its attention to one function: they stay tensors.
         keep = ("attention",) if encoder.card.family == "wavlm" else ()
         encoder.precision = apply_precision(encoder.model, precision, keep)
@@ -238,7 +240,31 @@ def _seed(spec: EncoderSpec) -> int:
         raise ConfigurationError(f"Encoder {spec.text!r}: seed={text!r} is not a whole number.") from None
 
 
+def _build_extension(spec: EncoderSpec, device: torch.device, revision: str | None) -> Encoder:
+    """An encoder of another package: its options are handed on by name."""
+    from analysis.encoders.types import EncoderCard
+
+    name = spec.text.partition("?")[0].partition(":")[0]
+    make = load_extension(ENCODERS, name)
+    if make is None:
+        raise ConfigurationError(f"There is no encoder {name!r}.")
+    options = dict(spec.options) | ({"revision": revision} if revision is not None else {})
+    try:
+        encoder = make(spec.target, device=device, **options)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"Encoder {spec.text!r}: the package that announces {name!r} does not take this ({error})."
+        ) from error
+    if not (isinstance(getattr(encoder, "card", None), EncoderCard) and callable(getattr(encoder, "encode", None))):
+        raise ConfigurationError(
+            f"Encoder {spec.text!r}: the package that announces {name!r} gave a {type(encoder).__name__} without an EncoderCard as card "
+            "and a method encode(waveforms, layers)."
+        )
+    return encoder
+
+
 _BUILDERS = {
+    "extension": _build_extension,
     "bundled": _build_bundled,
     "random": _build_random,
     "mfcc": _build_spectral,

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 from analysis.encoders.frameworks import FRAMEWORKS
 from analysis.errors import ConfigurationError
+from analysis.extensions import ENCODERS, extension_names
 
 __all__ = ["EncoderSpec", "parse_spec"]
 
@@ -29,8 +30,8 @@ class EncoderSpec:
     text : str
         The whole line.
     kind : str
-        ``bundled``, ``mfcc``, ``logmel``, ``random``, ``features``, ``pretrained`` or a framework of
-        :data:`analysis.encoders.frameworks.FRAMEWORKS`.
+        ``bundled``, ``mfcc``, ``logmel``, ``random``, ``features``, ``pretrained``, a framework of
+        :data:`analysis.encoders.frameworks.FRAMEWORKS`, or ``extension``: one that an installed package announces.
     target : str
         What stands between the kind and the options: a hub id, a folder, a file, or the inner specification of ``random``.
     options : mapping of str to str
@@ -94,6 +95,8 @@ def parse_spec(text: str) -> EncoderSpec:
             what = "a folder with one array per utterance" if head == "features" else "the path of a checkpoint"
             raise ConfigurationError(f"Encoder {text!r}: '{head}:' needs {what} after the colon.")
         return EncoderSpec(text, head, rest, options)
+    if "/" not in head and head in extension_names(ENCODERS):
+        return EncoderSpec(text, "extension", rest, options)
     if colon and "/" not in head and "\\" not in head and len(head) > 1:  # a drive letter is no kind
         kinds = ", ".join([*BUILT_IN, "random:SPEC", "features:DIR", *(f"{name}:CHECKPOINT" for name in FRAMEWORKS)])
         raise ConfigurationError(f"Encoder {text!r}: {head!r} is no kind of encoder. Kinds: {kinds}, or a hub id or folder.")

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
-from analysis.alignment.choice import aligner_names
 from analysis.config import check_kinds, content_hash, settings_from
 from analysis.errors import ConfigurationError
 from analysis.separation.settings import SeparationSettings
@@ -199,8 +198,7 @@ class DecoupleConfig:
         for name in ("max_pairs", "workers"):
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"--{name} must be 0 or more, not {getattr(self, name)}.")
-        if self.aligner not in (names := aligner_names()):
-            raise ConfigurationError(f"--aligner takes {', '.join(names)}, not {self.aligner!r}.")
+        self._check_aligner()
         if self.aligner == "textgrid" and not self.alignments:
             raise ConfigurationError("--aligner textgrid reads existing files: name their folder with --alignments DIR.")
         self.layer_numbers()
@@ -229,6 +227,12 @@ class DecoupleConfig:
         for name, kind in (("separation", SeparationSettings), ("projection", ProjectionSettings)):
             object.__setattr__(self, name, settings_from(kind, getattr(self, name), name))
         check_kinds(self)
+
+    def _check_aligner(self) -> None:
+        from analysis.alignment.choice import aligner_names
+
+        if self.aligner not in (names := aligner_names()):
+            raise ConfigurationError(f"--aligner takes {', '.join(names)}, not {self.aligner!r}.")
 
     def _check_dtw(self) -> None:
         if self.vectors:

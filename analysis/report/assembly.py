@@ -124,6 +124,7 @@ def assemble(
             "n_utterances": len(corpus),
             "n_speakers": int(utterances["speaker"].nunique()),
             "speakers_from": corpus.speakers_from,
+            **_texts(corpus),
             "duration": float(utterances["duration"].sum()),
             "n_tokens": len(tokens),
             "n_types": int(tokens["type"].nunique()),
@@ -177,6 +178,15 @@ def headline_of(config: DecoupleConfig, runs: list[EncoderRun]) -> dict[str, Any
         "unit": config.unit,
         "variant": next(iter(runs[0].semantics), ""),
     }
+
+
+def _texts(corpus: Corpus) -> dict[str, int]:
+    """How many texts there are, equal ones and those that differ in one word counted once, and the most readings of one."""
+    from analysis.separation.texts import text_blocks
+
+    blocks, _ = text_blocks([utterance.text for utterance in corpus])
+    readings = np.bincount(blocks) if len(blocks) else np.zeros(1, dtype=int)
+    return {"n_texts": int((readings > 0).sum()), "most_readings": int(readings.max())}
 
 
 def _beside_published(runs: list[EncoderRun]) -> dict[str, pd.DataFrame]:
@@ -260,7 +270,7 @@ def null_draws(config: DecoupleConfig, run: EncoderRun) -> list[dict[str, Any]]:
         keys = {name: entry[name] for name in ("layer", "vectors", "distance", "relation", "split", "variant", "null")}
         keys |= {"statistic": "net", "average": "macro"}
         row = table[np.logical_and.reduce([table[name] == value for name, value in keys.items()])]
-        p_value = float(row["p_value"].iloc[0]) if len(row) else float("nan")
+        p_value = float(row["p_permutation"].iloc[0]) if len(row) else float("nan")
         found.append({**entry, "statistic": "mean_distance", "p_value": p_value})
     return found
 

@@ -15,7 +15,7 @@ __all__ = ["SeparationTable", "report_html"]
 
 _HEADLINE = {
     "encoder": "encoder", "layer": "layer", "without": "without", "with": "with", "gain": "gain", "null": "gain of the null",
-    "net": "net", "p": "p", "n": "over",
+    "net": "net", "p": "p, two-sided", "n": "over",
 }  # fmt: skip
 _SHOWN = 12
 

@@ -22,7 +22,7 @@ def render_markdown(report: ReportData, figures: tuple[str, ...] = ()) -> str:
     parts.append("\n".join(f"- **{markdown_text(v['words'])}**: {markdown_text(v['text'])}" for v in verdicts(report)))
     names = {
         "encoder": "encoder", "layer": "layer", "without": "without", "with": f"with {chosen.variant}", "gain": "gain",
-        "null": "gain of the null", "net": "net", "p": "p", "p_adjusted": "p, adjusted", 
+        "null": "gain of the null", "net": "net", "p": "p, two-sided", "p_adjusted": "p, adjusted", 
         "abx": "ABX error, without → with", "n": "over",
     }  # fmt: skip
     rows = headline_cells(report)

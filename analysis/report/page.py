@@ -17,6 +17,7 @@ from analysis.report.export import csv_tables, tables_archive
 from analysis.report.model import ReportData
 from analysis.report.style import CATEGORICAL, NULL_COLOURS, OTHER_COLOUR, RELATION_COLOURS, SYMBOLS, VARIANT_COLOURS
 from analysis.report.summary import (
+    Selection,
     averaged,
     headline_table,
     interval,
@@ -81,6 +82,7 @@ def render_page(report: ReportData, clips: Clips, csv: Mapping[str, str] | None 
         note=synthetic_note(report),
         notes=[str(text) for text in report.figures.get("notes") or [] if str(text) not in made_of],
         made_of=made_of,
+        permuted=_permuted(report, chosen),
         headline=headline_cells(report),
         scale_free=scale_free_cells(report),
         selection=chosen,
@@ -429,10 +431,31 @@ def _cards(report: ReportData) -> list[tuple[str, str, list[tuple[str, str]]]]:
     return found
 
 
+def _permuted(report: ReportData, chosen: Selection) -> str:
+    """The permutation test of the headline's net, in words; empty where there was none."""
+    table = report.separation
+    if "p_permutation" not in table:
+        return ""
+    rows = table[(table["statistic"] == "net") & (table["variant"] == chosen.variant) & table["p_permutation"].notna()]
+    for name in ("relation", "split", "distance", "vectors", "average"):
+        rows = rows[rows[name] == chosen.keys[name]]
+    draws = (report.configuration.get("separation") or {}).get("n_permutations")
+    found = [
+        f"{row.encoder} {p_value(row.p_permutation)}" for row in rows.itertuples() if chosen.layers.get(row.encoder) == row.layer
+    ]
+    return f"One-sided p of {draws} shuffles: {', '.join(found)}." if found else ""
+
+
 def _corpus_facts(report: ReportData) -> list[tuple[str, str]]:
     c = report.corpus
     facts = [("corpus", str(c.get("name", "")))]
-    for key, words in (("n_utterances", "utterances"), ("n_speakers", "speakers"), ("n_tokens", "tokens"), ("n_types", "types")):
+    for key, words in (
+        ("n_utterances", "utterances"),
+        ("n_speakers", "speakers"),
+        ("n_texts", "texts"),
+        ("n_tokens", "tokens"),
+        ("n_types", "types"),
+    ):
         if c.get(key) is not None:
             facts.append((words, f"{int(c[key]):,}".replace(",", "\u202f")))
     if c.get("speakers_from"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from analysis.settings import DecoupleConfig, Settings
 
 if TYPE_CHECKING:
     from analysis.alignment import Aligned
+    from analysis.embeddings import EmbeddingStore
     from analysis.embeddings.types import SyllableEmbeddings
     from analysis.encoders.types import Encoder
     from analysis.phonology.tables import TokenTable
@@ -62,6 +63,7 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
         in ``report.failures`` (unless ``strict``).
     """
     from analysis.phonology import from_corpus, tables
+    from analysis.separation import rows_to_score
 
     config = _with(config or DecoupleConfig(), settings)
     _check(config)
@@ -79,7 +81,7 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
         _claim(output_folder(config, corpus.name))
     modules = _modules(config)
     if stored is not None:
-        quality, tokens = quality_table([]), tokens_of(stored, corpus, ledger)
+        quality, tokens = quality_table([]), tokens_of(stored.tokens, corpus, ledger)
         pairs = _pairs(config, corpus, tables.TokenTable(tokens, inventory=_inventory_of(config)), ledger)
         embed = partial(_chosen, stored)
     else:
@@ -91,16 +93,23 @@ def run(config: DecoupleConfig | None = None, *, write: bool = True, **settings:
         pairs = _pairs(config, corpus, spoken, ledger)
         quality, tokens = aligned.quality, spoken.plain()
         embed = partial(_extract, config, corpus, next(iter(aligned.values())).source, ledger, pairs)
-    scored = _scored(tokens, pairs)
+    scored, notes = _scored(tokens, pairs), []
+    if stored is not None:  # vectors that no score looks at stay on disk
+        rows, notes = rows_to_score(scored, pairs, config.separation)
+        scored = scored.iloc[rows].reset_index(drop=True)
     # Maps and figures are made in a process beside this one, where there are cores for it.
     with beside(config.workers or available_cores()) as start:
         runs = []
         for name in config.encoder:
             embeddings, found, frames = embed(name, scored, modules)
+            lost = len(scored) - len(embeddings)
+            require_pairs(name, embeddings, pairs, len(scored), ledger)
+            embeddings, frames, drawn = _sampled(config, embeddings, frames, pairs)
+            asked = lost + len(embeddings)
             semantics = _semantics(modules, found, corpus, embeddings, ledger)
             embeddings, frames = _with_vectors(embeddings, frames, semantics, ledger)
-            require_pairs(name, embeddings, pairs, len(scored), ledger)
-            runs.append(_analyse(config, name, embeddings, semantics, pairs, frames, ledger, start))
+            require_pairs(name, embeddings, pairs, asked, ledger)
+            runs.append(_analyse(config, name, embeddings, semantics, pairs, frames, [*notes, *drawn], ledger, start))
         report = assemble(config, corpus, quality, tokens, runs, ledger.failures, started)
         if write:
             _write(config, report, runs, start)
@@ -218,44 +227,69 @@ def _align(config: DecoupleConfig, corpus: Corpus, ledger: Ledger) -> Aligned:
     return aligned
 
 
-def _stored(config: DecoupleConfig, ledger: Ledger) -> tuple[DecoupleConfig, SyllableEmbeddings]:
-    """The embeddings of a store, and the configuration with what they say of themselves."""
-    from analysis.embeddings import EmbeddingStore, SyllableEmbeddings
+@dataclass(frozen=True)
+class _Stored:
+    """A store of embeddings, of which nothing but the token table is read yet."""
+
+    store: EmbeddingStore
+    tokens: pd.DataFrame
+    layers: Sequence[int]
+
+
+def _stored(config: DecoupleConfig, ledger: Ledger) -> tuple[DecoupleConfig, _Stored]:
+    """The token table of a store, and the configuration with what the store says of itself."""
+    from analysis.embeddings import EmbeddingStore
     from analysis.phonology import with_words
 
-    done = _stage(f"Vectors of {config.vectors}")
-    store = EmbeddingStore(Path(config.vectors))
+    done = _stage(f"Tokens of {config.vectors}")
+    store = EmbeddingStore(Path(config.vectors or ""), trust=config.trust_store)
     ledger.add(store.failures())
     held = store.layers
-    layers = {"all": held, "last": held[-1:]}.get(config.layers) or config.layer_numbers()
-    stored = SyllableEmbeddings.read(config.vectors, layer=layers, trust=config.trust_store)
-    if "word_class" not in stored.tokens:  # written by an earlier version
-        stored = replace(stored, tokens=with_words(stored.tokens, _inventory_of(config)))
-    provenance = stored.provenance
+    layers = store.numbers({"all": held, "last": held[-1:]}.get(config.layers) or config.layer_numbers())
+    tokens = store.tokens()
+    if "word_class" not in tokens:  # written by an earlier version
+        tokens = with_words(tokens, _inventory_of(config))
+    provenance = store.open()["configuration"]
     told = {"unit": provenance["unit"], "pooling": provenance["pooling"], "slicing": provenance["slicing"]}
-    done(f"{len(stored)} tokens, layers {', '.join(map(str, stored.layers))} of {provenance['encoder']['name']}")
-    return replace(config, encoder=[provenance["encoder"]["name"]], **told), stored
+    done(f"{len(tokens)} tokens of {provenance['encoder']['name']}")
+    return replace(config, encoder=[provenance["encoder"]["name"]], **told), _Stored(store, tokens, layers)
 
 
 def _chosen(
-    stored: SyllableEmbeddings, name: str, tokens: pd.DataFrame, modules: Mapping[str, Semantics]
+    stored: _Stored, name: str, tokens: pd.DataFrame, modules: Mapping[str, Semantics]
 ) -> tuple[SyllableEmbeddings, dict[str, UtteranceVectors], _Frames]:
     """The embeddings of these tokens, as :func:`_extract` would leave them; no module's vectors and no frames."""
-    return stored.select(np.flatnonzero(stored.tokens["token"].isin(tokens["token"]))), {}, {}
+    done = _stage(f"Vectors of {stored.store.folder}")
+    rows = np.flatnonzero(stored.tokens["token"].isin(tokens["token"]))
+    found = stored.store.read(stored.layers, rows)
+    done(f"{len(rows)} of {len(stored.tokens)} tokens, layers {', '.join(map(str, found.layers))}")
+    return replace(found, tokens=stored.tokens.iloc[rows].reset_index(drop=True)), {}, {}
 
 
-def tokens_of(stored: SyllableEmbeddings, corpus: Corpus, ledger: Ledger) -> pd.DataFrame:
+def _sampled(
+    config: DecoupleConfig, embeddings: SyllableEmbeddings, frames: _Frames, pairs: pd.DataFrame
+) -> tuple[SyllableEmbeddings, _Frames, list[str]]:
+    """The tokens that scores look at, and what was drawn in words; everything as it is where nothing is drawn."""
+    from analysis.separation import rows_to_score
+
+    rows, notes = rows_to_score(embeddings.tokens, pairs, config.separation)
+    if len(rows) == len(embeddings):
+        return embeddings, frames, notes
+    return embeddings.select(rows), {layer: [of_layer[row] for row in rows] for layer, of_layer in frames.items()}, notes
+
+
+def tokens_of(stored: pd.DataFrame, corpus: Corpus, ledger: Ledger) -> pd.DataFrame:
     """The stored tokens, of utterances of the corpus alone; a warning where utterances have none."""
     if not len(stored):
         lost = [failure for failure in ledger.failures if failure.severity == "error"]
         first = f" The first failure, {lost[0].item}: {lost[0].reason} {lost[0].remedy}" if lost else ""
         raise CorpusError(f"The store holds not one vector.{first}")
     known = {utterance.id for utterance in corpus}
-    tokens = stored.tokens[stored.tokens["utterance"].isin(known)].reset_index(drop=True)
+    tokens = stored[stored["utterance"].isin(known)].reset_index(drop=True)
     if tokens.empty:
         raise CorpusError(
             f"The stored vectors and the corpus {corpus.name} share no utterance: the store holds "
-            f"{stored.tokens['utterance'].iloc[0]!r}, the corpus {corpus.utterances[0].id!r}. Name the corpus that was extracted."
+            f"{stored['utterance'].iloc[0]!r}, the corpus {corpus.utterances[0].id!r}. Name the corpus that was extracted."
         )
     silent = sorted(known - set(tokens["utterance"]))
     if silent:
@@ -407,6 +441,7 @@ def _analyse(
     semantics: Mapping[str, UtteranceVectors],
     pairs: pd.DataFrame,
     frames: _Frames,
+    notes: Sequence[str],
     ledger: Ledger,
     start: Callable[..., Future],
 ) -> EncoderRun:
@@ -428,7 +463,8 @@ def _analyse(
     done = _stage(f"Map of {name}")
     projections = mapping.result() if mapping else {}
     done(f"{len(on_map)} tokens by {config.projection.method}")
-    return EncoderRun(name, embeddings, semantics, pairs, result.separation, projections, on_map, layer)
+    separation = replace(result.separation, notes=[*notes, *result.separation.notes])
+    return EncoderRun(name, embeddings, semantics, pairs, separation, projections, on_map, layer)
 
 
 def _semantics(

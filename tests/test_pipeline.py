@@ -488,7 +488,7 @@ def test_vectors_that_were_extracted_apart_give_the_same_scores(tmp_path, demo, 
     assert "embeddings" not in set(apart.failures["stage"])
     grown = Corpus("grown", (*demo.utterances[:16], demo.utterances[40]))
     ledger = Ledger(strict=False)
-    assert set(tokens_of(SyllableEmbeddings.read(store), grown, ledger)["utterance"]) == {one.id for one in grown.utterances[:16]}
+    assert set(tokens_of(SyllableEmbeddings.read(store).tokens, grown, ledger)["utterance"]) == {one.id for one in grown.utterances[:16]}
     assert [row.reason for row in ledger.failures] == [
         f"The store holds no token of 1 of the 17 utterances, such as {grown.utterances[16].id!r}."
     ]

@@ -321,8 +321,101 @@ class EmbeddingStore:
         return sorted(self.open()["configuration"]["layers"])
 
     @_of_a_whole_store
-    def read(self, layers: Sequence[int | str] | None = None) -> SyllableEmbeddings:
+    def numbers(self, layers: Sequence[int | str] | None = None) -> tuple[int, ...]:
+        """The given layers (all by default) as numbers.
+
+        Raises
+        ------
+        StoreError
+            If one is not in the store.
+        """
+        configuration = self.open()["configuration"]
+        stored = configuration["layers"]
+        layers = tuple(stored if layers is None else _numbers(layers, configuration))
+        absent = [layer for layer in layers if layer not in stored]
+        if absent:
+            raise StoreError(f"{self.folder} holds the layers {stored}; not in it: {absent}. Extract them into another folder.")
+        return layers
+
+    @_of_a_whole_store
+    def tokens(self) -> pd.DataFrame:
+        """The token table of all shards, without reading a vector: row i describes vector i of :meth:`read`.
+
+        Raises
+        ------
+        StoreError
+            If the store is incomplete, a file is damaged or was changed since it was written, or its files are of different columns.
+        """
+        self._verify(self.notes())
+        table = self._joined([self._plain(shard["name"]) for shard in self.open()["shards"]])
+        order = np.argsort(table["row"].to_numpy(), kind="stable")
+        table = table.drop_columns("row")
+        return (table if np.array_equal(order, np.arange(len(order))) else table.take(order)).to_pandas()
+
+    def _plain(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Columns of a shard's token table: those given, or all but the vectors."""
+
+        def chosen(names: list[str]) -> list[str]:
+            return [name for name in names if (name in columns if columns else not name.startswith("layer_"))]
+
+        return _read_parquet(self.folder / "tokens" / f"{name}.parquet", chosen)
+
+    def _joined(self, tables: Sequence[pa.Table]) -> pa.Table:
+        """Token tables of several shards, end to end; a column that is empty in one takes the type that it has in another.
+
+        Raises
+        ------
+        StoreError
+            If a column is of two types.
+        """
+        import pyarrow as pa
+
+        try:
+            return pa.concat_tables(tables, promote_options="permissive")
+        except pa.ArrowException as error:
+            raise StoreError(
+                f"The token tables in {self.folder / 'tokens'} do not fit each other: {str(error).splitlines()[0]}. The shards were "
+                f"written by different programs: delete the folder and extract again."
+            ) from error
+
+    def _width(self, names: Sequence[str], columns: Sequence[str]) -> int:
+        """Dimensions of the vectors.
+
+        Raises
+        ------
+        StoreError
+            If a shard lacks a layer, or two shards have vectors of different dimensions.
+        """
+        import pyarrow.parquet as pq
+
+        found: dict[int, str] = {}
+        for name in names:
+            path = self.folder / "tokens" / f"{name}.parquet"
+            schema = pq.read_schema(path)
+            for column in columns:
+                if column not in schema.names:
+                    raise StoreError(f"{path} has no column {column}, which store.json names. {_MADE_ANEW}")
+                found.setdefault(schema.field(column).type.list_size, name)
+        if len(found) > 1:
+            (one, first), (other, second) = list(found.items())[:2]
+            raise StoreError(
+                f"Shards of {self.folder} have vectors of different dimensions: {one} in {first}, {other} in {second}. Delete the "
+                f"folder and extract again."
+            )
+        return next(iter(found))
+
+    @_of_a_whole_store
+    def read(
+        self, layers: Sequence[int | str] | None = None, rows: Sequence[int] | np.ndarray | None = None
+    ) -> SyllableEmbeddings:
         """Tokens and vectors of the given layers (all by default), by number or ``final``; no other layer is read from disk.
+
+        Parameters
+        ----------
+        layers : sequence of int or str, optional
+        rows : sequence of int, optional
+            Rows of the token table (:meth:`tokens`). Their vectors alone are kept, and the frames of their utterances, as
+            ``read(layers).select(rows)`` would leave them; memory follows their number, not that of the tokens stored.
 
         Raises
         ------
@@ -332,27 +425,30 @@ class EmbeddingStore:
         plan = self.open()
         self._verify(self.notes())
         configuration = plan["configuration"]
-        stored = configuration["layers"]
-        layers = tuple(stored if layers is None else _numbers(layers, configuration))
-        absent = [layer for layer in layers if layer not in stored]
-        if absent:
-            raise StoreError(f"{self.folder} holds the layers {stored}; not in it: {absent}. Extract them into another folder.")
+        layers = self.numbers(layers)
         columns = [_layer(layer, configuration) for layer in layers]
-        tables, vectors, frames = [], [], []
-        for shard in plan["shards"]:
-            path = self.folder / "tokens" / f"{shard['name']}.parquet"
-            table = _read_parquet(
-                path, lambda names: [name for name in names if not name.startswith("layer_") or name in columns]
-            )
-            vectors.append(np.stack([_matrix(table[column]) for column in columns], axis=1))
-            tables.append(table.drop_columns(columns).to_pandas())
-            frames.append(self._utterances(shard["name"], columns))
-        tokens = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-        matrix = np.concatenate(vectors)
+        names = [shard["name"] for shard in plan["shards"]]
+        own_rows = [self._plain(name, ["row"])["row"].to_numpy() for name in names]
+        ends = np.cumsum([len(one) for one in own_rows])
         # Shards hold utterances in their order; the token table may be in another.
-        order = np.argsort(tokens["row"].to_numpy(), kind="stable")
-        if not np.array_equal(order, np.arange(len(order))):
-            tokens, matrix = tokens.iloc[order], matrix[order]
+        order = np.argsort(np.concatenate(own_rows), kind="stable")
+        wanted = order if rows is None else order[np.asarray(rows, dtype=np.int64)]
+        shard_of = np.searchsorted(ends, wanted, side="right")
+        vectors = np.empty((len(wanted), len(columns), self._width(names, columns)), dtype=configuration["storage"])
+        tables, placed, frames = [], [], []
+        for number, name in enumerate(names):
+            here = np.flatnonzero(shard_of == number)
+            if rows is not None and not len(here) and tables:
+                continue
+            places = wanted[here] - (ends[number] - len(own_rows[number]))
+            tables.append(self._plain(name).take(places))
+            placed.append(here)
+            for index, column in enumerate(columns):
+                for inside, part in _taken(self.folder / "tokens" / f"{name}.parquet", column, places):
+                    vectors[here[inside], index] = part
+            found = self._utterances(name, columns)
+            frames.append(found if rows is None else found.of(tables[-1]["utterance"].to_pylist()))
+        tokens = self._joined(tables).to_pandas().iloc[np.argsort(np.concatenate(placed), kind="stable")]
         tokens = tokens.drop(columns="row").reset_index(drop=True)
         together = UtteranceFrames(
             utterances=tuple(name for one in frames for name in one.utterances),
@@ -361,7 +457,7 @@ class EmbeddingStore:
             frame_norm=np.concatenate([one.frame_norm for one in frames]),
         )
         provenance = {**configuration, "layers": list(layers), "configuration_hash": plan["configuration_hash"]}
-        return SyllableEmbeddings(tokens, matrix, layers, together, provenance)
+        return SyllableEmbeddings(tokens, vectors, layers, together, provenance)
 
     @_of_a_whole_store
     def failures(self) -> list[Failure]:
@@ -485,6 +581,25 @@ def _matrix(column: pa.ChunkedArray) -> np.ndarray:
     return np.concatenate(values).reshape(-1, width) if values else np.empty((0, width), dtype=dtype)
 
 
+def _taken(path: Path, column: str, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of a FixedSizeList column, one row group in memory at a time: (which of ``places``, their values ``(n, dims)``)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            begin = 0
+            for group in range(file.num_row_groups):
+                size = file.metadata.row_group(group).num_rows
+                inside = np.flatnonzero((places >= begin) & (places < begin + size))
+                if len(inside):
+                    values = _matrix(file.read_row_group(group, columns=[column])[column])
+                    yield inside, values[places[inside] - begin]
+                begin += size
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
 def _token_table(shard: ShardContent, configuration: Mapping[str, Any], storage: str) -> pa.Table:
     import pyarrow as pa
 
@@ -543,10 +658,14 @@ def _read_parquet(path: Path, columns: Any) -> pa.Table:
         with pq.ParquetFile(path) as file:
             return file.read(columns=columns(file.schema_arrow.names))
     except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(
-            f"{path} cannot be read ({str(error).splitlines()[0]}). It is damaged or gone; run the extraction again, it makes "
-            f"this shard anew and keeps the others."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"{path} cannot be read ({str(error).splitlines()[0]}). It is damaged or gone; run the extraction again, it makes "
+        f"this shard anew and keeps the others."
+    )
 
 
 @contextmanager

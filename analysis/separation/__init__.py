@@ -15,12 +15,12 @@ from typing import Any
 from analysis.separation.settings import SeparationSettings
 from analysis.separation.types import KEY_COLUMNS, SEPARATION_COLUMNS
 
-__all__ = ["KEY_COLUMNS", "SEPARATION_COLUMNS", "Separation", "SeparationSettings", "rows_of_abx", "score"]
+__all__ = ["KEY_COLUMNS", "SEPARATION_COLUMNS", "Separation", "SeparationSettings", "rows_of_abx", "rows_to_score", "score"]
 
 
 def __getattr__(name: str) -> Any:
     """What needs numerical libraries, on first use."""
-    if name in ("score", "rows_of_abx", "Separation"):
+    if name in ("score", "rows_of_abx", "rows_to_score", "Separation"):
         from analysis.separation import scoring
 
         return getattr(scoring, name)

@@ -12,11 +12,12 @@ from analysis.errors import SeparationError
 from analysis.phonology.composition import TokenKinds, class_codes, composed, composition_sentences, count_scored
 from analysis.phonology.types import PAIR_CLASSES
 from analysis.separation.intervals import Cells
+from analysis.separation.sampling import BalancedDraw, drawn_first
 from analysis.separation.texts import text_blocks
 
 __all__ = [
-    "CLASS_RELATIONS", "SPLIT_BITS", "UNKNOWN_SPEAKER", "TokenPairs", "pair_tokens", "speaker_of_utterance", "split_mask",
-    "texts_of_tokens",
+    "CLASS_RELATIONS", "SPLIT_BITS", "UNKNOWN_SPEAKER", "TokenPairs", "pair_tokens", "sampled_tokens", "speaker_of_utterance",
+    "split_mask", "texts_of_tokens",
 ]  # fmt: skip
 
 #: Bits of an atom: what holds of one token pair. Splits are unions of atoms.
@@ -197,26 +198,11 @@ def pair_tokens(
         raise SeparationError(
             f"There is no relation {unknown[0]!r}, neither among the usual ones nor in the pair table. Choose among {', '.join(there)}."
         )
-    rng = np.random.default_rng([seed, 11])
     kinds = TokenKinds.of(tokens)
     pairs, sampled = _composed(pairs, tokens, kinds, relations)
+    table, chosen, _ = _drawn(tokens, pairs, kinds, relations, max_tokens_per_type, max_type_pairs, seed, sampled)
     names = tokens["type"].astype(str).to_numpy()
-    all_types, codes = np.unique(names, return_inverse=True)
-    members_of = dict(zip(all_types.tolist(), _members(codes, len(all_types)), strict=True))
-    table = _type_pairs(pairs, members_of, relations, max_type_pairs, rng, sampled)
-    used = sorted(set(table["type_a"]) | set(table["type_b"]))
-    chosen: dict[str, np.ndarray] = {}
-    cut = 0
-    for name in used:
-        members, parts = members_of[name], []
-        # by kind, so that many "to" do not crowd out a few "two"
-        for kind in np.unique(kinds.kind[members]) if len(members) > max_tokens_per_type else ():
-            alike = members[kinds.kind[members] == kind]
-            parts.append(alike if len(alike) <= max_tokens_per_type else rng.choice(alike, max_tokens_per_type, replace=False))
-        chosen[name] = np.sort(np.concatenate(parts)) if parts else members
-        cut += len(chosen[name]) < len(members)
-    if cut:
-        sampled.append(f"{cut} of {len(used)} types have more than {max_tokens_per_type} tokens; a sample of them is paired")
+    used = sorted(chosen)
     rows = np.sort(np.concatenate([chosen[name] for name in used]))
     position = np.full(len(tokens), -1)
     position[rows] = np.arange(len(rows))
@@ -288,6 +274,78 @@ def pair_tokens(
         blocks=blocks,
         sampled=sampled,
     )
+
+
+def sampled_tokens(
+    tokens: pd.DataFrame,
+    pairs: pd.DataFrame,
+    *,
+    relations: tuple[str, ...] = USUAL_RELATIONS,
+    max_tokens_per_type: int = 100,
+    max_type_pairs: int = 1000,
+    seed: int = 0,
+) -> tuple[np.ndarray, list[str]]:
+    """Rows of the token table without which :func:`pair_tokens` finds the same token pairs, and what was drawn, in words.
+
+    What it leaves out are the tokens of frequent types that are not drawn, and all tokens of types whose pairs are not. Where nothing
+    is drawn, these are all rows.
+
+    Parameters
+    ----------
+    tokens, pairs, relations, max_tokens_per_type, max_type_pairs, seed
+        As in :func:`pair_tokens`; the pairs with ``COMPOSITION_COLUMNS``.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Ascending.
+    list of str
+        Empty where nothing is left out.
+    """
+    kinds = TokenKinds.of(tokens)
+    notes: list[str] = []
+    _, chosen, others = _drawn(tokens, pairs, kinds, relations, max_tokens_per_type, max_type_pairs, seed, notes)
+    # types of pairs that are not asked for take no part, and stay unless there is something to leave out
+    kept = [*chosen.values(), *([] if others is None else [others])]
+    rows = np.sort(np.concatenate(kept))
+    if len(rows) == len(tokens):
+        return rows, []
+    return rows, [*notes, f"{len(rows)} of {len(tokens)} tokens are scored (seed {seed}); vectors of no others are looked at"]
+
+
+def _drawn(
+    tokens: pd.DataFrame,
+    pairs: pd.DataFrame,
+    kinds: TokenKinds,
+    relations: tuple[str, ...],
+    max_tokens_per_type: int,
+    max_type_pairs: int,
+    seed: int,
+    sampled: list[str],
+) -> tuple[pd.DataFrame, dict[str, np.ndarray], np.ndarray | None]:
+    """The type pairs, the rows of each of their types, and the rows of all other types; None where type pairs were drawn."""
+    code, all_types = pd.factorize(tokens["type"].astype(str), sort=True)
+    members = _members(code, len(all_types))
+    members_of = dict(zip(all_types.tolist(), members, strict=True))
+    table, every = _type_pairs(pairs, members_of, relations, max_type_pairs, seed, sampled)
+    used = sorted(set(table["type_a"]) | set(table["type_b"]))
+    chosen = {name: members_of[name] for name in used}
+    cut = [name for name in used if len(members_of[name]) > max_tokens_per_type]
+    if cut:
+        draw, rng = BalancedDraw(tokens), np.random.default_rng([seed, 11])
+        for name in cut:
+            # by kind, so that many "to" do not crowd out a few "two"
+            of_kind = kinds.kind[members_of[name]]
+            alike = [members_of[name][of_kind == kind] for kind in np.unique(of_kind)]
+            chosen[name] = np.sort(np.concatenate([draw.of(part, max_tokens_per_type, rng) for part in alike]))
+        cut = [name for name in cut if len(chosen[name]) < len(members_of[name])]
+    if cut:
+        sampled.append(
+            f"{len(cut)} of {len(used)} types have more than {max_tokens_per_type} tokens; a sample of them is paired, in which speakers "
+            f"and each speaker's texts take turns"
+        )
+    others = [members_of[name] for name in all_types if name not in chosen]
+    return table, chosen, (np.concatenate(others) if others else np.zeros(0, dtype=np.int64)) if every else None
 
 
 def _composed(
@@ -373,10 +431,13 @@ def _type_pairs(
     members_of: dict[str, np.ndarray],
     relations: tuple[str, ...],
     limit: int,
-    rng: np.random.Generator,
+    seed: int,
     sampled: list[str],
-) -> pd.DataFrame:
-    """Type pairs with tokens on both sides, one ``same_type`` row per type of the near-homophones (of all, where none is)."""
+) -> tuple[pd.DataFrame, bool]:
+    """Type pairs with tokens on both sides, one ``same_type`` row per type of the near-homophones (of all, where none is).
+
+    With it, whether these are all of them.
+    """
     present = pairs["type_a"].isin(members_of) & pairs["type_b"].isin(members_of) & (pairs["type_a"] != pairs["type_b"])
     found = _each_once(pairs[present & pairs["relation"].isin(relations)], sampled)
     if not len(found):
@@ -388,12 +449,13 @@ def _type_pairs(
             f"distance threshold, or add recordings."
         )
     columns = {"edit_class": "", "viseme_distance": np.nan, "phone_distance": np.nan, "pairs_of": ""}
-    parts = []
+    parts, every = [], True
     for relation in relations:
         rows = found[found["relation"] == relation]
         if len(rows) > limit:
             sampled.append(f"{limit} of {len(rows)} {relation} type pairs were drawn")
-            rows = rows.iloc[np.sort(rng.choice(len(rows), limit, replace=False))]
+            names = ["|".join([relation, *sorted((str(a), str(b)))]) for a, b in zip(rows["type_a"], rows["type_b"], strict=True)]
+            rows, every = rows.iloc[drawn_first(names, limit, seed)], False
         parts.append(rows)
     table = pd.concat(parts, ignore_index=True)
     for column, default in columns.items():
@@ -406,4 +468,4 @@ def _type_pairs(
     same_rows = pd.DataFrame({"type_a": same, "type_b": same, "relation": "same_type"})
     same_rows = same_rows.assign(edit_class="", viseme_distance=0.0, phone_distance=0.0, pairs_of="")
     keep = ["type_a", "type_b", "relation", "edit_class", "viseme_distance", "phone_distance", "pairs_of"]
-    return pd.concat([table[keep], same_rows[keep]] if same else [table[keep]], ignore_index=True)
+    return pd.concat([table[keep], same_rows[keep]] if same else [table[keep]], ignore_index=True), every

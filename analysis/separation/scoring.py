@@ -17,7 +17,7 @@ from analysis.separation.fusions import learnt_by_heart
 from analysis.separation.headline import Headline
 from analysis.separation.published import beside_published, published_sentences
 from analysis.separation.ratios import ratio_rows, ratios
-from analysis.separation.relations import TokenPairs, pair_tokens
+from analysis.separation.relations import TokenPairs, pair_tokens, sampled_tokens
 from analysis.separation.scale_free import scale_free_rows, tokens_in_use
 from analysis.separation.selections import selections
 from analysis.separation.settings import SeparationSettings
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from analysis.embeddings.types import SyllableEmbeddings
     from analysis.wav2sem.types import UtteranceVectors
 
-__all__ = ["Separation", "rows_of_abx", "score"]
+__all__ = ["Separation", "rows_of_abx", "rows_to_score", "score"]
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,21 @@ def rows_of_abx(tokens: pd.DataFrame, pairs: pd.DataFrame, settings: SeparationS
     """Rows of the token table that ABX looks at under these settings, ascending: those whose frames :func:`score` can use."""
     token_pairs = _paired(tokens, pairs, settings)
     return np.sort(token_pairs.rows[tokens_in_use(token_pairs, settings).chosen])
+
+
+def rows_to_score(tokens: pd.DataFrame, pairs: pd.DataFrame, settings: SeparationSettings) -> tuple[np.ndarray, list[str]]:
+    """Rows of the token table that :func:`score` needs under these settings, ascending, and notes on what is left out.
+
+    Scores of the tokens at these rows are those of a sample that :func:`score` would draw itself; where it draws none, all rows.
+    """
+    return sampled_tokens(
+        tokens,
+        pairs,
+        relations=settings.relations,
+        max_tokens_per_type=settings.max_tokens_per_type,
+        max_type_pairs=settings.max_type_pairs,
+        seed=settings.seed,
+    )
 
 
 def _paired(tokens: pd.DataFrame, pairs: pd.DataFrame, settings: SeparationSettings) -> TokenPairs:

@@ -94,7 +94,8 @@ class SeparationSettings:
     weak_speakers : int
         Below it, an interval is given with the note that it is weak.
     max_tokens_per_type : int
-        Types with more tokens are cut to a seeded sample of this size before tokens are paired.
+        Types with more tokens of one kind are cut to a seeded sample of this size before tokens are paired; speakers, and each
+        speaker's texts, take turns in it.
     max_type_pairs : int
         Relations with more type pairs are cut to a seeded sample of this size.
     best_layer : bool

@@ -105,6 +105,64 @@ def test_one_layer_is_read_without_the_others(layered: Path, monkeypatch: pytest
         SyllableEmbeddings.read(layered, layer=7)
 
 
+def test_chosen_rows_are_what_selecting_them_leaves(layered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow.parquet as pq
+
+    everything = SyllableEmbeddings.read(layered)
+    store = EmbeddingStore(layered)
+    pd.testing.assert_frame_equal(store.tokens(), everything.tokens)
+    held = everything.tokens["utterance"].iloc[0]
+    one = np.flatnonzero(everything.tokens["utterance"] == held)
+    some = np.random.default_rng(0).permutation(len(everything))[: len(everything) // 3]
+    for rows in (one, some, np.arange(len(everything))):
+        found, expected = store.read([2, 0], rows), SyllableEmbeddings.read(layered, [2, 0]).select(rows)
+        pd.testing.assert_frame_equal(found.tokens, expected.tokens)
+        np.testing.assert_array_equal(found.vectors, expected.vectors)
+        assert found.frames.utterances == expected.frames.utterances and found.layers == (2, 0)
+        np.testing.assert_array_equal(found.frames.mean, expected.frames.mean)
+    assert len(store.read(None, [])) == 0
+    # of shards without a chosen row, no vector is read
+    opened: list[Path] = []
+    read = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "read_row_group",
+        lambda self, group, columns: (opened.append(self), read(self, group, columns=columns))[1],
+    )
+    store.read([1], one)
+    assert len(opened) == 1
+
+
+def test_shards_of_other_columns_are_named(layered: Path, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = tmp_path / "mixed"
+    shutil.copytree(layered, folder)
+    path = folder / "tokens" / "part-00001.parquet"
+    table = pq.read_table(path)
+    whole = table.column("layer_01")
+    pq.write_table(table.drop_columns("layer_01"), path)
+    with pytest.raises(StoreError) as caught:
+        EmbeddingStore(folder, trust=True).read([1])
+    assert str(caught.value) == (
+        f"{path} has no column layer_01, which store.json names. Run the extraction again; it makes this shard anew and keeps the others."
+    )
+    short = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(3 * len(whole), dtype=np.float32)), 3)
+    pq.write_table(table.set_column(table.schema.get_field_index("layer_01"), "layer_01", short), path)
+    with pytest.raises(StoreError) as caught:
+        EmbeddingStore(folder, trust=True).read([1])
+    assert str(caught.value) == (
+        f"Shards of {folder} have vectors of different dimensions: 8 in part-00000, 3 in part-00001. Delete the folder and extract again."
+    )
+    number = table.set_column(table.schema.get_field_index("speaker"), "speaker", pa.array(np.arange(len(table))))
+    pq.write_table(number, path)
+    with pytest.raises(StoreError) as caught:
+        EmbeddingStore(folder, trust=True).tokens()
+    assert str(caught.value).startswith(f"The token tables in {folder / 'tokens'} do not fit each other: ")
+    assert str(caught.value).endswith("The shards were written by different programs: delete the folder and extract again.")
+
+
 def test_the_layer_final_has_its_name_in_the_store(small_corpus, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 

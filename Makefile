@@ -5,9 +5,10 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-portable test-mfa test-slow lint gate baseline module
+.PHONY: help setup demo docs test test-portable test-mfa test-slow lint gate baseline module
 # for PIPESTATUS
 SHELL := /bin/bash
 
@@ -68,6 +69,15 @@ test-mfa: $(STAMP)   ## the aligner mfa against the command on the PATH; it says
 
 test-slow: $(STAMP)  ## the tests that take longer
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+# The documentation has tools of its own, which no other target needs.
+$(DOCS_STAMP): $(STAMP) pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $(DOCS_STAMP)
+
+docs: $(DOCS_STAMP)  ## the documentation site, in build/docs; a broken link or a missing docstring fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
 
 lint: $(STAMP)   ## style
 	$(BIN)/python -m ruff check .

@@ -65,8 +65,14 @@ def parser() -> ArgumentParser:
         formatter_class=Formatter,
     )
     parser.add_class_arguments(DecoupleConfig)
-    for name in ("seed", "share", "fusion"):  # one value a run: given for the separation alone it is refused, not passed over
+    for name in (
+        "seed",
+        "share",
+        "scale",
+        "fusion",
+    ):  # one value a run: given for the separation alone it is refused, not passed over
         parser.link_arguments(name, f"separation.{name}")
+    parser.link_arguments("fusion_weights", "separation.fusion_weights", compute_fn=lambda folder: folder or "")
     parser.add_argument("--config", action="config", help="YAML file with any of these settings; flags after it win.")
     parser.add_argument("--preset", default=None, help=f"A YAML file that comes with the toolkit: {', '.join(preset_names())}.")
     gate = parser.add_argument_group("The gate")

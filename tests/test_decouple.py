@@ -246,3 +246,10 @@ def test_what_the_gate_cannot_do_is_told_before_anything_is_analysed(tmp_path, m
     monkeypatch.setattr("analysis.pipeline.run", lambda *_: pytest.fail("analysed"))
     assert decouple.main(arguments.format(folder=tmp_path).split()) == 2
     assert capsys.readouterr().err.startswith(f"error: {message.format(folder=tmp_path)}")
+
+
+def test_a_fusion_with_weights_takes_them_from_the_command_line():
+    config, _ = decouple.parse(["--fusion", "linear", "--fusion_weights", "runs/fusion", "--layers", "4", "--scale", "as_is"])
+    assert (config.separation.fusion, config.separation.fusion_weights) == ("linear", "runs/fusion")
+    assert config.separation.scale == "as_is"
+    assert decouple.parse([])[0].separation.fusion_weights == ""

@@ -219,8 +219,8 @@ def _compare_parser() -> argparse.ArgumentParser:
         "What cannot be read is named and left out.",
         epilog=_EXIT_CODES,
     )
-    parser.add_argument("reference", type=Path, metavar="REF")
-    parser.add_argument("hypothesis", type=Path, metavar="HYP")
+    parser.add_argument("reference", type=Path, metavar="REF", help="TextGrid or folder that is taken as right")
+    parser.add_argument("hypothesis", type=Path, metavar="HYP", help="TextGrid or folder that is compared with it")
     parser.add_argument("--speaker", metavar="NAME", help="whose tiers to read where a file has those of several speakers")
     for kind in ("words", "phones"):
         parser.add_argument(
@@ -342,7 +342,7 @@ def _show_parser() -> argparse.ArgumentParser:
         description="What is in TextGrids, tier by tier. One bad file does not hide the others.",
         epilog=_EXIT_CODES,
     )
-    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="TextGrids")
     parser.add_argument("--json", metavar="OUT", help="write {file: {xmin, xmax, tiers} or {error}} to this file; - to print it")
     return parser
 

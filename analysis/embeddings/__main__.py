@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
         "--keep-marked", "--keep_marked", action="store_true", help="keep utterances whose alignment is beyond the quality limits"
     )
     parser.add_argument("--tokens", type=Path, help="token table (.csv or .parquet) instead of an alignment")
-    parser.add_argument("--unit", default="syllable", choices=("phone", "syllable", "word", "utterance"))
+    parser.add_argument("--unit", default="syllable", choices=("phone", "syllable", "word", "utterance"), help="what a token is")
     parser.add_argument("--layers", default="all", help="all, final, or numbers and ranges such as 0,6-9,final")
     parser.add_argument("--pooling", default="mean", help="mean, center, middle, parts, max or medoid")
     parser.add_argument(

@@ -148,7 +148,7 @@ example:
         help="unit of intervals and sign-flip tests: subject (default), for claims about other speakers, or clip, for other clips "
         "of these speakers",
     )
-    tests.add_argument("--seed", type=seed, default=0)
+    tests.add_argument("--seed", type=seed, default=0, help="seed of every random draw (default: 0)")
     _add_homophone_options(parser)
     _add_lip_options(parser)
     out = parser.add_argument_group("output")
@@ -196,9 +196,9 @@ def _add_formats(group: argparse._ArgumentGroup) -> None:
         metavar="OUT",
         help="everything at full precision; runs hold lve, mve, fdd, fdd_abs in raw data units",
     )
-    group.add_argument("--csv", type=Path, metavar="OUT")
-    group.add_argument("--latex", type=Path, metavar="OUT")
-    group.add_argument("--markdown", type=Path, metavar="OUT")
+    group.add_argument("--csv", type=Path, metavar="OUT", help="write the table as CSV")
+    group.add_argument("--latex", type=Path, metavar="OUT", help="write the table as LaTeX")
+    group.add_argument("--markdown", type=Path, metavar="OUT", help="write the table as Markdown")
     group.add_argument("--published", action="store_true", help="the published values beside the measured ones, in brackets")
 
 
@@ -523,7 +523,7 @@ def _add_join(commands: argparse._SubParsersAction) -> None:
         description="Join files that `table --json` wrote, as published. Mixed presets or regions are refused.",
     )
     parser.set_defaults(command=_join)
-    parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE.json")
+    parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE.json", help="what table --json wrote, one a data set")
     _add_formats(parser.add_argument_group("output"))
 
 
@@ -571,7 +571,7 @@ def _add_synthesize(commands: argparse._SubParsersAction) -> None:
         "six frameworks' predictions of them with and without the module. The numbers say nothing about the frameworks.",
     )
     parser.set_defaults(command=_synthesize)
-    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the results")
     parser.add_argument("--dataset", default="biwi", metavar="NAME", help="whose layout: vocaset or biwi (default)")
     _add_speech(parser)
 
@@ -594,7 +594,7 @@ def _add_speech(parser: argparse.ArgumentParser, corpus: str = "builtin") -> Non
         help="option of the aligner, such as model=DIR for ctc",
     )
     parser.add_argument("--n-clips", type=_whole(1), default=24, metavar="N", help="clips to make (24)")
-    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--seed", type=seed, default=0, help="seed of every random draw (default: 0)")
     group = parser.add_argument_group("predictions from audio (a ridge regression on an encoder's frames), or planted ones")
     group.add_argument(
         "--encoder",
@@ -665,7 +665,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         "tables. The numbers say nothing about the frameworks.",
     )
     parser.set_defaults(command=_demo)
-    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the results")
     _add_speech(parser, corpus="demo")
     parser.set_defaults(encoder="bundled")
 
@@ -851,25 +851,35 @@ def _add_study(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="a .csv: item, method_a, media_a, method_b, media_b[, text, audio]",
     )
-    make.add_argument("--out", required=True, type=Path, metavar="DIR")
-    make.add_argument("--title", default="Which face speaks better?")
-    make.add_argument("--question", default="In which animation do the lips fit the speech better?")
-    make.add_argument("--attention-checks", type=_whole(0), default=2, metavar="N")
-    make.add_argument("--seed", type=seed, default=0)
+    make.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the page and its key")
+    make.add_argument("--title", default="Which face speaks better?", help="heading of the page (default: %(default)s)")
+    make.add_argument(
+        "--question",
+        default="In which animation do the lips fit the speech better?",
+        help="asked for each pair (default: %(default)s)",
+    )
+    make.add_argument(
+        "--attention-checks",
+        type=_whole(0),
+        default=2,
+        metavar="N",
+        help="pairs whose answer is known, to find raters who do not look (default: 2)",
+    )
+    make.add_argument("--seed", type=seed, default=0, help="seed of every random draw (default: 0)")
     analyse = actions.add_parser(
         "analyse",
         help="preference, intervals, agreement and a per-item table",
         description="Analyse the files that raters saved. Raters who miss attention checks are left out and named.",
     )
     analyse.set_defaults(command=_study_analyse)
-    analyse.add_argument("answers", nargs="+", type=Path, metavar="ANSWERS.json")
+    analyse.add_argument("answers", nargs="+", type=Path, metavar="ANSWERS.json", help="files that raters saved")
     analyse.add_argument(
         "--key", type=Path, metavar="FILE", help="key.json; looked for beside the answers and above them when not given"
     )
     analyse.add_argument("--reference", metavar="METHOD", help="whose share to report (default: the one with a + in its name)")
     analyse.add_argument("--allowed-misses", type=_whole(0), default=0, metavar="N", help="attention checks a rater may miss (0)")
-    analyse.add_argument("--json", type=Path, metavar="OUT")
-    analyse.add_argument("--seed", type=seed, default=0)
+    analyse.add_argument("--json", type=Path, metavar="OUT", help="write everything at full precision")
+    analyse.add_argument("--seed", type=seed, default=0, help="seed of every random draw (default: 0)")
 
 
 def _study_make(options: argparse.Namespace) -> int:

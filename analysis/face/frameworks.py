@@ -77,6 +77,7 @@ class Framework:
 _CONDITIONED = "CLIP_condition_SUBJECT.npy"
 _FPS = {"vocaset": 30, "biwi": 25}
 
+#: The animation frameworks whose predictions and checkpoints are read, by name.
 FRAMEWORKS: dict[str, Framework] = {
     framework.name: framework
     for framework in (

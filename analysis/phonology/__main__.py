@@ -52,14 +52,14 @@ def parser() -> argparse.ArgumentParser:
     pairs.add_argument("--out", type=Path, help="file for the pairs")
 
     pronounce = commands.add_parser("pronounce", help="pronunciations of words: phones, IPA, X-SAMPA, syllables, visemes")
-    pronounce.add_argument("words", nargs="+", metavar="WORD")
-    pronounce.add_argument("--lexicon", default="cmudict")
+    pronounce.add_argument("words", nargs="+", metavar="WORD", help="words of the lexicon")
+    pronounce.add_argument("--lexicon", default="cmudict", help="cmudict (default), a name in lexicons/, or a dictionary file")
     pronounce.add_argument("--inventory", help="of a dictionary file, and of phones in quotation marks (default: arpabet)")
-    pronounce.add_argument("--visemes", default="mpeg4")
+    pronounce.add_argument("--visemes", default="mpeg4", help="viseme map, by its name in lexicons/visemes (default: mpeg4)")
 
     syllables = commands.add_parser("syllabify", help="syllables of words of a lexicon, or of phones in quotation marks")
-    syllables.add_argument("words", nargs="+", metavar="WORD")
-    syllables.add_argument("--lexicon", default="cmudict")
+    syllables.add_argument("words", nargs="+", metavar="WORD", help="words, or phones in quotation marks")
+    syllables.add_argument("--lexicon", default="cmudict", help="cmudict (default), a name in lexicons/, or a dictionary file")
     syllables.add_argument("--inventory", help="of a dictionary file, and of phones in quotation marks (default: arpabet)")
 
     check = commands.add_parser(

@@ -18,6 +18,7 @@ from analysis.errors import StoreError
 
 __all__ = ["SCHEMA_VERSION", "ReportData"]
 
+#: Version of the shape of ``report.json``.
 SCHEMA_VERSION = 1
 
 _REMEDY = "Run analysis.decouple again."

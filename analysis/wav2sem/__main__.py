@@ -121,14 +121,14 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, help="write the table as CSV too")
 
     convert = commands.add_parser("convert", help="the released model.pth.tar into a folder that from_pretrained reads")
-    convert.add_argument("checkpoint", type=Path)
-    convert.add_argument("out", type=Path)
+    convert.add_argument("checkpoint", type=Path, help="model.pth.tar, or an animation checkpoint with the module inside")
+    convert.add_argument("out", type=Path, help="folder of the converted module")
     convert.add_argument("--config", type=Path, help="config.json in transformers' names, for what shapes do not tell")
     convert.add_argument("--target", default="", help="its text space, such as bert-base-uncased:cls")
 
     embed = commands.add_parser("embed", help="one vector per utterance of a corpus, as Parquet")
     embed.add_argument("module", help="wav2sem, oracle:mean, oracle:cls, or a module's folder")
-    embed.add_argument("--corpus", required=True)
+    embed.add_argument("--corpus", required=True, help="`demo`, a folder or a manifest")
     embed.add_argument("--out", type=Path, required=True, help="Parquet file")
     embed.add_argument("--strict", action="store_true", help="stop at the first utterance that cannot be used")
 

@@ -144,6 +144,9 @@ def api_page(room: str) -> tuple[str, list[str]]:
     for name, (path, value) in public(room).items():
         if name.startswith("__"):
             continue
+        if inspect.ismodule(value):  # a room that can be called
+            lines.append(f"- [`{name}`]({name}.md): {_first_sentence(value)}")
+            continue
         if not path:
             if not comments.get(name):
                 silent.append(f"{module.__name__}.{name}")

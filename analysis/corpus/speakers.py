@@ -38,9 +38,9 @@ class SpeakerRule:
 
     Examples
     --------
-    >>> SpeakerRule(level=1).find(Path("/c/ann/session1/r1.wav"), Path("/c"))
+    >>> SpeakerRule(level=1).find(Path("/ann/session1/r1.wav"), Path("/"))
     'ann'
-    >>> SpeakerRule(pattern="(spk[0-9]+)_").find(Path("/c/spk07_r1.wav"), Path("/c"))
+    >>> SpeakerRule(pattern="(spk[0-9]+)_").find(Path("/spk07_r1.wav"), Path("/"))
     'spk07'
     """
 

@@ -219,8 +219,9 @@ def on_files(files: Any, config: Any) -> Any:
     for notebook in sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
         place = f"notebooks/{notebook.name}"
         files.append(File(place, str(REPOSITORY), config["site_dir"], config["use_directory_urls"]))
-    changes = "# Changelog" + (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8").removeprefix("# Changelog")
-    files.append(File.generated(config, "changelog.md", content=changes))
+    for name in ("CHANGELOG", "CONTRIBUTING"):
+        text = (REPOSITORY / f"{name}.md").read_text(encoding="utf-8")
+        files.append(File.generated(config, f"{name.lower()}.md", content=text))
     return files
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from analysis.errors import ConfigurationError
 
-__all__ = ["cache_folder", "check_kinds", "content_hash", "no_such_setting", "settings_from"]
+__all__ = ["cache_folder", "check_kinds", "content_hash", "in_words", "no_such_setting", "settings_from"]
 
 _Settings = TypeVar("_Settings")
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", NoneType: "None"}
@@ -80,7 +80,7 @@ def check_kinds(settings: Any, prefix: str = "") -> None:
         value = getattr(settings, name)
         if not _fits(value, hint):
             alone = f"; write ({value!r},)" if isinstance(value, str) and get_origin(hint) in (tuple, list) else ""
-            raise ConfigurationError(f"{prefix}{name} takes {_in_words(hint)}, not {value!r}{alone}.")
+            raise ConfigurationError(f"{prefix}{name} takes {in_words(hint)}, not {value!r}{alone}.")
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -96,10 +96,11 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint) if hint in (bool, str, NoneType) else True
 
 
-def _in_words(hint: Any) -> str:
+def in_words(hint: Any) -> str:
+    """What a setting of that annotation takes, as errors say it."""
     origin = get_origin(hint)
     if origin in (Union, UnionType):
-        return " or ".join(_in_words(one) for one in get_args(hint))
+        return " or ".join(in_words(one) for one in get_args(hint))
     if origin in (tuple, list):
         return f"a sequence of {_KINDS[get_args(hint)[0]].removeprefix('a ')}s"
     if origin is Literal:

@@ -7,16 +7,22 @@ baseline are not comparable, 70 an error that nobody foresaw (the message names 
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
+from analysis.config import in_words
 from analysis.console import exit_code
+from analysis.documents import read_yaml
 from analysis.errors import ConfigurationError
 from analysis.separation.settings import SeparationSettings
-from analysis.settings import DecoupleConfig
+from analysis.settings import DecoupleConfig, ProjectionSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +36,9 @@ __all__ = ["main", "parse", "parser"]
 _FAILURES_SHOWN = 6
 
 _PRESETS = Path(__file__).parent / "presets"
+
+# Settings of the run that are its scores' too.
+_LINKED = ("seed", "share", "scale", "fusion")
 
 _DESCRIPTION = """
 Align speech, embed every syllable with speech encoders with and without Wav2Sem, and report whether near-homophones lie
@@ -65,12 +74,7 @@ def parser() -> ArgumentParser:
         formatter_class=Formatter,
     )
     parser.add_class_arguments(DecoupleConfig)
-    for name in (
-        "seed",
-        "share",
-        "scale",
-        "fusion",
-    ):  # one value a run: given for the separation alone it is refused, not passed over
+    for name in _LINKED:  # one value a run: given for the separation alone it is refused, not passed over
         parser.link_arguments(name, f"separation.{name}")
     parser.link_arguments("fusion_weights", "separation.fusion_weights", compute_fn=lambda folder: folder or "")
     parser.add_argument("--config", action="config", help="YAML file with any of these settings; flags after it win.")
@@ -104,8 +108,6 @@ _SWITCHES = tuple(item.name for item in dataclasses.fields(DecoupleConfig) if it
 
 def _normalised(arguments: Sequence[str]) -> list[str]:
     """Arguments as the parser takes them: repeated flags as one list, switches without a value as true, presets as files."""
-    import json
-
     lists: dict[str, list[str]] = {name: [] for name in _REPEATABLE}
     rest: list[str] = []
     waiting = list(arguments)
@@ -137,16 +139,99 @@ def _normalised(arguments: Sequence[str]) -> list[str]:
     return rest + [f"--{name}={json.dumps(values)}" for name, values in lists.items() if values]
 
 
+#: Settings that lie one level deeper in a file.
+_GROUPS = {"separation": SeparationSettings, "projection": ProjectionSettings}
+_OF_THE_GATE = ("check", "accept_baseline", "accept", "reason")
+_FILE_REMEDY = "`python -m analysis.decouple --help` lists the settings and what they take."
+
+
+def _check_files(arguments: Sequence[str]) -> None:
+    """Raise for the first fault of a settings file that the arguments name, before the parser reads it.
+
+    The parser names neither file nor line, passes over a group that is no mapping, and dies of deep nesting.
+    """
+    for place, argument in enumerate(arguments):
+        flag, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or flag not in ("config", *_GROUPS):
+            continue
+        value = value if equals else "".join(arguments[place + 1 : place + 2])
+        path = Path(value)
+        if value.lstrip().startswith("{") or "\n" in value:  # settings on the command line, as the parser takes them
+            continue
+        if not path.is_file():
+            raise ConfigurationError(f"There is no file {value} for --{flag}. Give a YAML file with settings.")
+        values, lines = read_yaml(path, _FILE_REMEDY, ConfigurationError)
+        if not values:
+            raise ConfigurationError(f"{path} holds no setting. Write one a line, as NAME: VALUE. {_FILE_REMEDY}")
+        _check_values(path, values if flag == "config" else {flag: values}, lines, flag)
+
+
+def _check_values(path: Path, values: Mapping[str, Any], lines: Mapping[str, int], flag: str) -> None:
+    from argparse import ArgumentError
+
+    reader = parser()
+    reader.exit_on_error = False
+
+    def wrong(name: str, what: str) -> ConfigurationError:
+        line = lines.get(name if flag == "config" else name.partition(".")[2], 1)
+        return ConfigurationError(f"{path}, line {line}: {what} {_FILE_REMEDY}")
+
+    def check(name: str, value: Any, kind: type, known: Sequence[str], content: dict[str, Any]) -> None:
+        outer, _, own = name.rpartition(".")
+        if own not in known:
+            near = get_close_matches(own.replace("-", "_"), known, 1)
+            raise wrong(name, f"there is no setting {name}{f'; did you mean {near[0]}?' if near else '.'}")
+        if outer == "separation" and own in (*_LINKED, "fusion_weights"):
+            raise wrong(name, f"{name} follows {own}, which stands outside {outer}. Set that.")
+        try:
+            reader.parse_object(content)
+        except (ArgumentError, AssertionError):
+            hint = get_type_hints(kind).get(own, str)
+            takes = in_words(hint)
+            for python, yaml in (("True or False", "true or false"), ("None", "null"), ("a dict", "names with values")):
+                takes = takes.replace(python, yaml)
+            raise wrong(name, f"{name} takes {takes}, not {_as_written(value)}.{_written_right(value, hint)}") from None
+
+    for name, value in values.items():
+        if name not in _GROUPS:
+            check(str(name), value, DecoupleConfig, (*_FIELDS, *_OF_THE_GATE), {name: value})
+        elif isinstance(value, dict):
+            kind = _GROUPS[name]
+            for inner, one in value.items():
+                names = [item.name for item in dataclasses.fields(kind)]
+                check(f"{name}.{inner}", one, kind, names, {name: {inner: one}})
+        else:
+            raise wrong(name, f"{name} takes lines of NAME: VALUE below it, not {_as_written(value)}.")
+
+
+def _as_written(value: Any) -> str:
+    """A value as YAML has it, cut where it is long."""
+    text = str(value) if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _written_right(value: Any, hint: Any) -> str:
+    """How to write a value of the wrong kind, where that is plain."""
+    if get_origin(hint) in (list, tuple) and isinstance(value, str):
+        return f" Write [{value}]."
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if str in kinds and isinstance(value, bool | int | float | datetime.date):
+        return f' Write "{_as_written(value).strip(chr(34))}", with quotation marks.'
+    return ""
+
+
 def parse(arguments: Sequence[str]) -> tuple[DecoupleConfig, Any]:
     """The configuration that a command line means, and the gate's options.
 
     Raises
     ------
     ConfigurationError
-        If a setting is out of range. Unknown flags and malformed values end the process with exit code 2, as argparse does.
+        If a setting is out of range, or a file of settings has a fault, with its line. Unknown flags and malformed values end the process with exit code 2, as argparse does.
     """
     reader = parser()
-    options = reader.parse_args(_normalised(arguments))
+    arguments = _normalised(arguments)
+    _check_files(arguments)
+    options = reader.parse_args(arguments)
     names = [item.name for item in dataclasses.fields(DecoupleConfig)]
     instance = reader.instantiate(options)
     return DecoupleConfig(**{name: instance[name] for name in names}), instance

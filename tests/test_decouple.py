@@ -48,6 +48,82 @@ def test_yaml_and_flags_and_nested_settings_come_from_one_place(tmp_path):
     assert config.separation.seed == 6, "the run's seed is the seed of its scores"
 
 
+SETTINGS = "`python -m analysis.decouple --help` lists the settings and what they take."
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "{path} holds no setting. Write one a line, as NAME: VALUE."),
+        (b"# nothing\n", "{path} holds no setting. Write one a line, as NAME: VALUE."),
+        (b"just words\n", "{path}, line 1: lines of NAME: VALUE are expected."),
+        (b"- a\n- b\n", "{path}, line 1: lines of NAME: VALUE are expected."),
+        (b"corpus: d\xe9mo\n", "{path} is not UTF-8: byte 10 is 0xe9 (is it another encoding, such as Latin-1?). Save it as UTF-8."),
+        ("seed: 1\n".encode("utf-16"), "{path} is not UTF-8: byte 1 is 0xff (is it UTF-16?). Save it as UTF-8."),
+        (b"corpus: demo\0\n", "{path}, line 1: it is no YAML (the character '\\x00' may not stand in it)."),
+        (b"seed: 1\ncorpus: [" + b"[" * 100_000, "{path}, line 2: it is nested more than 50 levels deep."),
+        (b"projection: " + b"{a: " * 100_000, "{path}, line 1: it is nested more than 50 levels deep."),
+        (b"corpus: &a [*a]\n", "{path}, line 1: *a is a reference. Write the value itself."),
+        (b"seed: 1\nunit: word\nseed: 2\n", "{path}, line 3: seed stands in line 1 already."),
+        (b"separation:\n  power: 1\n  power: 2\n", "{path}, line 3: separation.power stands in line 2 already."),
+        (b"? [a]\n: 1\n", "{path}, line 1: a name is expected before the colon."),
+        (b"out: 2020-02-31\n", "{path} cannot be read (day is out of range for month)."),
+        (
+            b"corpus: !!python/object/apply:os.system [ls]\n",
+            "{path}, line 1: it is no YAML (could not determine a constructor for the tag "
+            "'tag:yaml.org,2002:python/object/apply:os.system').",
+        ),
+        (b"seed: 1\nmin-tokens: 3\n", "{path}, line 2: there is no setting min-tokens; did you mean min_tokens?"),
+        (b"1: 2\n", "{path}, line 1: there is no setting 1."),
+        (b"\xef\xbb\xbfunit: word\nseed: x\n", "{path}, line 2: seed takes a whole number, not x."),
+        (b"seed: null\n", "{path}, line 1: seed takes a whole number, not null."),
+        (b"strict: 7\n", "{path}, line 1: strict takes true or false, not 7."),
+        (b"dtype: float64\n", "{path}, line 1: dtype takes float32, bfloat16, float16, int8, fastest, not float64."),
+        (b"encoder: mfcc\n", "{path}, line 1: encoder takes a sequence of texts, not mfcc. Write [mfcc]."),
+        (b"layers: 3\n", '{path}, line 1: layers takes a text, not 3. Write "3", with quotation marks.'),
+        (b"out: 2020-01-01\n", '{path}, line 1: out takes a text or null, not "2020-01-01". Write "2020-01-01", with quotation marks.'),
+        (b"separation: 3\n", "{path}, line 1: separation takes lines of NAME: VALUE below it, not 3."),
+        (b"separation:\nunit: word\n", "{path}, line 1: separation takes lines of NAME: VALUE below it, not null."),
+        (b"separation:\n  power: high\n", "{path}, line 2: separation.power takes a number, not high."),
+        (b"separation:\n  distances: l2\n", "{path}, line 2: separation.distances takes a sequence of texts, not l2. Write [l2]."),
+        (b"separation:\n  powr: 1\n", "{path}, line 2: there is no setting separation.powr; did you mean power?"),
+        (b"separation:\n  seed: 3\n", "{path}, line 2: separation.seed follows seed, which stands outside separation. Set that."),
+        (b"separation: {scale: as_is}\n", "{path}, line 1: separation.scale follows scale, which stands outside separation. Set that."),
+        (b"corpus: [" + b"a, " * 100 + b"b]\n", "{path}, line 1: corpus takes a text, not [" + '"a", ' * 11 + '"....'),
+    ],
+)
+def test_a_foreign_file_of_settings_is_one_line_with_file_place_and_remedy(tmp_path, content, message):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    for words in (["--config", str(path)], [f"--config={path}"]):
+        with pytest.raises(ConfigurationError) as caught:
+            decouple.parse(words)
+        assert str(caught.value) == f"{message.format(path=path)} {SETTINGS}"
+
+
+def test_a_file_of_settings_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigurationError) as caught:
+        decouple.parse(["--config", str(tmp_path)])
+    assert str(caught.value) == f"There is no file {tmp_path} for --config. Give a YAML file with settings."
+
+
+def test_a_file_for_one_group_of_settings(tmp_path):
+    path = tmp_path / "scores.yaml"
+    path.write_text("# mine\nn_nulls: 7\n", encoding="utf-8")
+    assert decouple.parse(["--separation", str(path)])[0].separation.n_nulls == 7
+    path.write_text("# mine\nn_nulls: few\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        decouple.parse(["--separation", str(path)])
+    assert str(caught.value) == f"{path}, line 2: separation.n_nulls takes a whole number, not few. {SETTINGS}"
+
+
+def test_the_gate_may_stand_in_a_file_too(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("check: b.json\naccept: [a/b]\nreason: known\naligner_options: {beam: 3}\n", encoding="utf-8")
+    config, options = decouple.parse(["--config", str(path)])
+    assert (options.check, options.accept, config.aligner_options) == ("b.json", ["a/b"], {"beam": 3})
+
+
 def test_hyphens_are_as_good_as_underscores():
     assert decouple.parse(["--min-tokens", "9"])[0].min_tokens == 9
 

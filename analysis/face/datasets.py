@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.documents import read_yaml
 from analysis.errors import ConfigurationError, FaceError
 from analysis.face.sequences import as_sequence, at_rate, open_array, open_sequence
 
@@ -79,17 +80,11 @@ def read_dataset(path: str | Path) -> Dataset:
     ConfigurationError
         If the file is missing or no such description, naming the first entry at fault.
     """
-    import yaml
-
     path = Path(path)
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        told, _ = read_yaml(path, f"It needs {', '.join(_NEEDED)}.", ConfigurationError)
     except OSError:
         raise ConfigurationError(f"There is no description of a data set {path}.") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(told, dict):
-        raise ConfigurationError(f"{path} is no list of NAME: VALUE. It needs {', '.join(_NEEDED)}.")
 
     def wrong(what: str) -> ConfigurationError:
         return ConfigurationError(f"{path}: {what}")

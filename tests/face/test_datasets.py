@@ -120,10 +120,13 @@ def test_files_that_are_no_description(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"There is no description of a data set .*nowhere\.yaml"):
         find_dataset(tmp_path / "nowhere.yaml")
     (tmp_path / "a.yaml").write_text("a: [1\n")
-    with pytest.raises(ConfigurationError, match=r"a\.yaml is no YAML: while parsing"):
+    with pytest.raises(ConfigurationError, match=r"a\.yaml, line 2: it is no YAML \(while parsing"):
+        find_dataset(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text("name: !!python/object/apply:os.system ['true']\n")
+    with pytest.raises(ConfigurationError, match=r"a\.yaml, line 1: it is no YAML \(could not determine a constructor"):
         find_dataset(tmp_path / "a.yaml")
     (tmp_path / "a.yaml").write_text("!!python/object/apply:os.system ['true']\n")
-    with pytest.raises(ConfigurationError, match=r"a\.yaml is no YAML: could not determine a constructor"):
+    with pytest.raises(ConfigurationError, match=r"a\.yaml, line 1: lines of NAME: VALUE are expected"):
         find_dataset(tmp_path / "a.yaml")
     with pytest.raises(FaceError, match=r"does not describe it\. Make the table again"):
         FaceTable.from_json('{"schema": "analysis.face.table", "schema_version": 2, "dataset": "mine", "runs": {}}')

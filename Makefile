@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test test-portable test-mfa test-slow lint gate baseline module
+.PHONY: help setup demo docs test test-portable test-mfa test-slow types lint gate baseline module
 # for PIPESTATUS
 SHELL := /bin/bash
 
@@ -31,6 +31,7 @@ demo: $(STAMP)   ## align, embed, score and report the demo corpus
 
 test: $(STAMP)   ## all tests
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 gate: $(STAMP)   ## the project's own scores against their baseline
@@ -78,6 +79,9 @@ $(DOCS_STAMP): $(STAMP) pyproject.toml constraints.txt
 docs: $(DOCS_STAMP)  ## the documentation site, in build/docs; a broken link or a missing docstring fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "build/docs/index.html"
+
+types: $(STAMP)  ## types, of the rooms that pyproject.toml names
+	$(BIN)/python -m mypy
 
 lint: $(STAMP)   ## style
 	$(BIN)/python -m ruff check .

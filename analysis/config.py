@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from analysis.errors import ConfigurationError
 
@@ -61,7 +61,7 @@ def settings_from(kind: type[_Settings], values: Any, argument: str) -> _Setting
         return values
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{argument} takes a dict of settings or {kind.__name__}(...), not a {type(values).__name__}.")
-    names = {item.name for item in fields(kind)}
+    names = {item.name for item in fields(cast(Any, kind))}
     for name in values:
         if name not in names:
             raise no_such_setting(str(name), kind, argument)

@@ -95,9 +95,10 @@ class PackagedModel:
         name = self.file
         if self.by_hash:
             files = HfApi().model_info(self.repository, files_metadata=True).siblings or []
-            name = next((file.rfilename for file in files if file.lfs is not None and file.lfs.sha256 == self.sha256), None)
-            if name is None:
+            found = [file.rfilename for file in files if file.lfs is not None and file.lfs.sha256 == self.sha256]
+            if not found:
                 raise FileNotFoundError(f"none of its {len(files)} files has the sha256 {self.sha256}")
+            name = found[0]
         for other in self.beside:
             hf_hub_download(self.repository, other)
         return Path(hf_hub_download(self.repository, name))

@@ -126,7 +126,7 @@ def _with_keywords() -> inspect.Signature:
     return signature.replace(parameters=[*own, *named])
 
 
-run.__signature__ = _with_keywords()
+setattr(run, "__signature__", _with_keywords())  # noqa: B010  (functions are not typed as having one)
 
 
 def _with(config: DecoupleConfig, settings: Mapping[str, Any]) -> DecoupleConfig:

@@ -122,12 +122,13 @@ def project(
     """
     points = _checked(vectors, method, n_neighbors)
     start = None if init is None else _checked_init(init, len(points))
+    parameters: dict[str, Any]
     if method == "pca":
         coordinates, parameters = _pca(points)
     else:
         # methods that look for neighbours scatter identical vectors, or end the process: each distinct vector is laid out once
         rows, place = _distinct(points)
-        parameters: dict[str, Any] = {"distinct": len(rows)} if len(rows) < len(points) else {}
+        parameters = {"distinct": len(rows)} if len(rows) < len(points) else {}
         if len(rows) < MINIMUM_POINTS:
             coordinates, found = _pca(points)
             parameters |= {"instead_of": method, **found}
@@ -336,7 +337,7 @@ def _keep_compiled_code(umap: Any) -> None:
     )
     for module, functions in names:
         for name in functions:
-            dispatcher = getattr(module, name, None)
+            dispatcher: Any = getattr(module, name, None)
             if hasattr(dispatcher, "enable_caching") and not getattr(dispatcher, "signatures", ()):
                 try:
                     dispatcher.enable_caching()

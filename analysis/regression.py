@@ -201,7 +201,10 @@ def gated_rows(report: Report) -> tuple[BaselineRow, ...]:
 def _rows(table: pd.DataFrame) -> list[BaselineRow]:
     keys = table[list(KEY_COLUMNS)].astype(str).itertuples(index=False, name=None)
     values = table[["estimate", "ci_low", "ci_high"]].itertuples(index=False, name=None)
-    return [BaselineRow(key, *map(float, value)) for key, value in zip(keys, values, strict=True)]
+    return [
+        BaselineRow(key, float(estimate), float(low), float(high))
+        for key, (estimate, low, high) in zip(keys, values, strict=True)
+    ]
 
 
 def compare(report: Report, baseline: Baseline) -> Comparison:
@@ -371,7 +374,9 @@ def read_baseline(path: Path) -> Baseline:
         listed = [
             BaselineRow(
                 tuple(map(str, row["key"])),
-                *(float(row[name]) for name in ("estimate", "ci_low", "ci_high")),
+                float(row["estimate"]),
+                float(row["ci_low"]),
+                float(row["ci_high"]),
                 str(row.get("reason", "")),
             )
             for row in document["rows"]

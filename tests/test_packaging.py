@@ -149,3 +149,17 @@ def test_the_action_is_not_content_with_another_package_called_analysis(reposito
         assert (done.returncode, done.stdout) == (0, printed)
         (tmp_path / "analysis" / "__init__.py").unlink(missing_ok=True)
         (tmp_path / "analysis").rmdir() if (tmp_path / "analysis").is_dir() else None
+
+
+def test_there_is_one_version(repository):
+    import analysis
+
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"] == {"version": {"attr": "analysis.__version__"}}
+    assert yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))["version"] == analysis.__version__
+
+
+def test_the_package_says_that_it_is_typed(repository):
+    data = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    assert (repository / "analysis" / "py.typed").is_file() and "py.typed" in data["analysis"]

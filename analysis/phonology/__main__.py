@@ -235,8 +235,8 @@ def _pronunciations(word: str, lexicon: Lexicon, asked: str | None) -> tuple[Inv
         found, inventory = (word,), load_inventory(asked or lexicon.inventory)
     if not found:
         raise LexiconError(f"{word!r} is not in {lexicon.name}. Give its phones in quotation marks, or another --lexicon.")
-    split = [tuple(zip(*(inventory.split(label) for label in phones.split()), strict=True)) for phones in found]
-    return inventory, split
+    split = [[inventory.split(label) for label in phones.split()] for phones in found]
+    return inventory, [(tuple(symbol for symbol, _ in one), tuple(level for _, level in one)) for one in split]
 
 
 def _pronounce(arguments: argparse.Namespace) -> None:

@@ -140,7 +140,8 @@ class TokenKinds:
         # both known, for which a pair needs both words
         known = (found != _CODES["unknown"]) & (word_a >= 0) & (word_b >= 0) & (word_a != word_b)
         # words that share a lemma are of one family; in most families all do
-        one_family = np.flatnonzero((known & (self.family[word_a] == self.family[word_b])).ravel()) if len(self.family) else []
+        none = np.empty(0, dtype=np.int64)
+        one_family = np.flatnonzero((known & (self.family[word_a] == self.family[word_b])).ravel()) if len(self.family) else none
         if len(one_family):
             first, second = (np.broadcast_to(side, found.shape).ravel()[one_family] for side in (word_a, word_b))
             ours, theirs = self.lemma[first][:, :, None], self.lemma[second][:, None, :]

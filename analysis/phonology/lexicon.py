@@ -95,6 +95,8 @@ def _load(name: str, inventory: str | None) -> Lexicon:
             load_inventory(inventory)  # of the alignments then; CMUdict itself is written in ARPAbet
         return Lexicon(name, _joined(cmudict()), "arpabet")
     path, inventory = find_lexicon(name, inventory)
+    if path is None:
+        raise LexiconError(f"The lexicon {name!r} is no file.")
     entries = _joined(read_dictionary(path, inventory=inventory))
     phones = load_inventory(inventory)
     for word, alternatives in entries.items():

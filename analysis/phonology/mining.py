@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -68,7 +69,7 @@ class Forms:
         """Number of distinct forms."""
         return len(self.symbols)
 
-    def recoded(self, classes: Mapping[Hashable, Hashable]) -> Forms:
+    def recoded(self, classes: Mapping[Any, Hashable]) -> Forms:
         """The same words over other symbols, such as viseme classes instead of phones; made once for each set of classes."""
         key = frozenset(classes.items())
         if key not in self._recodings:
@@ -179,7 +180,7 @@ class Forms:
 
         return self.weighted_distances(a, b, *load_inventory(inventory).feature_distances), edits
 
-    def weighted_distances(self, a: np.ndarray, b: np.ndarray, index: Mapping[Hashable, int], costs: np.ndarray) -> np.ndarray:
+    def weighted_distances(self, a: np.ndarray, b: np.ndarray, index: Mapping[Any, int], costs: np.ndarray) -> np.ndarray:
         """Least cost of the edits / longer length of pairs of words, where substitutions have costs and insertions cost 1.
 
         Parameters
@@ -213,7 +214,7 @@ def _edits(strings: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     return edits
 
 
-def _weighted_edits(forms: Forms, i: np.ndarray, j: np.ndarray, index: Mapping[Hashable, int], costs: np.ndarray) -> np.ndarray:
+def _weighted_edits(forms: Forms, i: np.ndarray, j: np.ndarray, index: Mapping[Any, int], costs: np.ndarray) -> np.ndarray:
     """Least cost of edits with given costs of substitution; pairs of equal lengths share one dynamic programme."""
     used, codes = forms.codes
     number = np.array([index[symbol] for symbol in used], dtype=np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -405,7 +405,9 @@ class PairWriter:
 
     def __init__(self, path: Path, comments: Iterable[str] = ()) -> None:
         self.path, self.n_rows = Path(path), 0
-        self._comments, self._parquet, self._file = tuple(comments), None, None
+        self._comments = tuple(comments)
+        self._parquet: Any = None
+        self._file: IO[str] | None = None
         self._has_header = False
         if self.path.suffix not in (".tsv", ".csv", ".parquet"):
             kind = self.path.suffix or "a file without suffix"

@@ -269,10 +269,10 @@ def _rows(alignment: Alignment, unit: str, ambisyllabic: bool, lexicon: str | Le
             for position, (phone, level) in enumerate(zip(phones, stress, strict=True)):
                 rows.append(_plain((phone,), type=phone.label, position=position, stress=level, **common))
     if unit == "utterance" and words:
-        phones = [phone for _, _, inside, _ in words for phone in inside]
+        said = [phone for _, _, inside, _ in words for phone in inside]
         text = " ".join(plain_word(word.label) for _, word, _, _ in words)
-        n_syllables = sum(inventory.carries_syllable(phone.label) for phone in phones)
-        rows.append(_plain(phones, type=text, word=text, word_index=0, position=0, n_syllables=n_syllables, stress=-1))
+        n_syllables = sum(inventory.carries_syllable(phone.label) for phone in said)
+        rows.append(_plain(said, type=text, word=text, word_index=0, position=0, n_syllables=n_syllables, stress=-1))
     return rows, failures
 
 

@@ -94,8 +94,8 @@ def _compare(asked: argparse.Namespace) -> list[Path]:
 
     first, second = (Report.read(path) for path in asked.compare)
     folder = asked.out or (asked.compare[1] if asked.compare[1].is_dir() else asked.compare[1].parent)
-    names = tuple(str(path) for path in asked.compare)
-    return list(write_comparison(first, second, folder, names=names).values())
+    before, after = map(str, asked.compare)
+    return list(write_comparison(first, second, folder, names=(before, after)).values())
 
 
 if __name__ == "__main__":

@@ -102,9 +102,9 @@ def make_clips(report: ReportData, folder: Path, utterances: Iterable[str], *, b
         target = folder / "audio"
         target.mkdir(parents=True, exist_ok=True)
         sources = {}
-        for number, (utterance, clip) in enumerate(encoded.items()):
+        for number, (utterance, sound) in enumerate(encoded.items()):
             name = f"{number:05d}.mp3"  # ids may hold what no file name can
-            (target / name).write_bytes(clip)
+            (target / name).write_bytes(sound)
             sources[utterance] = f"audio/{name}"
     return Clips(sources, embedded, n_bytes, missing, _note(len(encoded), n_bytes, embedded, len(missing), budget))
 

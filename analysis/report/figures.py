@@ -121,7 +121,7 @@ def draw(report: ReportData, name: str, *, venue: str = "screen") -> Figure | No
 def _paper_style(venue: Venue) -> Iterator[None]:
     import matplotlib as mpl
 
-    settings = {
+    settings: dict[Any, Any] = {
         "pdf.fonttype": 42,
         "ps.fonttype": 42,
         "svg.fonttype": "none",
@@ -430,7 +430,7 @@ def distances_figure(report: ReportData, venue: Venue) -> Figure | None:
     _footnote(
         figure,
         report,
-        _plain_text(f"{encoder}, layer {report.layer_name(encoder, entries[0]['layer'])}; density over token pairs."),
+        _plain_text(f"{encoder}, layer {report.layer_name(str(encoder), entries[0]['layer'])}; density over token pairs."),
     )
     return figure
 
@@ -487,7 +487,7 @@ def headline_pairs(report: ReportData, chosen: Selection, encoder: str | None = 
     for name, value in (
         ("distance", chosen.keys["distance"]),
         ("split", chosen.keys["split"]),
-        ("layer", chosen.layers.get(encoder)),
+        ("layer", chosen.layers.get(str(encoder))),
     ):
         if name in here and (here[name] == value).any():
             here = here[here[name] == value]

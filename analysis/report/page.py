@@ -224,8 +224,8 @@ def _token_view(report: ReportData) -> dict[str, Any]:
         "types": types, "labels": [labels[name] for name in types], "speakers": speakers, "utterances": _utterance_view(report, utterances),
     }  # fmt: skip
     view["groups"] = {}
-    for name, labels in _viseme_labels(tokens).items():
-        view["tokens"][name], view["groups"][name] = _codes(labels)
+    for name, visemes in _viseme_labels(tokens).items():
+        view["tokens"][name], view["groups"][name] = _codes(visemes)
     view["maps"] = _map_view(report, tokens, projection)
     pairs = report.tables.get("pairs")
     relations: list[list[Any]] = []

@@ -175,7 +175,7 @@ class Result:
             provenance={"encoders": {run.name: dict(self.embeddings.provenance.get("encoder", {}))}},
             configuration={},
             tables={"separation": self.table, "pairs": pairs_with_distances(config, run)},
-            verdicts=self.verdicts,
+            verdicts=list(self.verdicts),
             figures={
                 "headline": headline_of(config, [run]),
                 "nulls": null_draws(config, run),
@@ -312,7 +312,8 @@ def score(
 def _scored(vectors: SyllableEmbeddings, pairs: pd.DataFrame, variants: Mapping[str, UtteranceVectors]) -> SyllableEmbeddings:
     """The tokens whose type stands in a pair, of utterances that no module's failures name."""
     lost = {failure.item for given in variants.values() for failure in given.failures if failure.severity == "error"}
-    lost -= set.intersection(*(set(given.utterances) for given in variants.values())) if variants else set()
+    known = [set(given.utterances) for given in variants.values()]
+    lost = {name for name in lost if not all(name in names for names in known)}
     types = set(pairs["type_a"]) | set(pairs["type_b"])
     paired = vectors.tokens["type"].isin(types).to_numpy()
     if not paired.any():

@@ -64,7 +64,7 @@ def speech_figure(
     with _paper_style(VENUES[venue]):
         figure = _figure(VENUES[venue].page, 2.6 + 0.32 * len(tiers))
         axes = figure.subplots(2 + len(tiers), 1, sharex=True, height_ratios=[1, 2, *[0.35] * len(tiers)])
-        figure.get_layout_engine().set(h_pad=0.01, hspace=0)
+        figure.set_layout_engine("constrained", h_pad=0.01, hspace=0)
         piece = np.asarray(samples[int(start * sampling_rate) : int(end * sampling_rate)], dtype=float)
         axes[0].plot(start + np.arange(len(piece)) / sampling_rate, piece, color="#4D4D4D", linewidth=0.4)
         axes[0].set_yticks([])

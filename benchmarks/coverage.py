@@ -16,6 +16,7 @@ import argparse
 import os
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # matrices are small: more threads would wait for each other
@@ -228,7 +229,7 @@ def scale_free_table(lines: list[Line], corpora: int) -> None:
             print(f"| {line.name} | {null} | {shares} | {seconds:.3f} |", flush=True)
 
 
-def _one_corpus(plan: dict[str, Any]) -> tuple[str, dict[str, tuple[float, ...]]]:
+def _one_corpus(plan: dict[str, Any], permutations: int = 999) -> tuple[str, dict[str, tuple[float, ...]]]:
     """The verdict's rule, and (estimate, low, high, p, p of the permutation) of everything in :data:`TEXT_STATISTICS`."""
     import torch
 
@@ -238,7 +239,8 @@ def _one_corpus(plan: dict[str, Any]) -> tuple[str, dict[str, tuple[float, ...]]
     embeddings, semantics, pairs = simulated_texts(TextPlan(**plan))
     chosen = SeparationSettings(
         distances=("l2",), vectors=("raw",), relations=("near_homophone",), edit_classes=False, viseme_weighted=False,
-        splits=("different_text",), scale_free=("abx_error",), best_layer=False,
+        splits=("different_text",), scale_free=("abx_error",), best_layer=False, n_permutations=permutations,
+        n_permutations_scale_free=min(199, permutations),
     )  # fmt: skip
     found = score(embeddings, {"module": semantics}, pairs, settings=chosen)
     table = found.table
@@ -251,7 +253,7 @@ def _one_corpus(plan: dict[str, Any]) -> tuple[str, dict[str, tuple[float, ...]]
     return found.verdicts[0]["rule"], values
 
 
-def text_table(names: list[str], corpora: int, jobs: int) -> None:
+def text_table(names: list[str], corpora: int, jobs: int, permutations: int) -> None:
     from collections import Counter
     from multiprocessing import get_context
 
@@ -266,7 +268,9 @@ def text_table(names: list[str], corpora: int, jobs: int) -> None:
         for name in names:
             plan = TEXT_LINES[name]
             began = time.perf_counter()
-            made = pool.map(_one_corpus, [{"seed": seed, **plan} for seed in range(corpora)], chunksize=4)
+            made = pool.map(
+                partial(_one_corpus, permutations=permutations), [{"seed": seed, **plan} for seed in range(corpora)], chunksize=4
+            )
             seconds = (time.perf_counter() - began) / corpora
             rules = Counter(rule for rule, _ in made)
             shares = []
@@ -336,6 +340,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpora", type=int, default=1000, help="simulated corpora per line")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of lines, with and without an effect")
+    parser.add_argument("--permutations", type=int, default=999, help="shuffles of the permutation test of corpora of sentences")
     parser.add_argument("--jobs", type=int, default=1, help="processes for the corpora of sentences")
     parts = ("texts", "null", "power", "scale_free", "cells")
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
@@ -349,7 +354,7 @@ def main() -> None:
     )
     sentences = [name for name in TEXT_LINES if not given.only or name in given.only]
     if "texts" in given.parts and sentences:
-        text_table(sentences, given.corpora, given.jobs)
+        text_table(sentences, given.corpora, given.jobs, given.permutations)
     if "null" in given.parts and without:
         null_tables(without, given.corpora)
     if "power" in given.parts and planted:

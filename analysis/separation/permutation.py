@@ -125,34 +125,46 @@ class ShuffledDistances:
         self._voice_own = nulls.voice @ nulls.own.T if voices else None
         self._voice_squares = (nulls.voice**2).sum(1)
         self._same_utterance = self.ua == self.ub
+        n = len(nulls.own)
+        self._n = n
+        # where each token's row of a table begins, so that a look-up is one index
+        self._row_a, self._row_b, self._row = self.a * n, self.b * n, np.arange(len(self.u)) * n
+        self._voice_a, self._voice_b = self.a * len(voice), self.b * len(voice)
 
     def of(self, drawn: Reassignment) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Squared distances (M,) of the pairs, and squared norms (M,) of both their tokens."""
         p = drawn.utterance
         squares = self._own_squares[p]
         length = self._rr[p, p].astype(np.float64)
-        token = self._zr[np.arange(len(self.u)), p[self.u]].astype(np.float64)
-        pa, pb = p[self.ua], p[self.ub]
-        cross = self._zr[self.a, pb].astype(np.float64), self._zr[self.b, pa].astype(np.float64)
-        between = self._rr[pa, pb].astype(np.float64)
+        zr, rr = self._zr.reshape(-1), self._rr.reshape(-1)
+        token = zr.take(self._row + p.take(self.u)).astype(np.float64)
+        pa, pb = p.take(self.ua), p.take(self.ub)
+        cross_a, cross_b = zr.take(self._row_a + pb), zr.take(self._row_b + pa)
+        between = rr.take(pa * self._n + pb)
         if self._zv is not None:
             q = drawn.speaker[self.speakers]
             squares = squares + self._voice_squares[q] + 2 * self._voice_own[q, p]
             length = length + self._vv[q, q] + 2 * self._vr[q, p]
             token += self._zv[np.arange(len(self.u)), q[self.u]]
-            qa, qb = q[self.ua], q[self.ub]
-            cross[0][:] += self._zv[self.a, qb]
-            cross[1][:] += self._zv[self.b, qa]
-            between += self._vv[qa, qb] + self._vr[qa, pb] + self._vr[qb, pa]
+            qa, qb = q.take(self.ua), q.take(self.ub)
+            zv, vr = self._zv.reshape(-1), self._vr.reshape(-1)
+            cross_a = cross_a + zv.take(self._voice_a + qb)
+            cross_b = cross_b + zv.take(self._voice_b + qa)
+            between = between + self._vv.reshape(-1).take(qa * len(self._vv) + qb)
+            between += vr.take(qa * self._n + pb)
+            between += vr.take(qb * self._n + pa)
         factor = self.size / np.sqrt(np.where(squares > 0, squares, 1.0))
         length *= factor**2
-        fa, fb = factor[self.ua], factor[self.ub]
-        along_a, along_b = token[self.a], token[self.b]
-        apart = self._apart + 2 * (fa * (along_a - cross[1]) - fb * (cross[0] - along_b))
-        apart += length[self.ua] + length[self.ub] - 2 * fa * fb * between
-        norms = self._squares + 2 * factor[self.u] * token + length[self.u]
-        apart = np.where(self._same_utterance, self._apart, np.maximum(apart, 0.0))
-        return apart, norms[self.a], norms[self.b]
+        fa, fb = factor.take(self.ua), factor.take(self.ub)
+        own = factor.take(self.u) * token
+        apart = own.take(self.a) - fa * cross_b - fb * cross_a + own.take(self.b) - fa * fb * between
+        apart *= 2
+        apart += self._apart
+        apart += length.take(self.ua) + length.take(self.ub)
+        np.maximum(apart, 0.0, out=apart)
+        apart = np.where(self._same_utterance, self._apart, apart)
+        norms = self._squares + 2 * own + length.take(self.u)
+        return apart, norms.take(self.a), norms.take(self.b)
 
 
 def squared_distances(vectors: np.ndarray, a: np.ndarray, b: np.ndarray, chunk: int = 16384) -> np.ndarray:

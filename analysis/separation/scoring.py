@@ -226,7 +226,7 @@ def _scored(
     for _, group in table[table["p_value"].notna()].groupby(["distance", "variant", "statistic", "null", "vectors"]):
         table.loc[group.index, "p_adjusted"] = benjamini_hochberg(group["p_value"].to_numpy())
     table = table[list(SEPARATION_COLUMNS)].astype(SEPARATION_COLUMNS)
-    beside = beside_published(table)
+    beside = beside_published(table, embeddings.vectors.shape[-1])
     learnt = learnt_by_heart(vectors, token_pairs.utterances, settings)
     return Separation(
         table=table,

@@ -13,7 +13,7 @@ from analysis.errors import SeparationError
 from analysis.separation import SeparationSettings, score
 from analysis.separation.abx import abx_of_matrix
 from analysis.separation.clusters import d_prime, knn_purity, phone_probe
-from analysis.separation.published import PUBLISHED, beside_published, published_sentences
+from analysis.separation.published import PUBLISHED, arithmetic, beside_published, published_sentences
 from analysis.separation.simulation import CorpusPlan, simulated_corpus
 from analysis.separation.swap import swap, swap_effects
 from analysis.separation.uncertainty import detectable
@@ -331,13 +331,30 @@ def test_published_figures_stand_beside_the_same_encoders_only(corpus):
     named = replace(embeddings, provenance={**embeddings.provenance, "encoder": {"name": "facebook/hubert-base-ls960"}})
     separation = score(named, {"wav2sem": semantics}, pairs, settings=settings)
     beside = separation.published
-    assert set(beside["distance"]) == {"l2", "cosine"} and beside["nearest"].sum() == 1
+    ratios = {f"between_within_ratio of {name}" for name in ("l2", "cosine")}
+    assert set(beside["distance"]) == {"l2", "cosine", "rms", *ratios} and beside["nearest"].sum() == 1
+    place = ["layer", "split", "average", "variant"]
+    root = beside[beside["distance"] == "rms"].set_index(place)["without"] * np.sqrt(embeddings.vectors.shape[2])
+    assert np.allclose(root, beside[beside["distance"] == "l2"].set_index(place)["without"].loc[root.index])
     assert beside.loc[beside["nearest"], "log_ratio"].iat[0] == beside["log_ratio"].min()
     assert any("no reproduction" in note for note in separation.notes)
     exact = separation.table[separation.table["statistic"] == "mean_distance"].copy()
     exact["estimate"] = np.where(exact["variant"] == "without", PUBLISHED[1].without, PUBLISHED[1].with_module)
     assert beside_published(exact)["log_ratio"].max() == pytest.approx(0.0, abs=1e-12)
     assert published_sentences(beside_published(exact.iloc[:0])) == []
+
+
+def test_arithmetic_on_a_printed_value_holds_of_vectors():
+    rng = np.random.default_rng(0)
+    x = 3.0 + rng.standard_normal((60, 8))
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    cosine = 1 - (unit[:30] * unit[30:]).sum(1)
+    apart = np.linalg.norm(unit[:30] - unit[30:], axis=1)
+    assert apart.mean() <= arithmetic(float(cosine.mean()))["l2_unit"]
+    assert cosine.mean() >= arithmetic(float(apart.mean()))["cosine"]
+    assert arithmetic(0.0397)["l2_unit"] == pytest.approx(0.282, abs=5e-4)
+    assert arithmetic(0.0397)["cosine"] == pytest.approx(0.0008, abs=5e-5)
+    assert arithmetic(0.0397)["angular"] == pytest.approx(0.090, abs=5e-4)
 
 
 def test_a_swap_separates_meaning_from_the_recording(corpus):

@@ -95,7 +95,10 @@ def read_yaml(path: Path, remedy: str, error: type[AnalysisError] = StoreError) 
                 inner = f"{outer}.{name.value}" if outer else str(name.value)
                 if not isinstance(name, yaml.ScalarNode):
                     raise wrong(name.start_mark.line + 1, "a name is expected before the colon.")
-                if isinstance(node, yaml.MappingNode) and lines.setdefault(inner, name.start_mark.line + 1) != name.start_mark.line + 1:
+                if (
+                    isinstance(node, yaml.MappingNode)
+                    and lines.setdefault(inner, name.start_mark.line + 1) != name.start_mark.line + 1
+                ):
                     raise wrong(name.start_mark.line + 1, f"{inner} stands in line {lines[inner]} already.")
             note(value, inner)
 

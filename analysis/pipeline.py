@@ -259,9 +259,11 @@ def _chosen(
     stored: _Stored, name: str, tokens: pd.DataFrame, modules: Mapping[str, Semantics]
 ) -> tuple[SyllableEmbeddings, dict[str, UtteranceVectors], _Frames]:
     """The embeddings of these tokens, as :func:`_extract` would leave them; no module's vectors and no frames."""
+    from analysis.embeddings import SyllableEmbeddings
+
     done = _stage(f"Vectors of {stored.store.folder}")
     rows = np.flatnonzero(stored.tokens["token"].isin(tokens["token"]))
-    found = stored.store.read(stored.layers, rows)
+    found = SyllableEmbeddings.of_store(stored.store, stored.layers, rows)
     done(f"{len(rows)} of {len(stored.tokens)} tokens, layers {', '.join(map(str, found.layers))}")
     return replace(found, tokens=stored.tokens.iloc[rows].reset_index(drop=True)), {}, {}
 

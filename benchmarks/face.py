@@ -131,7 +131,7 @@ def contrast_line(rng: np.random.Generator, n_speakers: int, family: int, by_spe
 def study_line(rng: np.random.Generator, n_raters: int, n_items: int, test: str) -> bool:
     """Whether one half is not rejected where raters and items differ and no method is preferred."""
     from analysis.face.study import analyse
-    from analysis.face.study.answers import Answer
+    from analysis.face.study.ranking import Answer
 
     logits = 0.8 * rng.normal(size=n_raters)[:, None] + 0.8 * rng.normal(size=n_items)
     liked = rng.random(logits.shape) < 1 / (1 + np.exp(-logits))

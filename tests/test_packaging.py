@@ -156,7 +156,7 @@ def test_there_is_one_version(repository):
 
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["dynamic"] == ["version"]
-    assert project["tool"]["setuptools"]["dynamic"] == {"version": {"attr": "analysis.__version__"}}
+    assert project["tool"]["setuptools"]["dynamic"] == {"version": {"attr": "analysis.version.__version__"}}
     assert yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))["version"] == analysis.__version__
 
 

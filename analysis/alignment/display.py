@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from analysis.alignment.types import Alignment
+from analysis.timebase import Interval
 
-__all__ = ["alignment_html"]
+__all__ = ["tiers_html"]
 
 _PIXELS_PER_SECOND = 260
 _ROW = 26
 
 
-def alignment_html(alignment: Alignment) -> str:
+def tiers_html(title: str, tiers: Mapping[str, Sequence[Interval]], duration: float) -> str:
     """The tiers as an SVG picture with a line of text above; every label is escaped."""
-    width = max(200, round(alignment.duration * _PIXELS_PER_SECOND))
+    width = max(200, round(duration * _PIXELS_PER_SECOND))
     shapes = []
-    for row, (name, intervals) in enumerate((("words", alignment.words), ("phones", alignment.phones))):
+    for row, (name, intervals) in enumerate(tiers.items()):
         top = row * _ROW
         for number, interval in enumerate(intervals):
             left, right = interval.start * _PIXELS_PER_SECOND, interval.end * _PIXELS_PER_SECOND
@@ -31,16 +30,12 @@ def alignment_html(alignment: Alignment) -> str:
                 f"{label}</text></g>"
             )
     ticks = "".join(
-        f'<text x="{second * _PIXELS_PER_SECOND}" y="{2 * _ROW + 12}" font-size="10" fill="currentColor">{second} s</text>'
-        for second in range(int(alignment.duration) + 1)
+        f'<text x="{second * _PIXELS_PER_SECOND}" y="{len(tiers) * _ROW + 12}" font-size="10" fill="currentColor">{second} s</text>'
+        for second in range(int(duration) + 1)
     )
-    confidence = "" if alignment.confidence is None else f", confidence {alignment.confidence:.3g}"
-    summary = (
-        f"{escape(alignment.utterance_id)}: {len(alignment.words)} words, {len(alignment.phones)} phones, "
-        f"{alignment.duration:.2f} s, {escape(alignment.source)}{confidence}"
-    )
+    summary = escape(title)
     return (
         f"<p>{summary}</p>"
-        f'<div style="overflow-x:auto"><svg role="img" aria-label="{summary}" width="{width}" height="{2 * _ROW + 16}" '
+        f'<div style="overflow-x:auto"><svg role="img" aria-label="{summary}" width="{width}" height="{len(tiers) * _ROW + 16}" '
         f'xmlns="http://www.w3.org/2000/svg">{"".join(shapes)}{ticks}</svg></div>'
     )

@@ -83,9 +83,11 @@ class Alignment:
         return tuple(phone for phone in self.phones if phone.center in word)
 
     def _repr_html_(self) -> str:
-        from analysis.alignment.display import alignment_html
+        from analysis.alignment.display import tiers_html
 
-        return alignment_html(self)
+        confidence = "" if self.confidence is None else f", confidence {self.confidence:.3g}"
+        title = f"{self.utterance_id}: {len(self.words)} words, {len(self.phones)} phones, {self.duration:.2f} s, {self.source}{confidence}"
+        return tiers_html(title, {"words": self.words, "phones": self.phones}, self.duration)
 
     def warning_rows(self) -> list[Failure]:
         """The doubts as rows for the failures table."""

@@ -225,7 +225,8 @@ def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         return run_elsewhere("analysis.embeddings.__main__", arguments, options, cores=options.workers or 1)
 
     from analysis.corpus import open_corpus
-    from analysis.embeddings.extraction import make_recipe, nothing_encoded
+    from analysis.embeddings.encoding import make_recipe
+    from analysis.embeddings.extraction import nothing_encoded
     from analysis.embeddings.shards import plan_extraction
     from analysis.encoders import check_encoder, load_encoder
 

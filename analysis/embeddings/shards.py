@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.config import content_hash
 from analysis.corpus.utterance import Utterance
-from analysis.embeddings.extraction import Pooled, Recipe, assemble, describe, iter_pooled, tokens_by_utterance
+from analysis.embeddings.encoding import Pooled, Recipe, assemble, describe, iter_pooled, tokens_by_utterance
 from analysis.embeddings.store import STORAGE, EmbeddingStore, ShardContent
 from analysis.encoders.types import Encoder
 from analysis.errors import AudioError, ConfigurationError

@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.config import content_hash
-from analysis.embeddings.types import SyllableEmbeddings, UtteranceFrames
+from analysis.embeddings.frames import UtteranceFrames
 from analysis.encoders.types import layer_name
 from analysis.errors import Failure, StoreError, failure_rows
 from analysis.guard import is_unforeseen
@@ -339,7 +339,7 @@ class EmbeddingStore:
 
     @_of_a_whole_store
     def tokens(self) -> pd.DataFrame:
-        """The token table of all shards, without reading a vector: row i describes vector i of :meth:`read`.
+        """The token table of all shards, without reading a vector: row i describes vector i of :meth:`contents`.
 
         Raises
         ------
@@ -405,17 +405,19 @@ class EmbeddingStore:
         return next(iter(found))
 
     @_of_a_whole_store
-    def read(
+    def contents(
         self, layers: Sequence[int | str] | None = None, rows: Sequence[int] | np.ndarray | None = None
-    ) -> SyllableEmbeddings:
-        """Tokens and vectors of the given layers (all by default), by number or ``final``; no other layer is read from disk.
+    ) -> tuple[pd.DataFrame, np.ndarray, tuple[int, ...], UtteranceFrames, dict[str, Any]]:
+        """The fields of :class:`analysis.embeddings.SyllableEmbeddings`, with the given layers alone, by number or ``final``.
+
+        No other layer is read from disk; ``SyllableEmbeddings.of_store(store, layers, rows)`` makes the object.
 
         Parameters
         ----------
         layers : sequence of int or str, optional
         rows : sequence of int, optional
             Rows of the token table (:meth:`tokens`). Their vectors alone are kept, and the frames of their utterances, as
-            ``read(layers).select(rows)`` would leave them; memory follows their number, not that of the tokens stored.
+            ``of_store(store, layers).select(rows)`` would leave them; memory follows their number, not that of the tokens stored.
 
         Raises
         ------
@@ -457,7 +459,7 @@ class EmbeddingStore:
             frame_norm=np.concatenate([one.frame_norm for one in frames]),
         )
         provenance = {**configuration, "layers": list(layers), "configuration_hash": plan["configuration_hash"]}
-        return SyllableEmbeddings(tokens, vectors, layers, together, provenance)
+        return tokens, vectors, layers, together, provenance
 
     @_of_a_whole_store
     def failures(self) -> list[Failure]:

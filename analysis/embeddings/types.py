@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,43 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.embeddings.frames import UtteranceFrames
+from analysis.embeddings.store import EmbeddingStore
 from analysis.encoders.types import layer_name
 from analysis.errors import Failure
 from analysis.markup import counted, failures_in_words, html_summary, html_table
 
 __all__ = ["SyllableEmbeddings", "UtteranceFrames"]
-
-
-@dataclass(frozen=True)
-class UtteranceFrames:
-    """What must be known of all frames of each utterance to make every variant without a second pass.
-
-    Attributes
-    ----------
-    utterances : tuple of str
-        Ids, in the order of the arrays.
-    n_frames : ndarray, shape (U,), int64
-    mean : ndarray, shape (U, layers, dims), float32
-        Mean over the utterance's frames: what utterance centring removes.
-    frame_norm : ndarray, shape (U, layers), float32
-        Mean L2 norm of the utterance's frames: what the size of an added vector is stated against.
-    """
-
-    utterances: tuple[str, ...]
-    n_frames: np.ndarray
-    mean: np.ndarray
-    frame_norm: np.ndarray
-
-    def of(self, utterances: Iterable[str]) -> UtteranceFrames:
-        """Those of the given utterances, in the order in which they are here."""
-        wanted = set(utterances)
-        rows = np.flatnonzero([name in wanted for name in self.utterances])
-        return UtteranceFrames(
-            utterances=tuple(self.utterances[row] for row in rows),
-            n_frames=self.n_frames[rows],
-            mean=self.mean[rows],
-            frame_norm=self.frame_norm[rows],
-        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,10 +101,21 @@ class SyllableEmbeddings:
             If the store is incomplete, damaged or changed since it was written (``trust`` does not look for changes), or does not
             hold the layer.
         """
-        from analysis.embeddings.store import EmbeddingStore
-
         layers = (layer,) if isinstance(layer, int | str) else layer
-        return EmbeddingStore(folder, trust=trust).read(layers)
+        return cls.of_store(EmbeddingStore(folder, trust=trust), layers)
+
+    @classmethod
+    def of_store(
+        cls,
+        store: EmbeddingStore,
+        layers: Sequence[int | str] | None = None,
+        rows: Sequence[int] | np.ndarray | None = None,
+    ) -> SyllableEmbeddings:
+        """Embeddings of a store: of these layers, and of these rows of its token table; all by default.
+
+        Takes and raises what :meth:`analysis.embeddings.EmbeddingStore.contents` does.
+        """
+        return cls(*store.contents(layers, rows))
 
     def layer(self, layer: int | str) -> np.ndarray:
         """Vectors of one hidden state, by number or ``final``, shape ``(N, dims)``, float32."""

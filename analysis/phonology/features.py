@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.alignment.lexicon_files import lexicon_folder, read_rows
 from analysis.errors import LexiconError
-from analysis.phonology.inventory import plain_ipa
+from analysis.phonology.ipa import plain_ipa
 
 __all__ = ["feature_names", "segment_features"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from analysis.alignment.lexicon_files import INVENTORY_ALIASES, inventory_file, lexicon_folder, read_rows
 from analysis.errors import LexiconError
+from analysis.phonology.ipa import plain_ipa
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,11 +181,6 @@ class Inventory:
         if notation not in ("ipa", "xsampa"):
             raise LexiconError(f"There is no notation {notation!r}; choose ipa or xsampa.")
         return tuple(getattr(self.phones[symbol], notation) for symbol in symbols)
-
-
-def plain_ipa(text: str) -> str:
-    """A label in one Unicode form, tie bars left out, so that equal phones compare equal."""
-    return unicodedata.normalize("NFD", text).replace("\u0361", "").replace("\u035c", "")
 
 
 def _differences(first: Phone, second: Phone, columns: tuple[str, ...]) -> list[str]:

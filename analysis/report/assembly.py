@@ -290,9 +290,9 @@ def _versions() -> dict[str, str]:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    import analysis
+    from analysis.version import __version__
 
-    found = {"analysis": analysis.__version__, "python": platform.python_version()}
+    found = {"analysis": __version__, "python": platform.python_version()}
     for name in ("torch", "transformers", "numpy", "scipy", "scikit-learn", "umap-learn", "pocketsphinx", "hibari-tts", "soxr"):
         try:
             found[name] = version(name)

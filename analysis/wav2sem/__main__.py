@@ -253,7 +253,7 @@ def _parts(given: argparse.Namespace) -> dict[str, list]:
     from fnmatch import fnmatchcase
 
     from analysis.corpus import open_corpus
-    from analysis.wav2sem.recipe import held_out
+    from analysis.wav2sem.splits import held_out
 
     corpus = open_corpus(given.corpus)
     for failure in corpus.failures:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,14 +14,14 @@ import numpy as np
 from analysis.corpus.utterance import Utterance
 from analysis.errors import ConfigurationError, Failure, SemanticsError
 from analysis.guard import attempt
+from analysis.wav2sem.splits import DataParts, keep_data, training_parts
 from analysis.wav2sem.text import TextModel, normalized
 
 if TYPE_CHECKING:
     from analysis.wav2sem.frames import FrameCache
-    from analysis.wav2sem.splits import DataParts
     from analysis.wav2sem.types import Semantics
 
-__all__ = ["PRESETS", "Recipe", "evaluate", "held_out", "run"]
+__all__ = ["PRESETS", "Recipe", "evaluate", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -160,44 +159,6 @@ PRESETS = {
         },
     ),
 }
-
-
-def held_out(utterances: Sequence[Utterance], *, share: float = 0.05) -> dict[str, list[Utterance]]:
-    """Utterances to train on and to hold out, by speaker and by text.
-
-    Parameters
-    ----------
-    utterances : sequence of Utterance
-    share : float
-        Of speakers, and of texts, that are held out; at least one of each.
-
-    Returns
-    -------
-    dict
-        ``train``; ``speaker``: speakers never trained on; ``text``: texts never trained on, by speakers that were. A hash of the
-        name decides, so the split outlives the order of the corpus. Where there is one speaker, none is held out.
-    """
-    if not 0 < share < 1:
-        raise ConfigurationError(f"The share that is held out must lie between 0 and 1, not be {share}.")
-
-    def first(names: set[str]) -> set[str]:
-        order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-        return set(order[: max(1, round(share * len(order)))])
-
-    speakers = {utterance.speaker for utterance in utterances}
-    apart = first(speakers) if len(speakers) > 1 else set()
-    texts = first({normalized(utterance.text) for utterance in utterances if utterance.speaker not in apart})
-    split: dict[str, list[Utterance]] = {"train": [], "speaker": [], "text": []}
-    for utterance in utterances:
-        if utterance.speaker in apart:
-            split["speaker"].append(utterance)
-        elif normalized(utterance.text) in texts:
-            split["text"].append(utterance)
-        else:
-            split["train"].append(utterance)
-    if not split["train"]:
-        raise SemanticsError(f"{len(utterances)} utterances are too few to hold some out and train on the rest.")
-    return split
 
 
 def run(
@@ -419,7 +380,6 @@ def _heard(utterances: Sequence[Utterance], rate: int) -> Iterator[tuple[Utteran
 def _used(recipe: Recipe, corpus: str, share: float, out: Path) -> DataParts:
     """What is trained and validated on, logged and kept beside the module."""
     from analysis.corpus import open_corpus
-    from analysis.wav2sem.splits import keep_data, training_parts
 
     used = training_parts(open_corpus(corpus), share=share, splits=recipe.splits, data=recipe.data)
     keep_data(used.card, out)

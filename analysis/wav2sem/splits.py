@@ -6,6 +6,7 @@ LibriSpeech, TIMIT, MLS and others name their parts by folders (``train-clean-10
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import ConfigurationError, SemanticsError
+from analysis.wav2sem.text import normalized
 
 if TYPE_CHECKING:
     from analysis.corpus.utterance import Corpus, Utterance
 
-__all__ = ["DataParts", "keep_data", "last_of_chapters", "official_part", "training_parts"]
+__all__ = ["DataParts", "held_out", "keep_data", "last_of_chapters", "official_part", "training_parts"]
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +85,44 @@ def _role(name: str) -> str:
     return _ROLES.get(re.split(r"[-_. ]", name.lower())[0], "")
 
 
+def held_out(utterances: Sequence[Utterance], *, share: float = 0.05) -> dict[str, list[Utterance]]:
+    """Utterances to train on and to hold out, by speaker and by text.
+
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+    share : float
+        Of speakers, and of texts, that are held out; at least one of each.
+
+    Returns
+    -------
+    dict
+        ``train``; ``speaker``: speakers never trained on; ``text``: texts never trained on, by speakers that were. A hash of the
+        name decides, so the split outlives the order of the corpus. Where there is one speaker, none is held out.
+    """
+    if not 0 < share < 1:
+        raise ConfigurationError(f"The share that is held out must lie between 0 and 1, not be {share}.")
+
+    def first(names: set[str]) -> set[str]:
+        order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        return set(order[: max(1, round(share * len(order)))])
+
+    speakers = {utterance.speaker for utterance in utterances}
+    apart = first(speakers) if len(speakers) > 1 else set()
+    texts = first({normalized(utterance.text) for utterance in utterances if utterance.speaker not in apart})
+    split: dict[str, list[Utterance]] = {"train": [], "speaker": [], "text": []}
+    for utterance in utterances:
+        if utterance.speaker in apart:
+            split["speaker"].append(utterance)
+        elif normalized(utterance.text) in texts:
+            split["text"].append(utterance)
+        else:
+            split["train"].append(utterance)
+    if not split["train"]:
+        raise SemanticsError(f"{len(utterances)} utterances are too few to hold some out and train on the rest.")
+    return split
+
+
 def training_parts(corpus: Corpus, *, share: float = 0.05, splits: str = "official", data: str = "all") -> DataParts:
     """The utterances to train and to validate on.
 
@@ -104,8 +144,6 @@ def training_parts(corpus: Corpus, *, share: float = 0.05, splits: str = "offici
     SemanticsError
         If nothing is left to train on.
     """
-    from analysis.wav2sem.recipe import held_out
-
     if splits not in ("official", "ignore"):
         raise ConfigurationError(f"--splits is 'official' or 'ignore', not {splits!r}.")
     if data not in ("all", "release"):

@@ -52,7 +52,7 @@ def test_the_longest_clip_of_a_group_is_begun_first_and_results_keep_their_order
     import time
     from concurrent.futures import ThreadPoolExecutor
 
-    from analysis.embeddings.extraction import _in_order
+    from analysis.embeddings.encoding import _in_order
 
     seconds = [[0.02, 0.08, 0.04, 0.06], [0.05, 0.01, 0.03], []]
     groups = [
@@ -288,7 +288,7 @@ def test_provenance_names_the_precision_and_stores_never_mix_two(folder_of, thre
 
 def test_every_setting_that_decides_the_vectors_is_in_the_hash(folder_of, three, tmp_path: Path) -> None:
     """Weights, revision, layers, pooling, slicing, precision, storage, tokens, aligner, corpus: a change of each is another hash."""
-    from analysis.embeddings.extraction import make_recipe
+    from analysis.embeddings.encoding import make_recipe
 
     def hash_of(encoder, tokens=three[1], layers=None, pooling="mean", slicing="feature", **settings) -> str:
         recipe = make_recipe(encoder, layers=layers, pooling=pooling, slicing=slicing)

@@ -22,7 +22,7 @@ from analysis.corpus import write_manifest
 from analysis.embeddings import EmbeddingStore, SyllableEmbeddings, extract
 from analysis.embeddings import store as store_module
 from analysis.embeddings.__main__ import main
-from analysis.embeddings.extraction import make_recipe
+from analysis.embeddings.encoding import make_recipe
 from analysis.embeddings.shards import plan_extraction
 from analysis.embeddings.store import storage_error
 from analysis.encoders import load_encoder
@@ -115,12 +115,12 @@ def test_chosen_rows_are_what_selecting_them_leaves(layered: Path, monkeypatch: 
     one = np.flatnonzero(everything.tokens["utterance"] == held)
     some = np.random.default_rng(0).permutation(len(everything))[: len(everything) // 3]
     for rows in (one, some, np.arange(len(everything))):
-        found, expected = store.read([2, 0], rows), SyllableEmbeddings.read(layered, [2, 0]).select(rows)
+        found, expected = SyllableEmbeddings.of_store(store, [2, 0], rows), SyllableEmbeddings.read(layered, [2, 0]).select(rows)
         pd.testing.assert_frame_equal(found.tokens, expected.tokens)
         np.testing.assert_array_equal(found.vectors, expected.vectors)
         assert found.frames.utterances == expected.frames.utterances and found.layers == (2, 0)
         np.testing.assert_array_equal(found.frames.mean, expected.frames.mean)
-    assert len(store.read(None, [])) == 0
+    assert len(SyllableEmbeddings.of_store(store, None, [])) == 0
     # of shards without a chosen row, no vector is read
     opened: list[Path] = []
     read = pq.ParquetFile.read_row_group
@@ -129,7 +129,7 @@ def test_chosen_rows_are_what_selecting_them_leaves(layered: Path, monkeypatch: 
         "read_row_group",
         lambda self, group, columns: (opened.append(self), read(self, group, columns=columns))[1],
     )
-    store.read([1], one)
+    SyllableEmbeddings.of_store(store, [1], one)
     assert len(opened) == 1
 
 
@@ -144,14 +144,14 @@ def test_shards_of_other_columns_are_named(layered: Path, tmp_path: Path) -> Non
     whole = table.column("layer_01")
     pq.write_table(table.drop_columns("layer_01"), path)
     with pytest.raises(StoreError) as caught:
-        EmbeddingStore(folder, trust=True).read([1])
+        SyllableEmbeddings.of_store(EmbeddingStore(folder, trust=True), [1])
     assert str(caught.value) == (
         f"{path} has no column layer_01, which store.json names. Run the extraction again; it makes this shard anew and keeps the others."
     )
     short = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(3 * len(whole), dtype=np.float32)), 3)
     pq.write_table(table.set_column(table.schema.get_field_index("layer_01"), "layer_01", short), path)
     with pytest.raises(StoreError) as caught:
-        EmbeddingStore(folder, trust=True).read([1])
+        SyllableEmbeddings.of_store(EmbeddingStore(folder, trust=True), [1])
     assert str(caught.value) == (
         f"Shards of {folder} have vectors of different dimensions: 8 in part-00000, 3 in part-00001. Delete the folder and extract again."
     )
@@ -227,17 +227,17 @@ def test_damage_is_detected_and_only_that_shard_made_again(small_corpus, mfcc, t
     states = {one.name: one.state for one in store.status()}
     assert states == {"part-00000": "complete", "part-00001": "damaged", "part-00002": "damaged", "part-00003": "damaged"}
     with pytest.raises(StoreError, match=r"A completion file in .* is damaged .*Run the same command again"):
-        store.read()
+        SyllableEmbeddings.of_store(store)
     (tmp_path / "complete" / "part-00003.json").write_bytes((tmp_path / "complete" / "part-00000.json").read_bytes())
     with pytest.raises(StoreError, match=r"tokens/part-00001\.parquet has changed since it was written"):
-        store.read()
+        SyllableEmbeddings.of_store(store)
     with pytest.raises(StoreError, match=r"part-00001\.parquet cannot be read .*run the extraction again"):
-        EmbeddingStore(tmp_path, trust=True).read()
+        SyllableEmbeddings.of_store(EmbeddingStore(tmp_path, trust=True))
     counts = made.run(store, progress=False)
     assert (counts.made, counts.kept) == (3, 1)
     (tmp_path / "complete" / "part-00003.json").write_bytes((tmp_path / "complete" / "part-00000.json").read_bytes())
     with pytest.raises(StoreError, match=r"No completion file in .* notes the hash of tokens/part-00003\.parquet\. Run the"):
-        store.read()
+        SyllableEmbeddings.of_store(store)
     made.run(store, progress=False)
     assert files_of(tmp_path) == before
 
@@ -248,14 +248,14 @@ def test_changed_audio_is_never_served_from_old_vectors(tmp_path: Path, mfcc) ->
     made = plan(mfcc, utterances, tokens, per_shard=2)
     store = made.open(tmp_path / "store")
     made.run(store, progress=False)
-    first = store.read()
+    first = SyllableEmbeddings.of_store(store)
     other, _ = write_corpus(tmp_path / "other", 1, seed=9)
     data = bytearray(utterances[0].audio.read_bytes())
     data[-4000:] = other[0].audio.read_bytes()[-4000:]
     utterances[0].audio.write_bytes(bytes(data))
     counts = made.run(store, progress=False)
     assert (counts.made, counts.kept) == (1, 1)
-    second = store.read()
+    second = SyllableEmbeddings.of_store(store)
     changed = (first.vectors != second.vectors).any(axis=(1, 2))
     assert set(first.tokens["utterance"][changed]) == {"u000"}
 
@@ -306,14 +306,14 @@ def test_incomplete_store_says_what_to_do(small_corpus, mfcc, tmp_path: Path) ->
     store = made.open(tmp_path)
     made.run(store, shard=0, num_shards=2, progress=False)
     with pytest.raises(StoreError) as caught:
-        store.read()
+        SyllableEmbeddings.of_store(store)
     assert str(caught.value) == (
         f"{tmp_path} is not complete: 2 of 4 shards are missing, the first is part-00001. "
         f"Run the same command again; what is there is kept."
     )
     (tmp_path / "store.json").write_text(json.dumps({"schema_version": 99}))
     with pytest.raises(StoreError, match="is of schema version 99"):
-        store.read()
+        SyllableEmbeddings.of_store(store)
 
 
 def test_full_disk_is_told_and_leaves_no_half_file(small_corpus, mfcc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pytest
 from analysis.errors import FaceError
 from analysis.face.__main__ import main
 from analysis.face.study import Item, analyse, make_study, read_answers, read_items
-from analysis.face.study.answers import Answer, fleiss_kappa, krippendorff_alpha
-from analysis.face.study.ranking import bradley_terry
+from analysis.face.study.answers import fleiss_kappa, krippendorff_alpha
+from analysis.face.study.ranking import Answer, bradley_terry
 from tests.reference import face as oracle
 
 # A one-pixel GIF.

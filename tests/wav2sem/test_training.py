@@ -13,7 +13,8 @@ from analysis.errors import ConfigurationError, SemanticsError
 from analysis.wav2sem.data import FrameData
 from analysis.wav2sem.frames import FrameCache
 from analysis.wav2sem.module import SharedConfig, SharedModule
-from analysis.wav2sem.recipe import PRESETS, Recipe, held_out, run
+from analysis.wav2sem.recipe import PRESETS, Recipe, run
+from analysis.wav2sem.splits import held_out
 from analysis.wav2sem.text import TextModelCard, normalized
 from analysis.wav2sem.training import TrainingSettings, train
 

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import analysis
 from analysis.corpus.audio import read_header
 from analysis.corpus.demo.recipe import DemoUtterance, plan, recipe, sentences, word_pairs
 from analysis.corpus.utterance import Corpus, Utterance
@@ -158,7 +157,7 @@ def _here(missing: Sequence[DemoUtterance], folder: Path) -> Iterator[tuple[str,
 def _side_by_side(missing: Sequence[DemoUtterance], folder: Path, workers: int) -> Iterator[tuple[str, str]]:
     """Digests and names from ``workers`` child processes, in the order in which files are finished."""
     environment = dict(os.environ, OMP_NUM_THREADS="1", PYTHONIOENCODING="utf-8")
-    package_root = str(Path(analysis.__file__).resolve().parent.parent)
+    package_root = str(Path(__file__).resolve().parents[3])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "analysis.corpus.demo.synthesis", str(folder)]
     lines: queue.Queue[str | None] = queue.Queue()

@@ -13,24 +13,12 @@ import numpy as np
 
 from analysis.documents import read_json
 from analysis.errors import FaceError, Failure
-from analysis.face.study.ranking import Standing, rank_methods
+from analysis.face.study.ranking import Answer, Standing, rank_methods
 
 __all__ = ["Answer", "Preference", "StudyResult", "analyse", "fleiss_kappa", "krippendorff_alpha", "read_answers"]
 
 # Under this many raters or items an interval that resamples them is said to be weak.
 _FEW = 8
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One choice: ``preferred`` over ``other``, by ``rater``, on ``item``."""
-
-    rater: str
-    item: str
-    preferred: str
-    other: str
-    side: str
-    milliseconds: int
 
 
 @dataclass(frozen=True)

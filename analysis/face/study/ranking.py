@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from analysis.face.study.answers import Answer
-
-__all__ = ["Standing", "bradley_terry", "rank_methods"]
+__all__ = ["Answer", "Standing", "bradley_terry", "rank_methods"]
 
 # Each compared pair gets half a win for either side, so that a method that always won has a finite strength.
 _HALF = 0.5
 _STEPS = 200
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One choice: ``preferred`` over ``other``, by ``rater``, on ``item``."""
+
+    rater: str
+    item: str
+    preferred: str
+    other: str
+    side: str
+    milliseconds: int
 
 
 @dataclass(frozen=True)

@@ -270,6 +270,10 @@ def _console(report: Report, folder: Path) -> str:
             continue
         named = report.layer_name(verdict["encoder"], verdict["layer"])
         lines.append(f"{verdict['encoder']}, layer {named}: {verdict['text']}")
+    if not report.verdicts:
+        from analysis.report.summary import without_verdict
+
+        lines.append(without_verdict(report))
     failures = report.failures
     lost = int((failures["severity"] == "error").sum()) if len(failures) else 0
     if len(failures):

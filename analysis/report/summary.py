@@ -227,7 +227,20 @@ def verdicts(report: ReportData) -> list[dict[str, str]]:
         }
         for v in report.verdicts
     ]
-    return found or [{"level": "unclear", "words": "unclear", "text": "This run drew no verdict.", "encoder": "", "rule": ""}]
+    return found or [{"level": "unclear", "words": "unclear", "text": without_verdict(report), "encoder": "", "rule": ""}]
+
+
+def without_verdict(report: ReportData) -> str:
+    """Why there is no verdict: the headline's split holds no pair, as in a corpus of one text; or no module was analysed."""
+    split = str(report.figures.get("headline", {}).get("split", ""))
+    rows = report.separation
+    if not split or not len(rows) or not ((rows["statistic"] == "mean_distance") & (rows["variant"] != "without")).any():
+        return "This run drew no verdict."
+    parts = " and ".join(f"{spoken(part)}{'s' if part.startswith(('different', 'same')) else ''}" for part in split.split("+"))
+    return (
+        f"This run drew no verdict: no near-homophones of {parts} could be compared, and other comparisons cannot bear the claim. "
+        "Add recordings of other sentences that hold the words."
+    )
 
 
 def synthetic_note(report: ReportData) -> str:

@@ -122,6 +122,15 @@ def test_a_run_without_a_module_still_has_a_headline(report):
     assert question(plain) == "Does the module move near-homophones further apart?"
 
 
+def test_a_run_whose_headline_has_no_pairs_says_why_there_is_no_verdict(report):
+    headline = {**report.figures["headline"], "split": "different_text+different_speaker"}
+    one_text = replace(report, figures={**report.figures, "headline": headline}, verdicts=[])
+    assert verdicts(one_text)[0]["text"] == (
+        "This run drew no verdict: no near-homophones of different texts and different speakers could be compared, and other "
+        "comparisons cannot bear the claim. Add recordings of other sentences that hold the words."
+    )
+
+
 def test_verdicts_on_several_encoders_say_which(report):
     one, other = {"encoder": "mfcc", "text": "it rises", "level": "unclear"}, {"encoder": "bundled", "text": "it rises"}
     assert [found["text"] for found in verdicts(replace(report, verdicts=[one, one]))] == ["it rises", "it rises"]

@@ -24,6 +24,7 @@ __all__ = [
     "is_other_audio",
     "read_audio",
     "read_header",
+    "write_part",
 ]
 
 #: File name endings (lower case) that are taken for audio; libsndfile decides by content whether they are.
@@ -205,6 +206,21 @@ def read_audio(source: str | Path | Utterance, sampling_rate: int | None = 16000
 
         mono = soxr.resample(mono, rate, sampling_rate, quality="HQ")
     return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def write_part(utterance: Utterance, path: str | Path) -> Path:
+    """Write what an utterance takes of its file, and nothing else of it, as a WAV of 16 bits at the file's rate; returns the path.
+
+    Raises
+    ------
+    AudioError
+        As :func:`read_audio`.
+    """
+    import soundfile
+
+    samples = read_audio(utterance, None)
+    soundfile.write(str(path), samples, read_header(utterance.audio).sampling_rate, format="WAV", subtype="PCM_16")
+    return Path(path)
 
 
 def _stretch(path: Path, first: int, count: int) -> np.ndarray:

@@ -710,6 +710,7 @@ def _demo_films(options: argparse.Namespace, n_clips: int = 2) -> Path:
     """
     import csv
 
+    from analysis.corpus.audio import write_part
     from analysis.face.figures import read_faces
     from analysis.face.render import Panel, can_write_mp4, frame_pictures, write_animation
     from analysis.face.sequences import open_array
@@ -718,7 +719,7 @@ def _demo_films(options: argparse.Namespace, n_clips: int = 2) -> Path:
     if options.corpus != "builtin":
         from analysis.corpus import open_corpus
 
-        sounds = {one.id: one.audio for one in open_corpus(options.corpus).utterances if not one.is_part}
+        sounds = {one.id: one for one in open_corpus(options.corpus).utterances}
     films = options.out / "films"
     rows = []
     for dataset, rate in (("vocaset", 30), ("biwi", 25)):
@@ -728,14 +729,17 @@ def _demo_films(options: argparse.Namespace, n_clips: int = 2) -> Path:
             clips = list(csv.DictReader(stream))[:n_clips]
         runs = sorted(path for path in (folder / "predictions").iterdir() if path.name.partition("+")[0] == "FaceFormer")
         for clip in clips:
-            name, audio = clip["clip"], sounds.get(clip["utterance"])
+            name, spoken = clip["clip"], sounds.get(clip["utterance"])
             truth = open_array(folder / "vertices_npy" / f"{name}.npy")
             panels = [Panel(truth.reshape(len(truth), -1, 3)[:: 2 if dataset == "vocaset" else 1], "truth")]
             for run in runs:
                 array = open_array(next(iter(sorted(run.glob(f"{name}_condition_*.npy")))))
                 panels.append(Panel(array.reshape(len(array), -1, 3), run.name))
             ending = "mp4" if can_write_mp4() else "gif"
-            sound = audio if ending == "mp4" else None
+            sound = None
+            if spoken and ending == "mp4":
+                films.mkdir(parents=True, exist_ok=True)
+                sound = write_part(spoken, films / f"{dataset}_{name}.wav") if spoken.is_part else spoken.audio
             groups = [panels, *([panel] for panel in panels[1:])]
             made = []
             for number, group in enumerate(groups):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from analysis.errors import FaceError
 from analysis.face.__main__ import main
@@ -64,6 +65,57 @@ def test_the_page_does_not_name_methods_or_files(tmp_path: Path) -> None:
     assert not (tmp_path / "study" / "page" / "key.json").exists()
     assert "http:" not in text and "https:" not in text
     assert """content="default-src 'none'; script-src 'unsafe-inline';""" in text
+
+
+def _with_sound(folder: Path, cells: str) -> Path:
+    """Pairs whose sound is a part of a recording of two channels: 1 s at 0.25, then 1 s at 0.5; the second channel is its negative."""
+    left = np.repeat([0.25, 0.5], 8000)
+    soundfile.write(folder / "long.wav", np.stack([left, -0.5 * left], axis=1), 8000)
+    lines = _pairs(folder, n=1).read_text(encoding="utf-8").splitlines()
+    path = folder / "sound.csv"
+    path.write_text(f"{lines[0]},audio,start,end,audio_channel\n{lines[1]},{cells}\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ("long.wav,0.75,1.5,0", np.repeat([0.25, 0.5], [2000, 4000])),
+        ("long.wav,1.5,,1", np.full(4000, -0.25)),
+        ("long.wav,,0.5,", np.full(4000, 0.0625)),
+    ],
+)
+def test_of_a_part_of_a_recording_nothing_else_is_published(tmp_path: Path, cells, expected) -> None:
+    study = make_study(read_items(_with_sound(tmp_path, cells)), tmp_path / "study")
+    [sound] = (study["page"].parent / "media").glob("*.wav")
+    samples, rate = soundfile.read(sound)
+    assert rate == 8000 and samples.ndim == 1
+    np.testing.assert_allclose(samples, expected, atol=1 / 32768)
+    assert f"media/{sound.name}" in study["page"].read_text(encoding="utf-8")
+
+
+def test_a_whole_recording_is_copied_as_it_is(tmp_path: Path) -> None:
+    study = make_study(read_items(_with_sound(tmp_path, "long.wav,,,")), tmp_path / "study")
+    [sound] = (study["page"].parent / "media").glob("*.wav")
+    assert sound.read_bytes() == (tmp_path / "long.wav").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (",0.5,1,", "start names a part of the audio, and there is none."),
+        ("long.wav,1,1,", "the part from 1 to 1 s does not lie in {audio}, which lasts 2.000 s."),
+        ("long.wav,1.5,3,", "the part from 1.5 to 3 s does not lie in {audio}, which lasts 2.000 s."),
+        ("long.wav,nan,1,", "the part from nan to 1 s does not lie in {audio}, which lasts 2.000 s."),
+        ("long.wav,half,1,", "start and end must be seconds, and audio_channel a whole number from 0."),
+        ("long.wav,,,2", "{audio} has no channel 2; it has 2, counted from 0."),
+    ],
+)
+def test_parts_that_are_none_are_named(tmp_path: Path, cells, message) -> None:
+    path = _with_sound(tmp_path, cells)
+    with pytest.raises(FaceError) as caught:
+        read_items(path)
+    assert str(caught.value) == f"{path}, line 2: {message.format(audio=tmp_path / 'long.wav')}"
 
 
 def test_text_cannot_leave_the_script_element(tmp_path: Path) -> None:
@@ -243,7 +295,7 @@ def test_bad_answers_and_bad_pairs(tmp_path: Path) -> None:
 
     head = "item,method_a,media_a,method_b,media_b\n"
     assert message("item,media_a\n") == (
-        "bad.csv has no column method_a, method_b, media_b. Expected item, method_a, media_a, method_b, media_b[, text, audio]."
+        "bad.csv has no column method_a, method_b, media_b. Expected item, method_a, media_a, method_b, media_b[, text, audio, start, end, audio_channel]."
     )
     assert message(head) == "bad.csv holds no comparison."
     assert message(head + "x,A,0a.gif,B,nowhere.gif\n") == "bad.csv, line 2: there is no file nowhere.gif (column media_b)."

@@ -11,14 +11,16 @@ import hashlib
 import html
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from analysis.errors import FaceError
+from analysis.corpus.audio import read_header, write_part
+from analysis.corpus.utterance import Utterance
+from analysis.errors import AudioError, FaceError
 from analysis.face.study.codec import check_playable
 
 __all__ = ["Item", "make_study", "read_items"]
@@ -41,8 +43,8 @@ class Item:
         Videos or animated images.
     text : str
         What is said, shown above the pair; may be empty.
-    audio : Path or None
-        Played with both, where the media are silent.
+    audio : Path, Utterance or None
+        Played with both, where the media are silent. Of an utterance that is a part of its file, that part alone is published.
     """
 
     name: str
@@ -51,13 +53,14 @@ class Item:
     method_b: str
     media_b: Path
     text: str = ""
-    audio: Path | None = None
+    audio: Path | Utterance | None = None
 
 
 def read_items(path: str | Path) -> list[Item]:
     """Comparisons from a .csv with ``item, method_a, media_a, method_b, media_b`` and, where wanted, ``text`` and ``audio``.
 
-    Paths are relative to the file.
+    Paths are relative to the file. With ``start`` and ``end`` (seconds) or ``audio_channel`` (from 0), as manifests have them, that part
+    of the audio is published and nothing else of it.
 
     Raises
     ------
@@ -67,13 +70,13 @@ def read_items(path: str | Path) -> list[Item]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FaceError(f"There is no file {path}. Give a .csv with the columns {', '.join(_COLUMNS)}[, text, audio].")
+        raise FaceError(f"There is no file {path}. Give a .csv with the columns {', '.join(_COLUMNS)}[, text, audio, start, end, audio_channel].")
     with path.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         rows = list(reader)
         missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
-        raise FaceError(f"{path} has no column {', '.join(missing)}. Expected {', '.join(_COLUMNS)}[, text, audio].")
+        raise FaceError(f"{path} has no column {', '.join(missing)}. Expected {', '.join(_COLUMNS)}[, text, audio, start, end, audio_channel].")
     if not rows:
         raise FaceError(f"{path} holds no comparison.")
     items = []
@@ -110,10 +113,32 @@ def read_items(path: str | Path) -> list[Item]:
                 row["method_b"].strip(),
                 media["media_b"],
                 (row.get("text") or "").strip(),
-                media["audio"],
+                _sound(media["audio"], row, f"{path}, line {line}"),
             )
         )
     return items
+
+
+def _sound(path: Path | None, row: Mapping[str, str | None], where: str) -> Path | Utterance | None:
+    """The audio of a row: the file, or the part of it that the row's other cells name."""
+    cells = {name: (row.get(name) or "").strip() for name in ("start", "end", "audio_channel")}
+    if not any(cells.values()):
+        return path
+    if path is None:
+        raise FaceError(f"{where}: {next(name for name in cells if cells[name])} names a part of the audio, and there is none.")
+    try:
+        header = read_header(path)
+        start, end = float(cells["start"] or 0), float(cells["end"] or header.duration)
+        channel = int(cells["audio_channel"]) if cells["audio_channel"] else None
+    except AudioError as error:
+        raise FaceError(f"{where}: {error}") from None
+    except ValueError:
+        raise FaceError(f"{where}: start and end must be seconds, and audio_channel a whole number from 0.") from None
+    if not 0 <= start < end <= header.duration + 0.05:
+        raise FaceError(f"{where}: the part from {start:g} to {end:g} s does not lie in {path}, which lasts {header.duration:.3f} s.")
+    if channel is not None and not 0 <= channel < header.channels:
+        raise FaceError(f"{where}: {path} has no channel {channel}; it has {header.channels}, counted from 0.")
+    return Utterance(row["item"] or "", path, "-", "-", end - start, header.sampling_rate, start=start, channel=channel)
 
 
 def make_study(
@@ -160,14 +185,19 @@ def make_study(
     study = hashlib.sha256(f"{seed}/{title}/{question}/{content}".encode()).hexdigest()[:12]
     used: set[str] = set()
 
-    def publish(source: Path | None) -> str:
+    def publish(source: Path | Utterance | None) -> str:
         if source is None:
             return ""
+        part = source if isinstance(source, Utterance) and source.is_part else None
+        file = source.audio if isinstance(source, Utterance) else source
         name = ""
         while not name or name in used:
-            name = f"{rng.integers(1 << 48):012x}{source.suffix.lower()}"
+            name = f"{rng.integers(1 << 48):012x}{'.wav' if part else file.suffix.lower()}"
         used.add(name)
-        shutil.copyfile(source, media_folder / name)
+        if part:
+            write_part(part, media_folder / name)
+        else:
+            shutil.copyfile(file, media_folder / name)
         return f"media/{name}"
 
     trials, key, checks = [], {}, {}

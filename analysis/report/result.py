@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -284,6 +284,7 @@ def score(
     >>> result = score(vectors, meaning, pairs)  # doctest: +SKIP
     >>> result.net(distance="l2")  # doctest: +SKIP
     """
+    from analysis.separation import rows_to_score
     from analysis.separation import score as separation_of
 
     vectors = getattr(vectors, "embeddings", vectors)  # what extract gives holds them
@@ -303,7 +304,14 @@ def score(
         *getattr(pairs, "failures", ()),
     ]
     table = pd.DataFrame(pairs)
+    drawn: list[str] = []
+    if "pairs_of" in table:  # added vectors are sized by the tokens that are scored, as in a run
+        rows, drawn = rows_to_score(kept.tokens, table, chosen)
+        if len(rows) < len(kept) and all(len(of_layer) == len(kept) for of_layer in (frames or {}).values()):
+            kept = kept.select(rows)
+            frames = frames and {layer: [of_layer[row] for row in rows] for layer, of_layer in frames.items()}
     separation = separation_of(kept, variants, table, settings=chosen, frames=frames)
+    separation = replace(separation, notes=[*drawn, *separation.notes])
     if "pairs_of" not in table:  # as the scores took them
         table, _ = composed(table, kept.tokens, enough=chosen.min_type_pairs, speakers=chosen.min_speakers)
     return Result(separation, kept, variants, table, chosen, tuple(dict.fromkeys(failures)))

@@ -109,6 +109,8 @@ class CrossedDesign:
     cells : Cells
     weights : ndarray, shape (C,)
         From :meth:`Cells.weights`.
+    like : CrossedDesign, optional
+        A design of the same cells under other weights, whose groups are then held once.
 
     Notes
     -----
@@ -134,39 +136,19 @@ class CrossedDesign:
     Clark, H. H. (1973). The language-as-fixed-effect fallacy. Journal of Verbal Learning and Verbal Behavior 12.
     """
 
-    def __init__(self, cells: Cells, weights: np.ndarray) -> None:
-        from scipy import sparse
-
+    def __init__(self, cells: Cells, weights: np.ndarray, like: CrossedDesign | None = None) -> None:
         self.weights = np.asarray(weights, dtype=np.float64)
         n = len(cells)
-        rows = np.arange(n)
-        roles = [role for role in (cells.speaker_a, cells.speaker_b, cells.speaker_c) if role is not None]
-        speakers, each = np.unique(np.concatenate(roles), return_inverse=True)
-        speaker_a, speaker_b = each[:n], each[n : 2 * n]
-        pairs, type_pair = np.unique(cells.type_pair, return_inverse=True)
-        self.n_speakers, self.n_type_pairs = len(speakers), len(pairs)
-        ones = np.ones(n)
-        membership = {"speaker": sparse.csr_array((np.ones(len(each)), (np.tile(rows, len(roles)), each)), (n, len(speakers)))}
-        across = speaker_a != speaker_b
-        if across.any() and len(roles) == 2:
-            dyads, dyad = np.unique(speaker_a * len(speakers) + speaker_b, return_inverse=True)
-            membership["speaker_pair"] = sparse.csr_array((ones, (rows, dyad)), (n, len(dyads)))
-        shared = _shared_types(cells, rows, ones)
-        if shared is not None:
-            membership["type"] = shared
-        membership["type_pair"] = sparse.csr_array((ones, (rows, type_pair)), (n, len(pairs)))
-        membership["residual"] = sparse.eye_array(n, format="csr")
-        self.names = tuple(membership)
-        self._totals = {}
-        weighted = {}
-        for name, groups in membership.items():
-            weighted[name] = groups.T.multiply(self.weights[None, :]).tocsr()
-            self._totals[name] = groups.T @ self.weights
-        self._weighted = weighted
+        self._groups = _crossed_groups(cells) if like is None else like._groups
+        self.names = (*self._groups, "residual")
+        self.n_speakers, self.n_type_pairs = (self._groups[name].shape[0] for name in ("speaker", "type_pair"))
         # E[q_k] = sum_l sigma_l^2 || Z_k' W (I - 1 w') Z_l ||_F^2, expanded so that only small sparse products are formed:
         # || Z_k' W Z_l ||^2 is symmetric in k and l, and with single cells as groups it is the sum of squared entries.
+        membership = {name: groups.T.astype(np.float64).tocsr() for name, groups in self._groups.items()}
+        weighted = {name: groups.T.multiply(self.weights[None, :]).tocsr() for name, groups in membership.items()}
+        self._totals = {name: groups.T @ self.weights for name, groups in membership.items()} | {"residual": self.weights}
+        spread = {name: groups @ self._totals[name] for name, groups in membership.items()} | {"residual": self.weights}
         crossed: dict[tuple[int, int], float] = {}
-        spread = {name: groups @ self._totals[name] for name, groups in membership.items()}
         expectation = np.zeros((len(self.names), len(self.names)))
         for row, name in enumerate(self.names):
             total = self._totals[name]
@@ -174,7 +156,8 @@ class CrossedDesign:
                 if column < row:
                     squares = crossed[column, row]
                 elif other == "residual":
-                    squares = crossed[row, column] = np.sum(weighted[name].data ** 2)
+                    data = self.weights if name == "residual" else weighted[name].data
+                    squares = crossed[row, column] = np.sum(data**2)
                 else:
                     squares = crossed[row, column] = np.sum((weighted[name] @ membership[other]).data ** 2)
                 share = self._totals[other]
@@ -186,7 +169,7 @@ class CrossedDesign:
             squared = self._totals[name] ** 2
             self._effective[name] = squared.sum() ** 2 / np.sum(squared**2)
         self._loads = np.array([np.sum(self._totals[name] ** 2) for name in self.names])
-        groups = sum(len(self._totals[name]) - 1 for name in self.names if name != "residual")
+        groups = sum(groups.shape[0] - 1 for groups in self._groups.values())
         self._residual_df = max(1.0, self._effective["residual"] * (1 - min(groups + 1, n - 1) / n))
 
     def interval(self, values: np.ndarray, level: float = 0.95) -> Interval:
@@ -287,7 +270,9 @@ class CrossedDesign:
     def _forms(self, values: np.ndarray) -> np.ndarray:
         """Sum over each component's groups of the squared totals of ``w_c (y_c - w'y)``; (R, C) to (R, components)."""
         residual = np.ascontiguousarray((values - (values @ self.weights)[:, None]).T)
-        return np.stack([np.sum((self._weighted[name] @ residual) ** 2, axis=0) for name in self.names], axis=1)
+        residual *= self.weights[:, None]
+        forms = [np.sum((groups @ residual) ** 2, axis=0) for groups in self._groups.values()]
+        return np.stack([*forms, np.sum(residual**2, axis=0)], axis=1)
 
     def _made(
         self,
@@ -316,20 +301,57 @@ class CrossedDesign:
         ]  # fmt: skip
 
 
-def _shared_types(cells: Cells, rows: np.ndarray, ones: np.ndarray) -> Any:
-    """Sparse (C, types) with each cell's two types, or None where type pairs share none: types are then told by their pair."""
+def _crossed_groups(cells: Cells) -> dict[str, Any]:
+    """By component, sparse (groups, C): how often each cell holds each group. Kept small, since cells are many: int8 and int32."""
+    n = len(cells)
+    roles = [role for role in (cells.speaker_a, cells.speaker_b, cells.speaker_c) if role is not None]
+    speakers, each = _numbered(np.concatenate(roles))
+    speaker_a, speaker_b = each[:n], each[n : 2 * n]
+    found = {"speaker": _membership([each[k * n : (k + 1) * n] for k in range(len(roles))], len(speakers))}
+    if len(roles) == 2 and (speaker_a != speaker_b).any():
+        dyads, dyad = _numbered(speaker_a.astype(np.int64) * len(speakers) + speaker_b)
+        found["speaker_pair"] = _membership([dyad], len(dyads))
+    shared = _shared_types(cells)
+    if shared is not None:
+        types, type_a, type_b = shared
+        found["type"] = _membership([type_a, type_b], types)
+    pairs, type_pair = _numbered(cells.type_pair)
+    found["type_pair"] = _membership([type_pair], len(pairs))
+    return found
+
+
+def _membership(roles: Sequence[np.ndarray], n_groups: int) -> Any:
+    """Sparse (groups, C) of cells that hold one group in each role; a cell that holds one in two roles counts twice."""
     from scipy import sparse
 
+    n = len(roles[0])
+    ones, cell = np.ones(len(roles) * n, dtype=np.int8), np.tile(np.arange(n, dtype=np.int32), len(roles))
+    return sparse.csr_array((ones, (np.concatenate(roles), cell)), (n_groups, n))
+
+
+def _numbered(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes that occur, ascending, and the place of each among them, int32: ``np.unique``, by a table where codes are small."""
+    codes = np.asarray(codes)
+    if not len(codes) or codes.min() < 0 or codes.max() > 4 * len(codes) + 1024:
+        found, place = np.unique(codes, return_inverse=True)
+        return found, place.astype(np.int32)
+    present = np.zeros(int(codes.max()) + 1, dtype=bool)
+    present[codes] = True
+    return np.flatnonzero(present), (np.cumsum(present, dtype=np.int32) - 1)[codes]
+
+
+def _shared_types(cells: Cells) -> tuple[int, np.ndarray, np.ndarray] | None:
+    """How many types there are, and each cell's two, numbered; None where type pairs share none: types are then told by their pair."""
     if cells.type_a is None or cells.type_b is None:
         return None
-    types, both = np.unique(np.concatenate([cells.type_a, cells.type_b]), return_inverse=True)
-    type_a, type_b = both[: len(rows)], both[len(rows) :]
-    of_pair = np.unique(np.stack([cells.type_pair, type_a, type_b], 1), axis=0)
-    mentions = np.bincount(of_pair[:, 1], minlength=len(types))
-    mentions += np.bincount(of_pair[of_pair[:, 1] != of_pair[:, 2], 2], minlength=len(types))
-    if mentions.max() < 2:
-        return None
-    return sparse.csr_array((np.r_[ones, ones], (np.r_[rows, rows], np.r_[type_a, type_b])), (len(rows), len(types)))
+    types, both = _numbered(np.concatenate([cells.type_a, cells.type_b]))
+    type_a, type_b = both[: len(cells)], both[len(cells) :]
+    pairs, pair = _numbered(cells.type_pair)
+    of_pair = np.zeros((2, len(pairs)), dtype=np.int64)
+    of_pair[:, pair] = type_a, type_b
+    mentions = np.bincount(of_pair[0], minlength=len(types))
+    mentions += np.bincount(of_pair[1, of_pair[0] != of_pair[1]], minlength=len(types))
+    return None if mentions.max() < 2 else (len(types), type_a, type_b)
 
 
 def _nonnegative(expectation: np.ndarray, observed: np.ndarray, magnitude: np.ndarray | None = None) -> np.ndarray:
@@ -446,7 +468,7 @@ def speaker_bootstrap(
 def _resampled_pairs(cells: Cells, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """Weight of each type pair in each resample, shape (R, P): type pairs are drawn, or types where pairs share some."""
     pairs, first = np.unique(cells.type_pair, return_index=True)
-    if _shared_types(cells, np.arange(len(cells)), np.ones(len(cells))) is None:
+    if _shared_types(cells) is None:
         return resample_weights(len(pairs), resamples, rng)
     types, both = np.unique(np.concatenate([cells.type_a[first], cells.type_b[first]]), return_inverse=True)
     drawn = resample_weights(len(types), resamples, rng)

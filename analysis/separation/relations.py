@@ -103,9 +103,16 @@ class TokenPairs:
         """The chosen cells (a mask or positions) as what intervals are made from."""
         pair = self.cell_type_pair[chosen]
         types = self.types_of_pair[pair]
-        return Cells(
-            self.cell_speaker_a[chosen], self.cell_speaker_b[chosen], pair, self.cell_count[chosen], types[:, 0], types[:, 1]
+        # cells are many and held for every average: codes of half the size
+        columns = (
+            self.cell_speaker_a[chosen],
+            self.cell_speaker_b[chosen],
+            pair,
+            self.cell_count[chosen],
+            types[:, 0],
+            types[:, 1],
         )
+        return Cells(*(column.astype(np.int32) for column in columns))
 
     @cached_property
     def types_of_pair(self) -> np.ndarray:

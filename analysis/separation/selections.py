@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -91,8 +91,11 @@ def selections(pairs: TokenPairs, settings: SeparationSettings) -> Iterator[Sele
                 continue
             counts = _counts(pairs, positions)
             plain = importance is None and ":" not in relation and relation not in CLASS_RELATIONS
-            for average in ("macro", "micro") if plain else ("macro",):
-                yield _selection(pairs, relation, split, average, positions, counts, importance)
+            macro = _selection(pairs, relation, split, "macro", positions, counts, importance)
+            yield macro
+            if plain:
+                weights = macro.cells.weights("micro")
+                yield replace(macro, average="micro", weights=weights, design=CrossedDesign(macro.cells, weights, macro.design))
 
 
 def restricted(selection: Selection, pairs: TokenPairs, speakers: np.ndarray) -> Selection | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from analysis.separation.distances import Added, Moments, PairGeometry, Whitenin
 from analysis.separation.dprime import DPrime
 from analysis.separation.fusions import module_fusion
 from analysis.separation.headline import Headline
-from analysis.separation.permutation import sampled_pairs, shuffle_test
+from analysis.separation.permutation import PairSample, sampled_pairs, shuffle_test
 from analysis.separation.relations import TokenPairs, speaker_of_utterance, split_mask
 from analysis.separation.selections import Selection
 from analysis.separation.settings import SeparationSettings
@@ -189,11 +190,15 @@ class LayerVariants:
         self.sums: dict[tuple[str, str], np.ndarray] = {}
         self.draws: dict[tuple[str, str, str], np.ndarray] = {}
         self.split_permuted = Headline.of(settings).split
-        headline_cells = split_mask(pairs.cell_atom, self.split_permuted)
-        self.sample = sampled_pairs(pairs, headline_cells, settings.max_pairs_permuted, settings.seed)
         self.permuted: dict[tuple[str, str], np.ndarray] = {}
         self.null_vectors = {name: self._null_vectors(vectors) for name, vectors in self._added().items()}
         self._compute()
+
+    @cached_property
+    def sample(self) -> PairSample | None:
+        """Token pairs of the headline's split that are permuted; drawn only where something is."""
+        headline_cells = split_mask(self.pairs.cell_atom, self.split_permuted)
+        return sampled_pairs(self.pairs, headline_cells, self.settings.max_pairs_permuted, self.settings.seed)
 
     def _added(self) -> Mapping[str, np.ndarray]:
         """What nulls take the place of: semantic vectors before a fusion with weights, otherwise what is added to every token."""
@@ -290,7 +295,7 @@ class LayerVariants:
     def _permute(self, module: str, vectors: np.ndarray, names: tuple[str, ...], matrix: Any) -> None:
         """Many shuffles on a sample of the token pairs of the headline's split."""
         settings = self.settings
-        if self.sample is None or "shuffled" not in settings.nulls or not settings.n_permutations:
+        if "shuffled" not in settings.nulls or not settings.n_permutations or self.sample is None:
             return
         found = shuffle_test(
             names,

@@ -8,12 +8,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from analysis.engine import command_shards
 from analysis.errors import AnalysisError, BaselineError, ConfigurationError
 from analysis.guard import first_line, is_out_of_memory, log_traceback
 
-__all__ = ["UNFORESEEN", "exit_code", "run_elsewhere", "seed"]
+__all__ = ["UNFORESEEN", "Parser", "exit_code", "run_elsewhere", "seed"]
 
 #: Exit code of an error that nobody foresaw: 1 is the gate's word for a regression.
 UNFORESEEN = 70
@@ -21,6 +22,25 @@ UNFORESEEN = 70
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # Below this, libraries that compute wait for memory, while they are loaded, without an end: no error could be caught then.
 _LEAST_ADDRESS_SPACE = 2 << 30
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes ``--some_option`` for ``--some-option`` and the other way round; so do its subcommands."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As the parser of the standard library does, after options are spelled as they were declared."""
+        given = sys.argv[1:] if args is None else list(args)
+        end = given.index("--") if "--" in given else len(given)
+        return super().parse_known_args([*map(self._spelled, given[:end]), *given[end:]], namespace)
+
+    def _spelled(self, argument: str) -> str:
+        name, equals, value = argument.partition("=")
+        if not name.startswith("--") or name in self._option_string_actions:
+            return argument
+        for other in ("--" + name[2:].replace("_", "-"), "--" + name[2:].replace("-", "_")):
+            if other in self._option_string_actions:
+                return other + equals + value
+        return argument
 
 
 def exit_code(command: Callable[[], int], *, interrupted: str = "interrupted") -> int:

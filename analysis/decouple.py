@@ -104,6 +104,11 @@ _SEQUENCES = tuple(
     f"separation.{item.name}" for item in dataclasses.fields(SeparationSettings) if str(item.type).startswith("tuple")
 )
 _SWITCHES = tuple(item.name for item in dataclasses.fields(DecoupleConfig) if item.type in ("bool", bool))
+# Each option under its name with underscores.
+_SPELLINGS = {name: name for name in _FIELDS}
+_SPELLINGS |= {f"separation.{item.name}": f"separation.{item.name}" for item in dataclasses.fields(SeparationSettings)}
+_SPELLINGS |= {f"projection.{item.name}": f"projection.{item.name}" for item in dataclasses.fields(ProjectionSettings)}
+_SPELLINGS |= {name.replace("-", "_"): name for name in ("check", "accept-baseline", "accept", "reason")}
 
 
 def _normalised(arguments: Sequence[str]) -> list[str]:
@@ -114,8 +119,8 @@ def _normalised(arguments: Sequence[str]) -> list[str]:
     while waiting:
         argument = waiting.pop(0)
         name, equals, value = argument.removeprefix("--").partition("=")
-        if argument.startswith("--") and name.replace("-", "_") in _FIELDS:  # --min-tokens is --min_tokens
-            name = name.replace("-", "_")
+        if argument.startswith("--"):  # --min-tokens is --min_tokens, --accept_baseline is --accept-baseline
+            name = _SPELLINGS.get(name.replace("-", "_"), name)
             argument = f"--{name}{equals}{value}"
         if not argument.startswith("--"):
             rest.append(argument)

@@ -273,3 +273,58 @@ def test_numbers_out_of_range_are_told_at_once(command, message, tmp_path, capsy
     assert code == 2
     assert capsys.readouterr().err.endswith(message)
     assert not list(tmp_path.iterdir())
+
+
+def test_one_command_line_reaches_every_command(capsys):
+    from analysis.__main__ import _COMMANDS, main
+    from analysis.version import __version__
+
+    for name in _COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            main([name, "--help"])
+        assert ended.value.code == 0 and f"python -m analysis.{name}" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"wav2sem-analysis {__version__}\n"
+    assert main(["corpus", "layouts"]) == 0 and "librispeech" in capsys.readouterr().out
+    assert main(["decople"]) == 2
+    assert capsys.readouterr().err.startswith("error: there is no command 'decople'; did you mean 'decouple'?\n")
+
+
+def test_the_installed_command_is_that_one(repository):
+    import tomllib
+
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, name = project["scripts"]["wav2sem-analysis"].split(":")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_options_are_written_with_dashes_or_underscores():
+    from analysis.console import Parser
+
+    parser = Parser()
+    parser.add_argument("--num-shards", type=int)
+    parser.add_argument("--keep_all", action="store_true")
+    parser.add_argument("rest", nargs="*")
+    inner = parser.parse_args(["--num_shards=3", "--keep-all", "--", "--num_shards"])
+    assert (inner.num_shards, inner.keep_all, inner.rest) == (3, True, ["--num_shards"])
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--num_shard_s", "3"])
+    commands = Parser()
+    one = commands.add_subparsers().add_parser("one")
+    one.add_argument("--speaker-level", type=int)
+    assert commands.parse_args(["one", "--speaker_level", "-1"]).speaker_level == -1
+
+
+def test_settings_are_written_with_dashes_or_underscores():
+    from analysis import decouple
+
+    dashes, underscores = (
+        decouple.parse(
+            ["--min-tokens", "2", "--separation.n-nulls=7", "--projection.min-dist", "0.2", "--accept-baseline", "b.json"]
+        ),
+        decouple.parse(
+            ["--min_tokens", "2", "--separation.n_nulls=7", "--projection.min_dist", "0.2", "--accept_baseline", "b.json"]
+        ),
+    )
+    assert dashes[0] == underscores[0] and dashes[0].separation.n_nulls == 7 and dashes[0].projection.min_dist == 0.2
+    assert dashes[1].accept_baseline == underscores[1].accept_baseline == "b.json"

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.console import exit_code, run_elsewhere
+from analysis.console import Parser, exit_code, run_elsewhere
 from analysis.engine import PLACES
 from analysis.errors import AlignmentError, ConfigurationError, Failure, StrictError, write_failures
 from analysis.guard import attempt
@@ -51,7 +51,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def _align_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.alignment",
         description=_ALIGN_HELP,
         epilog=_EXIT_CODES,
@@ -171,7 +171,7 @@ def _align(arguments: list[str]) -> int:
 
 
 def _segment_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.alignment segment",
         description="Divide long recordings, whose transcripts have no times, into utterances: a manifest with start and end. Cut is "
         "in pauses between words that an English recogniser and the transcript agree on; stretches where they do not agree are "
@@ -213,7 +213,7 @@ def _refuse_to_write_over(out: Path, folders: dict[str, Path | None]) -> None:
 
 
 def _compare_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.alignment compare",
         description="Boundary errors of HYP against REF: two TextGrids, or two folders with TextGrids of the same paths or names. "
         "What cannot be read is named and left out.",
@@ -337,7 +337,7 @@ def _textgrids(path: Path) -> dict[str, Path]:
 
 
 def _show_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.alignment show",
         description="What is in TextGrids, tier by tier. One bad file does not hide the others.",
         epilog=_EXIT_CODES,

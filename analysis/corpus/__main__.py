@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from analysis.console import exit_code
+from analysis.console import Parser, exit_code
 from analysis.errors import Failure
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of this command, from which its page in the documentation is made too."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.corpus",
         description="What a corpus holds, a manifest of it, or the demo corpus.",
         epilog="A CORPUS is `demo`, a folder or manifest whose layout is recognised, or `layout:path`; `layouts` lists them. "

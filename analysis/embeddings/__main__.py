@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.console import exit_code, run_elsewhere
+from analysis.console import Parser, exit_code, run_elsewhere
 from analysis.engine import PLACES, available_cores
 from analysis.errors import ConfigurationError, Failure, write_failures
 
@@ -43,7 +43,7 @@ exit codes: 0 done (with --status: complete), 1 --status: not complete, 2 the re
 
 def parser() -> argparse.ArgumentParser:
     """The parser of this command, from which its page in the documentation is made too."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.embeddings",
         description="One vector per syllable, phone, word or utterance and layer of a speech encoder, stored as sharded Parquet.",
         epilog=_EPILOG,

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.console import exit_code, seed
+from analysis.console import Parser, exit_code, seed
 from analysis.documents import read_utf8
 from analysis.errors import ConfigurationError, FaceError, Failure, StrictError
 
@@ -43,7 +43,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of this command, from which its page in the documentation is made too."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.face", description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

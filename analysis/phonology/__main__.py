@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.console import exit_code, seed
+from analysis.console import Parser, exit_code, seed
 from analysis.errors import ConfigurationError, LexiconError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of this command, from which its page in the documentation is made too."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.phonology",
         description="Pronunciations, syllables, and pairs of words that sound alike.",
         epilog="Exit codes: 0 done; 2 the request cannot be met (the message says why).",

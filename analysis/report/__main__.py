@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.console import exit_code
+from analysis.console import Parser, exit_code
 
 _VENUES = ("acl", "cvpr", "interspeech", "icassp", "screen")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m analysis.report",
         description="Draw report.html, report.md, tables and figures again from report.json; nothing is computed anew.",
         epilog="Exit codes: 0 done, 2 the request cannot be met.",

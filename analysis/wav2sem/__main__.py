@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.console import exit_code, seed
+from analysis.console import Parser, exit_code, seed
 from analysis.errors import ConfigurationError
 
 _EPILOGUE = """
@@ -85,7 +85,7 @@ _RECIPE_FLAGS: dict[str, tuple[Any, str]] = {
 
 def parser() -> argparse.ArgumentParser:
     """The parser of this command, from which its page in the documentation is made too."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis.wav2sem",
         description="Semantic vectors of utterances: train, evaluate, convert and use Wav2Sem modules.",
         epilog=_EPILOGUE.strip(),

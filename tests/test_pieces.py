@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from dataclasses import replace
 
@@ -71,6 +72,7 @@ def test_first_lines_say_what_there_is(made):
     assert repr(made.meaning) == "<Semantic vectors of semantics (from array): 40 utterances, 8 dimensions>"
     assert repr(made.result).splitlines()[0].startswith("<Separation of mfcc: layer 0, with semantics, ")
     assert repr(made.result.net(distance="l2")).startswith("<8 scores; encoder: mfcc, layer: 0, ")
+    assert re.fullmatch(r"<Separation of mfcc: [0-9,]+ scores on 1 layer>", repr(made.result.separation))
     assert made.result.plot("layers")._repr_png_().startswith(b"\x89PNG")
 
 

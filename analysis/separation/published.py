@@ -68,7 +68,7 @@ def arithmetic(value: float) -> dict[str, float]:
     Examples
     --------
     >>> {name: round(found, 4) for name, found in arithmetic(0.0397).items()}
-    {'l2_unit': 0.2818, 'cosine': 0.0008, 'angular': 0.0901}
+    {'l2_unit': 0.2818, 'cosine': 0.0008, 'angular': 0.09}
     """
     return {"l2_unit": float(np.sqrt(2 * value)), "cosine": value**2 / 2, "angular": float(np.arccos(1 - value) / np.pi)}
 

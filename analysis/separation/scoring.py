@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import SeparationError
+from analysis.markup import counted
 from analysis.separation.averages import average_rows, per_pair_distances
 from analysis.separation.best_layer import best_layer_rows, halves, layer_candidates
 from analysis.separation.curves import layer_curves
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Separation", "rows_of_abx", "rows_to_score", "score"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Separation:
     """What :func:`score` found.
 
@@ -66,6 +67,11 @@ class Separation:
     verdicts: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
     published: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def __repr__(self) -> str:
+        encoders = ", ".join(map(str, self.table["encoder"].unique()))
+        layers = self.table["layer"].nunique()
+        return f"<Separation of {encoders}: {counted(len(self.table), 'score')} on {counted(layers, 'layer')}>"
 
 
 @dataclass(frozen=True)

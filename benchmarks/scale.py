@@ -69,11 +69,11 @@ def small_store(folder: Path) -> None:
 def multiplied(small: Path, folder: Path, tokens: int, layers: list[int]) -> int:
     """Write a store of at least so many tokens, and a manifest of its utterances beside it; how many tokens there are."""
     from analysis.corpus import open_corpus
-    from analysis.embeddings import EmbeddingStore
+    from analysis.embeddings import EmbeddingStore, SyllableEmbeddings
     from analysis.embeddings.store import ShardContent
 
     source = EmbeddingStore(small)
-    base, configuration = source.read(layers), source.open()["configuration"]
+    base, configuration = SyllableEmbeddings.of_store(source, layers), source.open()["configuration"]
     corpus = {utterance.id: utterance for utterance in open_corpus("demo")}
     spoken = [name for name in base.frames.utterances if name in corpus]
     voices = sorted({corpus[name].speaker for name in spoken})

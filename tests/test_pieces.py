@@ -158,6 +158,22 @@ def test_utterances_that_a_module_lost_are_left_out_with_their_row(made):
     )
 
 
+def test_frames_of_every_token_go_with_the_tokens_that_are_scored(made):
+    frames = {0: [np.ones((2, 3), np.float32)] * len(made.vectors)}
+    settings = QUICK | {"scale_free": ("abx_error",)}
+    table = wa.score(made.vectors, None, made.pairs, settings=settings, frames=frames).table
+    assert "dtw_angular" in set(table["distance"])
+    assert refused(lambda: wa.score(made.vectors, None, made.pairs, settings=settings, frames={0: frames[0][1:]})).startswith(
+        f"Layer 0 has frames of {len(made.vectors) - 1} tokens, but the embeddings have {len(made.vectors)}."
+    )
+
+
+def test_a_result_shows_itself_whatever_was_scored(made):
+    for settings in ({"relations": ("unrelated",)}, {"distances": ("cosine",), "vectors": ("utterance_centred",)}):
+        result = wa.score(made.vectors, made.meaning, made.pairs, settings=QUICK | settings)
+        assert len(result._repr_html_()) > 60 and repr(result).startswith("<Separation of mfcc: ")
+
+
 def test_pairs_of_a_token_table_and_an_encoder_by_name(made):
     pairs = wa.pair_table(made.tokens)
     assert set(pairs["relation"]) >= {"near_homophone", "unrelated"}

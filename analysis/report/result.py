@@ -232,10 +232,12 @@ class Result:
         from html import escape
 
         items = "".join(f"<li>{escape(str(verdict['text']))}</li>" for verdict in self._last_verdicts())
-        nets = ""
-        if self.semantics:
-            distance = self.settings.distances[0]
-            nets = self.net(distance=distance)._repr_html_()
+        rows = self.table[
+            (self.table["statistic"] == "net") & (self.table["distance"] == next(iter(self.settings.distances), ""))
+        ]
+        for name, value in _USUAL.items():
+            rows = rows[rows[name] == value] if (rows[name] == value).any() else rows
+        nets = SeparationTable(rows)._repr_html_() if len(rows) else ""
         table = (f"<ul>{items}</ul>\n" if items else "") + nets
         return html_summary(f"Separation of {self.encoder}", self._facts(), self.failures, table)
 
@@ -297,7 +299,7 @@ def score(
         )
     chosen = SeparationSettings() if settings is None else settings_from(SeparationSettings, settings, "score: settings")
     variants = as_variants(semantics)
-    kept = _scored(vectors, pairs, variants)
+    kept, frames = _chosen(vectors, frames, _rows_with_all(vectors, pairs, variants))
     failures = [
         *vectors.failures,
         *(one for given in variants.values() for one in given.failures),
@@ -307,9 +309,7 @@ def score(
     drawn: list[str] = []
     if "pairs_of" in table:  # added vectors are sized by the tokens that are scored, as in a run
         rows, drawn = rows_to_score(kept.tokens, table, chosen)
-        if len(rows) < len(kept) and all(len(of_layer) == len(kept) for of_layer in (frames or {}).values()):
-            kept = kept.select(rows)
-            frames = frames and {layer: [of_layer[row] for row in rows] for layer, of_layer in frames.items()}
+        kept, frames = _chosen(kept, frames, rows)
     separation = separation_of(kept, variants, table, settings=chosen, frames=frames)
     separation = replace(separation, notes=[*drawn, *separation.notes])
     if "pairs_of" not in table:  # as the scores took them
@@ -317,8 +317,18 @@ def score(
     return Result(separation, kept, variants, table, chosen, tuple(dict.fromkeys(failures)))
 
 
-def _scored(vectors: SyllableEmbeddings, pairs: pd.DataFrame, variants: Mapping[str, UtteranceVectors]) -> SyllableEmbeddings:
-    """The tokens whose type stands in a pair, of utterances that no module's failures name."""
+_Frames = Mapping[int, Sequence[np.ndarray]] | None
+
+
+def _chosen(vectors: SyllableEmbeddings, frames: _Frames, rows: np.ndarray) -> tuple[SyllableEmbeddings, _Frames]:
+    """These tokens with their frames; both as they are where that is all, or where frames are not of every token."""
+    if len(rows) == len(vectors) or any(len(of_layer) != len(vectors) for of_layer in (frames or {}).values()):
+        return vectors, frames
+    return vectors.select(rows), frames and {layer: [of_layer[row] for row in rows] for layer, of_layer in frames.items()}
+
+
+def _rows_with_all(vectors: SyllableEmbeddings, pairs: pd.DataFrame, variants: Mapping[str, UtteranceVectors]) -> np.ndarray:
+    """Rows of the tokens whose type stands in a pair, of utterances that no module's failures name."""
     lost = {failure.item for given in variants.values() for failure in given.failures if failure.severity == "error"}
     known = [set(given.utterances) for given in variants.values()]
     lost = {name for name in lost if not all(name in names for names in known)}
@@ -329,4 +339,4 @@ def _scored(vectors: SyllableEmbeddings, pairs: pd.DataFrame, variants: Mapping[
     kept = paired & ~vectors.tokens["utterance"].isin(lost).to_numpy()
     if not kept.any():
         raise SeparationError("score: semantics has no vector for any utterance with a token; its failures say why.")
-    return vectors if kept.all() else vectors.select(kept)
+    return np.flatnonzero(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
@@ -41,6 +42,12 @@ class ProjectionSettings:
     min_dist: float = 0.1
     max_points: int = 2000
     max_pairs: int = 40
+
+    def __post_init__(self) -> None:
+        check_kinds(self, "projection: ")
+        for name, low, high in (("n_neighbors", 2, 10**6), ("min_dist", 0, 1), ("max_points", 0, 10**9), ("max_pairs", 0, 10**9)):
+            if not low <= getattr(self, name) <= high:
+                raise ConfigurationError(f"projection: {name} must lie in [{low}, {high}], not {getattr(self, name)!r}.")
 
 
 @dataclass(frozen=True)
@@ -224,6 +231,13 @@ class DecoupleConfig:
         for item in fields(self):
             if isinstance(value := getattr(self, item.name), PurePath):
                 object.__setattr__(self, item.name, str(value))
+        for name in ("seed", "share", "scale", "fusion") if isinstance(self.separation, Mapping) else ():
+            given = self.separation.get(name, getattr(self, name))
+            if given != getattr(self, name):
+                raise ConfigurationError(
+                    f"separation takes {name} from the run, where it is {getattr(self, name)!r}: give {name}={given!r} beside separation, "
+                    "not inside it."
+                )
         for name, kind in (("separation", SeparationSettings), ("projection", ProjectionSettings)):
             object.__setattr__(self, name, settings_from(kind, getattr(self, name), name))
         check_kinds(self)

@@ -13,7 +13,7 @@ import pytest
 
 import analysis as wa
 from analysis.corpus.utterance import Corpus, Utterance
-from analysis.errors import AnalysisError, Failure, StrictError
+from analysis.errors import AnalysisError, ConfigurationError, Failure, StrictError
 from analysis.separation.settings import SeparationSettings
 from analysis.settings import DecoupleConfig, ProjectionSettings, Settings
 
@@ -246,6 +246,35 @@ def test_a_run_shows_its_settings_to_help_and_to_editors():
     assert list(shown) == ["config", "write", *names]
     assert shown["share"].default == 0.5 and shown["share"].kind is inspect.Parameter.KEYWORD_ONLY
     assert list(typing.get_type_hints(Settings)) == names
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"separation": {"scale": "as_is"}},
+            "separation takes scale from the run, where it is 'share': give scale='as_is' beside separation, not inside it.",
+        ),
+        (
+            {"separation": {"seed": 4}, "seed": 3},
+            "separation takes seed from the run, where it is 3: give seed=4 beside separation, not inside it.",
+        ),
+        ({"projection": {"min_dist": float("nan")}}, "projection: min_dist must lie in [0, 1], not nan."),
+        ({"projection": {"n_neighbors": 1}}, "projection: n_neighbors must lie in [2, 1000000], not 1."),
+        ({"projection": {"max_points": -1}}, "projection: max_points must lie in [0, 1000000000], not -1."),
+        ({"projection": {"max_pairs": -1}}, "projection: max_pairs must lie in [0, 1000000000], not -1."),
+        ({"projection": {"min_dist": "small"}}, "projection: min_dist takes a number, not 'small'."),
+    ],
+)
+def test_settings_that_would_be_passed_over_or_break_the_end_of_a_run(settings, message):
+    with pytest.raises(ConfigurationError) as caught:
+        DecoupleConfig(**settings)
+    assert str(caught.value) == message
+
+
+def test_what_separation_repeats_of_the_run_is_accepted():
+    config = DecoupleConfig(separation={"seed": 3, "scale": "as_is", "n_nulls": 3}, seed=3, scale="as_is")
+    assert (config.separation.seed, config.separation.scale, config.separation.n_nulls) == (3, "as_is", 3)
 
 
 def test_settings_as_dicts_are_the_settings_themselves():

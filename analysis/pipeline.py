@@ -287,7 +287,8 @@ def tokens_of(stored: pd.DataFrame, corpus: Corpus, ledger: Ledger) -> pd.DataFr
         first = f" The first failure, {lost[0].item}: {lost[0].reason} {lost[0].remedy}" if lost else ""
         raise CorpusError(f"The store holds not one vector.{first}")
     known = {utterance.id for utterance in corpus}
-    tokens = stored[stored["utterance"].isin(known)].reset_index(drop=True)
+    ours = stored["utterance"].isin(known)
+    tokens = stored if ours.all() else stored[ours].reset_index(drop=True)
     if tokens.empty:
         raise CorpusError(
             f"The stored vectors and the corpus {corpus.name} share no utterance: the store holds "

@@ -25,6 +25,9 @@ SPLIT_BITS: dict[str, int] = {
     "same_utterance": 1, "same_speaker": 2, "matched_duration": 4, "matched_neighbours": 8, "same_text": 16,
 }  # fmt: skip
 
+#: Token pairs at most: memory and time follow their number. Where there would be more, fewer tokens of each type are drawn.
+MOST_TOKEN_PAIRS = 2_000_000
+
 #: What stands for a speaker that nobody named.
 UNKNOWN_SPEAKER = "unknown speaker"
 
@@ -337,6 +340,13 @@ def _drawn(
     table, every = _type_pairs(pairs, members_of, relations, max_type_pairs, seed, sampled)
     used = sorted(set(table["type_a"]) | set(table["type_b"]))
     chosen = {name: members_of[name] for name in used}
+    most = _tokens_that_fit(table, used, [kinds.kind[chosen[name]] for name in used], max_tokens_per_type)
+    if most < max_tokens_per_type:
+        sampled.append(
+            f"{max_tokens_per_type} tokens of each type would make more than {MOST_TOKEN_PAIRS:,} token pairs, so that at most {most} of each "
+            f"are paired"
+        )
+    max_tokens_per_type = most
     cut = [name for name in used if len(members_of[name]) > max_tokens_per_type]
     if cut:
         draw, rng = BalancedDraw(tokens), np.random.default_rng([seed, 11])
@@ -353,6 +363,26 @@ def _drawn(
         )
     others = [members_of[name] for name in all_types if name not in chosen]
     return table, chosen, (np.concatenate(others) if others else np.zeros(0, dtype=np.int64)) if every else None
+
+
+def _tokens_that_fit(table: pd.DataFrame, used: list[str], kinds: list[np.ndarray], most: int) -> int:
+    """How many tokens of each kind of a type, at most ``most``, make no more than :data:`MOST_TOKEN_PAIRS` token pairs."""
+    counts = np.stack([np.bincount(kind, minlength=len(PAIR_CLASSES)) for kind in kinds])
+    place = {name: number for number, name in enumerate(used)}
+    a, b = (table[column].map(place).to_numpy() for column in ("type_a", "type_b"))
+
+    def pairs(cap: int) -> int:
+        size = counts.sum(axis=1)
+        size = np.where(size <= cap, size, np.minimum(counts, cap).sum(axis=1))
+        return int(np.where(a == b, size[a] * (size[a] - 1) // 2, size[a] * size[b]).sum())
+
+    if pairs(most) <= MOST_TOKEN_PAIRS:
+        return most
+    low, high = 2, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if pairs(middle) <= MOST_TOKEN_PAIRS else (low, middle)
+    return low
 
 
 def _composed(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.separation import SeparationSettings, rows_to_score, score
+from analysis.separation import SeparationSettings, relations, rows_to_score, score
 from analysis.separation.relations import pair_tokens
 from analysis.separation.sampling import BalancedDraw, drawn_first
 from analysis.separation.simulation import CorpusPlan, simulated_corpus
@@ -82,3 +82,23 @@ def test_the_notes_state_what_was_drawn(simulated):
         )
         for note in found.sampled
     )
+
+
+def test_too_many_token_pairs_take_fewer_tokens_of_each_type(simulated, monkeypatch):
+    embeddings, semantics, pairs = simulated
+    most = len(pair_tokens(embeddings.tokens, pairs)) // 3
+    monkeypatch.setattr(relations, "MOST_TOKEN_PAIRS", most)
+    found = pair_tokens(embeddings.tokens, pairs)
+    assert most / 2 < len(found) <= most
+    [note] = [one for one in found.sampled if one.startswith("100 tokens of each type")]
+    tokens = int(note.split("at most ")[1].split()[0])
+    assert note == (
+        f"100 tokens of each type would make more than {most:,} token pairs, so that at most {tokens} of each are paired"
+    )
+    assert np.bincount(found.type).max() == tokens
+    settings = replace(SETTINGS, scale="as_is")
+    rows, notes = rows_to_score(embeddings.tokens, pairs, settings)
+    assert note in notes
+    whole = score(embeddings, {"wav2sem": semantics}, pairs, settings=settings)
+    part = score(embeddings.select(rows), {"wav2sem": semantics}, pairs, settings=settings)
+    pd.testing.assert_frame_equal(part.table, whole.table)

@@ -140,7 +140,8 @@ def api_page(room: str) -> tuple[str, list[str]]:
     module = import_module("analysis" if room == "analysis" else f"analysis.{room}")
     lines, silent = [f"# {module.__name__}", "", *_docstring(module), ""], []
     comments = _comments(room)
-    constants = []
+    here: list[str] = []
+    constants: list[str] = []
     for name, (path, value) in public(room).items():
         if name.startswith("__"):
             continue
@@ -158,8 +159,8 @@ def api_page(room: str) -> tuple[str, list[str]]:
         if room == "analysis" and elsewhere in ROOMS and any(path == other for other, _ in public(elsewhere).values()):
             lines.append(f"- [`{name}`]({elsewhere}.md#{path}): {_first_sentence(value)}")
         else:
-            lines += ["", f"::: {path}", ""]
-    return "\n".join(lines + ["", *constants]) + "\n", silent
+            here += ["", f"::: {path}", ""]
+    return "\n".join([*lines, *here, "", *constants]) + "\n", silent
 
 
 def _docstring(module: Any) -> list[str]:

@@ -139,6 +139,11 @@ class Failure:
         What the user can do about it.
     severity : str
         ``error``: the item was left out; ``warning``: it was kept, with the stated doubt.
+
+    Examples
+    --------
+    >>> Failure("corpus", "a.wav", "It is silent.", "Record it again.").as_row()["severity"]
+    'error'
     """
 
     stage: str

@@ -142,6 +142,11 @@ class DecoupleConfig:
         Distances, nulls and intervals; seed, share and fusion follow those of the run.
     projection : ProjectionSettings
         The map.
+
+    Examples
+    --------
+    >>> DecoupleConfig(corpus="speech/", layers="0,6,12").layer_numbers()
+    [0, 6, 12]
     """
 
     corpus: str = "demo"

@@ -27,6 +27,11 @@ class Interval:
     ------
     ValueError
         If a bound is not finite, the start is negative, or the end is not after the start.
+
+    Examples
+    --------
+    >>> Interval(0.5, 0.75, "sheep").duration
+    0.25
     """
 
     start: float
@@ -74,6 +79,11 @@ class FrameGrid:
         Sample on which frame 0 is centred.
     sampling_rate : int
         Samples per second of the encoder's input, Hz.
+
+    Examples
+    --------
+    >>> FrameGrid(hop=320, first_center=200, sampling_rate=16000).rate
+    50.0
     """
 
     hop: int

@@ -106,6 +106,11 @@ class SeparationSettings:
         Of everything random here.
     device : str
         ``cpu``, ``cuda`` or ``auto``: where distances are computed.
+
+    Examples
+    --------
+    >>> SeparationSettings(distances=("l2", "cosine"), n_nulls=99).nulls
+    ('random', 'shuffled')
     """
 
     distances: tuple[str, ...] = ("l2", "l2_unit", "mse", "cosine")

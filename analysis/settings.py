@@ -236,8 +236,9 @@ class DecoupleConfig:
         for item in fields(self):
             if isinstance(value := getattr(self, item.name), PurePath):
                 object.__setattr__(self, item.name, str(value))
-        for name in ("seed", "share", "scale", "fusion") if isinstance(self.separation, Mapping) else ():
-            given = self.separation.get(name, getattr(self, name))
+        asked: Any = self.separation
+        for name in ("seed", "share", "scale", "fusion") if isinstance(asked, Mapping) else ():
+            given = asked.get(name, getattr(self, name))
             if given != getattr(self, name):
                 raise ConfigurationError(
                     f"separation takes {name} from the run, where it is {getattr(self, name)!r}: give {name}={given!r} beside separation, "

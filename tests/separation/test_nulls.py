@@ -27,11 +27,11 @@ def test_without_voices_a_shuffle_permutes_directions_and_leaves_sizes():
     rng = np.random.default_rng(1)
     own = rng.standard_normal((20, 12)) * np.exp(0.7 * rng.standard_normal((20, 1))) + 3.0
     nulls = NullVectors(own, np.repeat(np.arange(4), 5), within="corpus")
-    before = own - own.mean(0)
+    before = own - nulls.mean
     for _ in range(20):
         drawn = nulls.reassigned(rng)
         assert sorted(drawn.utterance) == list(range(20))
-        after = nulls.shuffled(drawn) - own.mean(0)
+        after = nulls.shuffled(drawn) - nulls.mean
         assert np.allclose(np.linalg.norm(after, axis=1), np.linalg.norm(before, axis=1))
         assert np.allclose(_unit(after), _unit(before)[drawn.utterance])
 
@@ -111,8 +111,12 @@ def test_what_goes_with_the_length_stays(own):
     slope = rng.standard_normal(12)
     with_length = own + np.outer(np.log(lengths), slope)
     nulls = NullVectors(with_length, SPEAKERS, lengths=lengths)
-    fitted = np.linalg.lstsq(np.stack([np.ones(len(own)), np.log(lengths)], 1), with_length, rcond=None)
-    assert np.allclose(nulls.mean, np.stack([np.ones(len(own)), np.log(lengths)], 1) @ fitted[0])
+    design = np.stack([np.ones(len(own)), np.log(lengths)], 1)
+    fitted = np.linalg.lstsq(design, nulls.mean, rcond=None)[0]
+    assert np.allclose(nulls.mean, design @ fitted) and np.abs(fitted[1] - slope).max() < 1.0
+    # about it directions sum to zero, and so do their products with the length
+    directions = _unit(with_length - nulls.mean)
+    assert np.linalg.norm(design.T @ directions, axis=1).max() < 0.05 * len(own)
     for made in (*nulls.draws("shuffled", 5, rng), *nulls.draws("random", 5, rng)):
         assert np.allclose(np.linalg.norm(made - nulls.mean, axis=1), np.linalg.norm(with_length - nulls.mean, axis=1))
 

@@ -11,7 +11,8 @@ import datetime
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -251,10 +252,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     config, options = parse(arguments)
     _check_gate(options)
-    _log_to_stderr()
     from analysis.pipeline import output_folder, run
 
-    report = run(config)
+    with _logged_to_stderr():
+        report = run(config)
     folder = output_folder(config, report.corpus["name"])
     print(_console(report, folder))
     return _gate(report, options)
@@ -381,12 +382,20 @@ def _gate(report: Report, options: Any) -> int:
     return comparison.exit_code
 
 
-def _log_to_stderr() -> None:
+@contextmanager
+def _logged_to_stderr() -> Iterator[None]:
+    """The stages of a run on the console, for the time of the run."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("analysis")
+    level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def read_store(folder: Path) -> object:
     found.status()
     found.failures()
     found.semantics()
-    return found.read()
+    return found.contents()
 
 
 # -- the readers -----------------------------------------------------------------------------------------------------------

@@ -15,8 +15,6 @@ __all__ = ["PairSample", "ShuffledDistances", "named_distances", "sampled_pairs"
 
 #: Entries of the table of inner products of tokens with utterances, at most: float32.
 _TABLE = 2**26
-#: Distances made of squared distances and norms alone.
-_PLAIN = ("l2", "mse", "cosine", "l2_unit", "angular", "l2_standardised", "l2_whitened")
 
 
 @dataclass(frozen=True)
